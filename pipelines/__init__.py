@@ -1,0 +1,1 @@
+"""Scheduled jobs and the command line that starts them."""

@@ -1,0 +1,1 @@
+"""Tables in: reading, validation, splits, generated data."""

@@ -1,0 +1,1 @@
+"""Features: from table columns to numbers and tensors, fitted on training data only."""

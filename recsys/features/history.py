@@ -1,0 +1,80 @@
+"""What each user did before: the user-item matrix, and how much an old event still counts.
+
+Shapes: N events, U users, C items.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy import sparse
+
+from recsys.features.vocabulary import UNKNOWN, Vocabulary
+from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID, WEIGHT
+
+UserItemMatrix = sparse.csr_array[np.float32, tuple[int, int]]
+"""Stored entries are interactions, whatever their value. Rows are users, columns items."""
+
+_DAY_US = 86_400_000_000
+
+
+def user_item_matrix(
+    interactions: pa.Table,
+    *,
+    users: Vocabulary,
+    items: Vocabulary,
+    values: npt.NDArray[np.float32] | None = None,
+) -> UserItemMatrix:
+    """Matrix of interactions; events of users or items that are not known are left out.
+
+    A pair with several events keeps the largest of their values: an event repeated renews an
+    interaction, it does not multiply it.
+
+    Args:
+        interactions: Columns user_id and item_id, N rows.
+        users: Rows of the matrix.
+        items: Columns of the matrix.
+        values: Value of each event, greater than 0; 1 by default. Shape (N,).
+
+    Returns:
+        Matrix of shape (U, C), columns ascending within a row.
+    """
+    user_numbers = users.numbers(interactions[USER_ID])
+    item_numbers = items.numbers(interactions[ITEM_ID])
+    known = (user_numbers != UNKNOWN) & (item_numbers != UNKNOWN)
+    values = np.ones(len(known), dtype=np.float32) if values is None else values
+    pairs = user_numbers[known] * len(items) + item_numbers[known]
+    order = np.lexsort((values[known], pairs))
+    pairs, kept_values = pairs[order], values[known][order]
+    last = np.append(pairs[1:] != pairs[:-1], True)[: len(pairs)]  # the largest value of its pair
+    rows, columns = np.divmod(pairs[last], max(len(items), 1))
+    bounds = np.searchsorted(rows, np.arange(len(users) + 1))
+    return sparse.csr_array(
+        (kept_values[last].astype(np.float32), columns, bounds), shape=(len(users), len(items))
+    )
+
+
+def event_values(
+    interactions: pa.Table, *, half_life_days: float | None, as_of: datetime | None = None
+) -> npt.NDArray[np.float32]:
+    """How much each event counts: its weight times 0.5 to the power of its age in half-lives.
+
+    Args:
+        interactions: With a column event_time where `half_life_days` is given; weight is optional.
+        half_life_days: Age at which an event counts half; None when age does not matter.
+        as_of: Time that ages are counted to; the last event by default.
+
+    Returns:
+        Values greater than 0, as far as float32 tells them from it. Shape (N,), float32.
+    """
+    values = np.ones(interactions.num_rows, dtype=np.float64)
+    if WEIGHT in interactions.column_names:
+        values *= np.asarray(interactions[WEIGHT], dtype=np.float64)
+    if half_life_days is not None and interactions.num_rows:
+        times = np.asarray(interactions[EVENT_TIME].cast(pa.int64()))
+        last = times.max() if as_of is None else int(as_of.timestamp() * 1e6)
+        values *= 0.5 ** (np.maximum(last - times, 0) / _DAY_US / half_life_days)
+    return np.maximum(values, np.finfo(np.float32).tiny).astype(np.float32)

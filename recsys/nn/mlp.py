@@ -1,0 +1,46 @@
+"""A multilayer perceptron."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from recsys.errors import ConfigError
+
+
+class MLP(nn.Module):
+    """Linear layers with GELU between them.
+
+    The last layer starts at zero, so that what the output is added to comes through unchanged at
+    first; He et al. 2016 call such a branch residual.
+
+    Shape:
+        - Input: (*, input_dim)
+        - Output: (*, output_dim)
+
+    Examples:
+        >>> import torch
+        >>> MLP(3, [8], 2)(torch.ones(4, 3)).shape
+        torch.Size([4, 2])
+    """
+
+    def __init__(
+        self, input_dim: int, hidden_dims: Sequence[int], output_dim: int, *, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        dims = [input_dim, *hidden_dims, output_dim]
+        if min(dims) < 1:
+            raise ConfigError(f"MLP: expected sizes of at least 1, got {dims}")
+        self.layers = nn.Sequential()
+        for number, (dim_in, dim_out) in enumerate(zip(dims, dims[1:], strict=False)):
+            if number:
+                self.layers.extend([nn.GELU(), nn.Dropout(dropout)])
+            self.layers.append(nn.Linear(dim_in, dim_out))
+        last = self.layers[-1]
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layers."""
+        return self.layers(x)

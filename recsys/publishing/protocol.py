@@ -1,0 +1,228 @@
+"""How a run becomes live: lock, sweep, write, seal, audit, commit, point, collect.
+
+The stages are functions in this order. After each of them the live run is whole, and the sweep of
+the next publish removes whatever was left.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import date
+from pathlib import Path
+
+from recsys.config import config_to_dict
+from recsys.errors import PublishError
+from recsys.files import (
+    PRIVATE_FILE,
+    PRIVATE_FOLDER,
+    new_folder,
+    record_files,
+    sync_folder,
+    sync_tree,
+    write_new,
+)
+from recsys.publishing.runs import (
+    RUN_ID,
+    RUN_MANIFEST_NAME,
+    PublishedRun,
+    RunManifest,
+    disk_errors,
+    find_run,
+    published_runs,
+    read_pointer,
+    run_folder,
+    verify_run,
+    write_pointer,
+)
+
+_DRAFT_SUFFIX = ".tmp"
+
+
+def publish(
+    root: Path,
+    logical_date: date | str,
+    write: Callable[[Path], None],
+    *,
+    run_id: str,
+    audit: Callable[[Path], None] | None = None,
+    keep: int = 10,
+) -> PublishedRun:
+    """Write the outputs of one run and make them live.
+
+    After a crash the same run may be published again, under its old `run_id` or a new one. A run
+    for an earlier date than the live one is stored but does not become live.
+
+    Args:
+        root: Folder of all runs; made when missing.
+        logical_date: The day that the outputs are for.
+        write: Writes the outputs into the empty folder that it is given.
+        run_id: A name for the run: letters, digits, `_` and `-`; unique in `root`.
+        audit: Reads the outputs back, and refuses them by raising an error of its own.
+        keep: How many runs stay, at least 1, by order of publication. The live one always stays.
+
+    Raises:
+        PublishError: Another publisher is at work, the run id is taken, or the disk refuses. The
+            live run is the one before, unless the message leaves that open.
+    """
+    root, day = root.absolute(), _checked_date(logical_date)
+    folder = run_folder(root, day, _checked_run_id(run_id))
+    _make_root(root)
+    with _publisher(root):
+        _sweep(root)
+        sequence = _next_sequence(root, folder)
+        with _draft_of(folder) as draft:
+            write(draft)
+            manifest = _seal(draft, day, run_id, sequence)
+            _audit(draft, audit)
+            manifest = _commit(draft, folder, manifest)
+        run = _point(root, folder, manifest)
+        _collect(root, keep)
+    return run
+
+
+def rollback(root: Path, run_id: str) -> PublishedRun:
+    """Make an earlier run live again, after checking each of its files.
+
+    Raises:
+        PublishError: There is no such run, it is damaged, or another publisher is at work.
+    """
+    root, run_id = root.absolute(), _checked_run_id(run_id)
+    with _publisher(root):
+        folder = find_run(root, run_id)
+        if folder is None:
+            raise PublishError(f"{root}: expected a stored run {run_id!r}, got none of that name")
+        manifest = verify_run(folder)
+        write_pointer(root, folder)
+    return PublishedRun(folder=folder, manifest=manifest, is_current=True)
+
+
+def _make_root(root: Path) -> None:
+    with disk_errors(root, "cannot publish", remedy="check the path and its permissions"):
+        if not root.exists():
+            root.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+            sync_folder(root.parent)
+
+
+@contextmanager
+def _publisher(root: Path) -> Iterator[None]:
+    """Hold the lock of `root`; it goes with the process that holds it."""
+    with disk_errors(root, "cannot publish", remedy="what was live before still is"):
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(root / ".lock", flags, PRIVATE_FILE)
+        try:
+            _take_lock(descriptor, root)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _take_lock(descriptor: int, root: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise PublishError(
+            f"{root}: expected to be the only publisher, got another one at work; wait for it"
+        ) from None
+
+
+def _sweep(root: Path) -> None:
+    """Remove what killed publishers have left."""
+    for draft in root.glob(f"runs/*/*{_DRAFT_SUFFIX}"):
+        shutil.rmtree(draft)
+    for day in root.glob("runs/*"):
+        with suppress(OSError):  # it holds runs
+            day.rmdir()
+
+
+def _next_sequence(root: Path, folder: Path) -> int:
+    """Place of a new run in the order of publication, once its name is known to be free."""
+    taken = find_run(root, folder.name)
+    if taken not in (None, folder):
+        raise PublishError(f"{taken}: expected a new run id, got this run's; choose another one")
+    return max((run.manifest.sequence for run in published_runs(root)), default=0) + 1
+
+
+@contextmanager
+def _draft_of(folder: Path) -> Iterator[Path]:
+    """A folder to write a run in; it is gone after the block, renamed or removed."""
+    folder.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+    draft = folder.with_name(folder.name + _DRAFT_SUFFIX)
+    with new_folder(draft):
+        yield draft
+
+
+def _seal(draft: Path, day: str, run_id: str, sequence: int) -> RunManifest:
+    """Record every file and bring all of them down to the disk."""
+    files = record_files(draft)
+    if not files:
+        raise PublishError(f"{draft}: expected outputs to publish, got no file")
+    manifest = RunManifest(
+        format="recsys-run",
+        format_version=1,
+        logical_date=day,
+        run_id=run_id,
+        sequence=sequence,
+        files=files,
+    )
+    text = json.dumps(config_to_dict(manifest), indent=1)
+    write_new(draft / RUN_MANIFEST_NAME, text.encode())
+    sync_tree(draft)
+    return manifest
+
+
+def _audit(draft: Path, audit: Callable[[Path], None] | None) -> None:
+    """Read the run back as a reader would, before anyone can see it."""
+    if audit is not None:
+        audit(draft)
+    verify_run(draft)
+
+
+def _commit(draft: Path, folder: Path, manifest: RunManifest) -> RunManifest:
+    """Give a run its final name, unless the same content bears it already."""
+    if folder.exists():
+        stored = verify_run(folder)
+        if stored.files != manifest.files:
+            raise PublishError(f"{folder}: expected a new run id, got one with other content")
+        shutil.rmtree(draft)
+        return stored
+    draft.rename(folder)
+    for parent in folder.parents[:3]:  # of the date, of all runs, and root
+        sync_folder(parent)
+    return manifest
+
+
+def _point(root: Path, folder: Path, manifest: RunManifest) -> PublishedRun:
+    """Make a run live, unless one of a later date is."""
+    live = read_pointer(root)
+    is_current = live is None or live.parent.name <= manifest.logical_date
+    if is_current:
+        write_pointer(root, folder)
+    return PublishedRun(folder=folder, manifest=manifest, is_current=is_current)
+
+
+def _collect(root: Path, keep: int) -> None:
+    """Remove all but the last runs and the live one."""
+    for run in published_runs(root)[: -max(keep, 1)]:
+        if not run.is_current:
+            with suppress(OSError):  # the new run is live by now: the next one tries again
+                draft = run.folder.with_name(run.folder.name + _DRAFT_SUFFIX)
+                run.folder.rename(draft)
+                shutil.rmtree(draft)
+
+
+def _checked_date(logical_date: date | str) -> str:
+    try:
+        return date.fromisoformat(str(logical_date)).isoformat()
+    except ValueError:
+        raise PublishError(f"expected a date as YYYY-MM-DD, got {str(logical_date)!r}") from None
+
+
+def _checked_run_id(run_id: str) -> str:
+    if not RUN_ID.fullmatch(run_id):
+        raise PublishError(f"expected a run id that matches {RUN_ID.pattern}, got {run_id!r}")
+    return run_id

@@ -1,0 +1,161 @@
+"""Runs on disk: their folders, their manifests, and the pointer to the live one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from recsys.config import config_class, parse_config
+from recsys.errors import ConfigError, PublishError
+from recsys.files import FileRecord, find_change, replace
+
+POINTER_NAME = "CURRENT"
+RUN_MANIFEST_NAME = "_manifest.json"
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # no dot: a run is never taken for a draft
+
+_POINTER = re.compile(rf"runs/(?P<day>\d{{4}}-\d{{2}}-\d{{2}})/(?P<run_id>{RUN_ID.pattern})\n")
+
+
+@config_class
+class RunManifest:
+    """What a published run says of itself."""
+
+    format: Literal["recsys-run"]
+    """Tells a run's manifest from other JSON files."""
+    format_version: Literal[1]
+    """Version of the layout; other versions are refused."""
+    logical_date: str
+    """The day that the outputs are for, as YYYY-MM-DD."""
+    run_id: str
+    """The caller's name for the run."""
+    sequence: int
+    """Place in the order of publication, from 1, whatever the dates."""
+    files: dict[str, FileRecord]
+    """Size and digest of every other file, by relative name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedRun:
+    """A complete run on disk."""
+
+    folder: Path
+    """Where its files lie; they never change."""
+    manifest: RunManifest
+    """What it says of itself."""
+    is_current: bool
+    """Whether readers see this run."""
+
+
+def current_run(root: Path) -> Path:
+    """Folder of the live run. A reader asks once and then reads from that folder alone.
+
+    Raises:
+        PublishError: Nothing is published in `root`, or its pointer leads nowhere.
+    """
+    with disk_errors(root, "cannot find the live run", remedy="check the permissions"):
+        folder = read_pointer(root)
+        if folder is None:
+            raise PublishError(f"{root}: expected a published run, got none; publish one first")
+        if not (folder / RUN_MANIFEST_NAME).is_file():
+            raise PublishError(f"{root}: expected the live run at {folder}, got none; roll back")
+    return folder
+
+
+def published_runs(root: Path) -> list[PublishedRun]:
+    """Complete runs in `root`, in order of publication; a folder without a sound manifest is none.
+
+    Raises:
+        PublishError: The pointer to the live run cannot be read.
+    """
+    with disk_errors(root, "cannot list the runs", remedy="check the permissions"):
+        live = read_pointer(root)
+        runs = [
+            PublishedRun(folder=folder, manifest=manifest, is_current=folder == live)
+            for folder in root.glob("runs/*/*")
+            if (manifest := _sound_manifest(folder)) is not None
+        ]
+    return sorted(runs, key=lambda run: run.manifest.sequence)
+
+
+def verify_run(folder: Path) -> RunManifest:
+    """Check each file of a run against its manifest.
+
+    Raises:
+        PublishError: A file is missing, changed or not listed, or the manifest is damaged.
+    """
+    try:
+        manifest = _read_manifest(folder)
+    except (ConfigError, OSError, ValueError) as error:
+        raise _damaged(folder, f"a manifest that cannot be read ({error})") from error
+    with disk_errors(folder, "cannot read the run", remedy="check the permissions"):
+        change = find_change(folder, manifest.files, besides=RUN_MANIFEST_NAME)
+    if change is not None:
+        raise _damaged(folder, change)
+    return manifest
+
+
+def run_folder(root: Path, logical_date: str, run_id: str) -> Path:
+    """Where a run lies once it is complete."""
+    return root / "runs" / logical_date / run_id
+
+
+def find_run(root: Path, run_id: str) -> Path | None:
+    """Folder of the run of that name, whatever its date; None when there is none."""
+    return next(root.glob(f"runs/*/{run_id}"), None)
+
+
+def read_pointer(root: Path) -> Path | None:
+    """Folder that `CURRENT` names; None when there is no such file.
+
+    Raises:
+        PublishError: The file names no run.
+    """
+    path = root / POINTER_NAME
+    try:
+        text = path.read_text(errors="replace")
+    except FileNotFoundError:
+        return None
+    match = _POINTER.fullmatch(text)
+    if match is None:
+        raise PublishError(f"{path}: expected runs/DATE/RUN_ID, got {text[:80]!r}; roll back")
+    return run_folder(root, match["day"], match["run_id"])
+
+
+def write_pointer(root: Path, folder: Path) -> None:
+    """Make `CURRENT` name a run, in one step for every reader."""
+    remedy = "the live run is the old one or the new one, both complete"
+    with disk_errors(root, "cannot confirm the new live run", remedy=remedy):
+        replace(root / POINTER_NAME, f"{folder.relative_to(root).as_posix()}\n".encode())
+
+
+@contextmanager
+def disk_errors(path: Path, problem: str, *, remedy: str) -> Iterator[None]:
+    """Turn errors of the file system into one line that names the path."""
+    try:
+        yield
+    except OSError as error:
+        place, reason = error.filename or path, error.strerror or error
+        raise PublishError(f"{place}: {problem}: {reason}; {remedy}") from error
+
+
+def _read_manifest(folder: Path) -> RunManifest:
+    fields = json.loads((folder / RUN_MANIFEST_NAME).read_bytes())
+    return parse_config(RunManifest, fields, source=RUN_MANIFEST_NAME)
+
+
+def _sound_manifest(folder: Path) -> RunManifest | None:
+    try:
+        return _read_manifest(folder) if RUN_ID.fullmatch(folder.name) else None
+    except (ConfigError, OSError, ValueError):
+        return None
+
+
+def _damaged(folder: Path, change: str) -> PublishError:
+    return PublishError(
+        f"{folder}: expected the run as it was written, got {change}; remove it and publish again"
+    )

@@ -1,0 +1,1 @@
+"""The two-tower recommender: model, index, lists, evaluation."""

@@ -1,0 +1,7 @@
+"""The item index: maximum inner product search over the item vectors, exact or approximate."""
+
+from recsys.recommender.index.config import IndexConfig
+from recsys.recommender.index.item_index import BUNDLE_KIND, ItemIndex
+from recsys.recommender.index.report import IndexKind, IndexReport, OperatingPoint
+
+__all__ = ["BUNDLE_KIND", "IndexConfig", "IndexKind", "IndexReport", "ItemIndex", "OperatingPoint"]

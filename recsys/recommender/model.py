@@ -1,0 +1,216 @@
+"""A fitted recommender: towers, vocabularies and histories, from ids to vectors.
+
+Shapes: B users, C items, D embedding width, W width of the vectors that are searched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from recsys.config import config_class
+from recsys.errors import ConfigError
+from recsys.features.encoder import EncodedTable, TableEncoder, rows_of
+from recsys.features.history import UserItemMatrix
+from recsys.features.vocabulary import UNKNOWN, Vocabulary
+from recsys.recommender.batches import ragged_rows
+from recsys.recommender.recommend import POPULARITY, UserBlock
+from recsys.recommender.topk import Embeddings
+from recsys.recommender.two_tower import QueryInputs, TwoTower, TwoTowerConfig, prefix
+from recsys.schema import USER_ID
+
+HISTORY, FEATURES = "history", "features"
+"""Sources of a user's vector: what they did before, or their features alone."""
+
+_BLOCK_USERS = 4096
+
+
+@config_class
+class Selection:
+    """What was chosen on validation data; the same for every refit."""
+
+    num_epochs: int
+    """Passes over the data."""
+    popularity_half_life_days: float | None
+    """Age at which an event counts half in the popularity of items; None: age does not matter."""
+    training_half_life_days: float | None
+    """The same in the loss."""
+    popularity_weight: float
+    """Share of log popularity in the score, in units of the logits; 0 for pure cosine."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RecommenderModel:
+    """Embeds users and items so that inner products rank items for users.
+
+    The vectors that are searched are the towers' unit vectors. Where popularity has a weight, one
+    coordinate follows: the item's log popularity, times that weight on the user's side.
+    """
+
+    config: TwoTowerConfig
+    """What was trained."""
+    selection: Selection
+    """What was chosen on validation data."""
+    towers: TwoTower
+    """The networks, on the CPU, in evaluation mode."""
+    users: Vocabulary
+    """Users known at training time; rows of `histories`."""
+    items: Vocabulary
+    """The catalogue."""
+    histories: UserItemMatrix
+    """What the known users interacted with. Shape (users, C)."""
+    user_table: pa.Table | None
+    """Features of the known users, if the model has any."""
+    user_encoder: TableEncoder | None
+    """How they are read."""
+    item_encoder: TableEncoder | None
+    """How features of items are read."""
+    item_embeddings: Embeddings
+    """Unit vectors of the candidate tower. Shape (C, D)."""
+    log_popularity: npt.NDArray[np.float32]
+    """Log of each item's share of the (decayed) events, over its largest size: within -1 and 0.
+    Shape (C,)."""
+    popularity_scale: float
+    """The largest size of a log share, which `log_popularity` was divided by."""
+    _item_tensor: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_item_tensor", torch.from_numpy(self.item_embeddings))
+
+    @property
+    def popularity_coordinate(self) -> float:
+        """What a user's vector ends with; 0 when popularity has no weight."""
+        weight = self.selection.popularity_weight
+        return weight * self.config.temperature * self.popularity_scale
+
+    def item_vectors(self, width: int | None = None) -> Embeddings:
+        """Vectors of the catalogue to search, from the first `width` dimensions. Shape (C, W)."""
+        vectors_CD = prefix(self._item_tensor, self._checked(width)).numpy()
+        if not self.popularity_coordinate:
+            return np.ascontiguousarray(vectors_CD)
+        return np.concatenate([vectors_CD, self.log_popularity[:, None]], axis=1)
+
+    def query_vectors(
+        self,
+        histories: UserItemMatrix,
+        features: EncodedTable | None,
+        *,
+        user_rows: Tensor | None = None,
+        width: int | None = None,
+    ) -> Embeddings:
+        """Vectors of users to search with.
+
+        Args:
+            histories: Items that each user interacted with. Shape (B, C).
+            features: Features of each user, if the model has any.
+            user_rows: Rows of the users in the user embeddings, if the model has any.
+            width: Dimensions to use.
+
+        Returns:
+            Shape (B, W).
+        """
+        inputs = QueryInputs(history=ragged_rows(histories), features=features, user_rows=user_rows)
+        with torch.inference_mode():
+            query_BD = self.towers.query(inputs, self._item_tensor)
+            vectors_BD = prefix(query_BD, self._checked(width)).numpy()
+        if not self.popularity_coordinate:
+            return np.ascontiguousarray(vectors_BD)
+        last_B1 = np.full((len(vectors_BD), 1), self.popularity_coordinate, dtype=np.float32)
+        return np.concatenate([vectors_BD, last_B1], axis=1)
+
+    def embed_users(
+        self,
+        user_ids: pa.Array,
+        *,
+        histories: UserItemMatrix | None = None,
+        user_table: pa.Table | None = None,
+        width: int | None = None,
+    ) -> tuple[Embeddings, pa.Array]:
+        """Vectors of users by id, whether they were there at training time or not.
+
+        Args:
+            user_ids: Ids of the type of training. Shape (B,).
+            histories: What they interacted with, row by row; the histories of training by default,
+                which for unknown users are empty. Shape (B, C).
+            user_table: Their features; those of training by default.
+            width: Dimensions to use.
+
+        Returns:
+            Vectors of shape (B, W), and what each was made from: history, features or popularity.
+            A vector made from popularity says nothing of its user.
+        """
+        numbers = self.users.numbers(user_ids)
+        if histories is None:
+            histories = rows_or_empty(self.histories, numbers)
+        features, described = self._features(user_ids, user_table)
+        rows = torch.from_numpy(numbers + 1) if self.config.user_embedding else None
+        vectors_BW = self.query_vectors(histories, features, user_rows=rows, width=width)
+        active = np.diff(histories.indptr) > 0
+        sources = np.where(active, HISTORY, np.where(described, FEATURES, POPULARITY))
+        return vectors_BW, pa.array(sources.tolist(), type=pa.string())
+
+    def user_blocks(
+        self,
+        user_ids: pa.Array,
+        *,
+        histories: UserItemMatrix | None = None,
+        user_table: pa.Table | None = None,
+        width: int | None = None,
+        first_number: int = 0,
+    ) -> Iterator[UserBlock]:
+        """Users and their vectors, block by block; users are numbered in their order."""
+        for start in range(0, len(user_ids), _BLOCK_USERS):
+            ids = user_ids[start : start + _BLOCK_USERS]
+            rows = None if histories is None else histories[start : start + len(ids)]
+            queries, sources = self.embed_users(
+                ids, histories=rows, user_table=user_table, width=width
+            )
+            yield UserBlock(
+                user_ids=ids,
+                user_numbers=np.arange(start, start + len(ids)) + first_number,
+                queries=queries,
+                sources=sources,
+            )
+
+    def _features(
+        self, user_ids: pa.Array, user_table: pa.Table | None
+    ) -> tuple[EncodedTable | None, npt.NDArray[np.bool_]]:
+        """Encoded features, and which users have any."""
+        table = self.user_table if user_table is None else user_table
+        if self.user_encoder is None or table is None:
+            return None, np.zeros(len(user_ids), dtype=np.bool_)
+        rows = rows_of(table, USER_ID, user_ids)
+        described = np.asarray(rows[USER_ID].is_valid().combine_chunks())
+        return self.user_encoder.encode(rows), described
+
+    def _checked(self, width: int | None) -> int:
+        if width is not None and width > self.config.embedding_dim:
+            raise ConfigError(
+                f"prefix_dim: expected at most the {self.config.embedding_dim} dimensions of the "
+                f"model, got {width}"
+            )
+        return width or self.config.embedding_dim
+
+
+def rows_or_empty(matrix: UserItemMatrix, rows: npt.NDArray[np.int64]) -> UserItemMatrix:
+    """Rows of a matrix by number, empty ones for `UNKNOWN`. Shape (len(rows), C)."""
+    if matrix.shape[0] == 0:
+        return sparse.csr_array((len(rows), matrix.shape[1]), dtype=np.float32)
+    known = rows != UNKNOWN
+    found = matrix[np.where(known, rows, 0)]
+    return found if known.all() else _without(found, ~known)
+
+
+def _without(matrix: UserItemMatrix, rows: npt.NDArray[np.bool_]) -> UserItemMatrix:
+    """The matrix with some rows emptied."""
+    lengths = np.diff(matrix.indptr)
+    kept = np.repeat(~rows, lengths)
+    bounds = np.concatenate([[0], np.cumsum(np.where(rows, 0, lengths))])
+    return sparse.csr_array((matrix.data[kept], matrix.indices[kept], bounds), shape=matrix.shape)

@@ -1,0 +1,170 @@
+"""The two towers: queries (users, or whoever has a history) and candidates, in one space.
+
+Shapes: B queries, N candidates, C items of the catalogue, D embedding width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recsys.config import config_class
+from recsys.features.encoder import EncodedSizes, EncodedTable, Ragged
+from recsys.nn.embedding import FeatureEmbedding, bag_sum
+from recsys.nn.mlp import MLP
+
+
+@config_class
+class TwoTowerConfig:
+    """What is trained."""
+
+    embedding_dim: int = Field(default=128, ge=1)
+    """Width of the shared space."""
+    prefix_dims: tuple[int, ...] = (32, 64)
+    """Widths at which the first dimensions alone are trained to work, too (Matryoshka)."""
+    hidden_dims: tuple[int, ...] = (128,)
+    """Widths of the hidden layers that features go through."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of hidden units left out while training."""
+    user_embedding: bool = False
+    """Whether each known user has a vector of their own, beside history and features."""
+    history_dropout: float = Field(default=0.3, ge=0, lt=1)
+    """Share of a user's history that the query tower does not see while training."""
+    temperature: float = Field(default=0.1, ge=0.03)
+    """What cosines are divided by in the loss; lower means harder negatives count more."""
+    loss: Literal["auto", "softmax", "sampled_softmax"] = "auto"
+    """softmax over the whole catalogue, or over a sample of it; auto goes by `exact_max_items`."""
+    exact_max_items: int = Field(default=200_000, ge=1)
+    """Largest catalogue for which auto takes the exact softmax."""
+    num_uniform_negatives: int = Field(default=2048, ge=0)
+    """Items drawn uniformly into each sample, beside the positives of the batch."""
+    warm_start: bool = True
+    """Whether item vectors start from a truncated SVD of the interactions."""
+
+    @model_validator(mode="after")
+    def _prefixes_ascend_below_the_width(self) -> Self:
+        dims = (*self.prefix_dims, self.embedding_dim)
+        if any(narrow >= wide for narrow, wide in zip(dims, dims[1:], strict=False)) or dims[0] < 1:
+            raise ValueError(
+                "expected prefix_dims that ascend and stay below embedding_dim, "
+                f"got {list(self.prefix_dims)} and {self.embedding_dim}"
+            )
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class QueryInputs:
+    """What the query tower reads of B users."""
+
+    history: Ragged
+    """Item numbers that each user interacted with before; may be empty."""
+    features: EncodedTable | None
+    """Features of each user; None where the model has none."""
+    user_rows: Tensor | None
+    """Row of each user in the user embeddings, 0 for users who have none. Shape (B,), int64."""
+
+
+class CandidateTower(nn.Module):
+    """Items to unit vectors: a vector of each item's own plus what its features say.
+
+    Shape:
+        - Input: item numbers of shape (N,), and their features if the model has any
+        - Output: (N, D)
+    """
+
+    def __init__(self, num_items: int, sizes: EncodedSizes | None, config: TwoTowerConfig) -> None:
+        super().__init__()
+        self.item = nn.Embedding(num_items, config.embedding_dim)
+        nn.init.normal_(self.item.weight, std=config.embedding_dim**-0.5)
+        self.features = _FeatureBranch(sizes, config) if sizes else None
+
+    def forward(self, item_numbers: Tensor | None, features: EncodedTable | None) -> Tensor:
+        """Embed items; None stands for all of them, in order."""
+        own = self.item.weight if item_numbers is None else self.item(item_numbers)
+        if self.features is not None and features is not None:
+            own = own + self.features(features)
+        return functional.normalize(own, dim=1)
+
+    def embed_new(self, features: EncodedTable) -> Tensor:
+        """Embed items that were not there at training time from their features alone."""
+        if self.features is None:
+            raise ValueError("expected a tower with item features, got one without")
+        return functional.normalize(self.features(features), dim=1)
+
+
+class QueryTower(nn.Module):
+    """Users to unit vectors: history plus features plus, if configured, a vector of their own.
+
+    A history is the sum of the candidate embeddings of its items over the square root of their
+    number: its direction is their mean's, and its length grows with what is known of the user.
+
+    Shape:
+        - Input: `QueryInputs` of B users and the candidate embeddings of all items, (C, D)
+        - Output: (B, D)
+    """
+
+    def __init__(self, num_users: int, sizes: EncodedSizes | None, config: TwoTowerConfig) -> None:
+        super().__init__()
+        self.base = nn.Parameter(torch.zeros(config.embedding_dim))
+        self.features = _FeatureBranch(sizes, config) if sizes else None
+        self.user = None
+        if config.user_embedding:
+            # Row 0 stays zero: it stands for users who were not there at training time.
+            self.user = nn.Embedding(num_users + 1, config.embedding_dim, padding_idx=0)
+            nn.init.zeros_(self.user.weight)
+
+    def forward(self, inputs: QueryInputs, item_CD: Tensor) -> Tensor:
+        """Embed users."""
+        lengths_B = inputs.history.offsets.diff().clamp(min=1).to(item_CD.device)
+        query_BD = bag_sum(item_CD, inputs.history) / lengths_B.sqrt()[:, None] + self.base
+        if self.features is not None and inputs.features is not None:
+            query_BD = query_BD + self.features(inputs.features)
+        if self.user is not None and inputs.user_rows is not None:
+            query_BD = query_BD + self.user(inputs.user_rows.to(item_CD.device))
+        return functional.normalize(query_BD, dim=1)
+
+
+class TwoTower(nn.Module):
+    """Both towers; the score of a user and an item is the inner product of their vectors."""
+
+    def __init__(
+        self,
+        *,
+        num_users: int,
+        num_items: int,
+        user_sizes: EncodedSizes | None,
+        item_sizes: EncodedSizes | None,
+        config: TwoTowerConfig,
+    ) -> None:
+        super().__init__()
+        self.query = QueryTower(num_users, user_sizes, config)
+        self.candidate = CandidateTower(num_items, item_sizes, config)
+
+
+class _FeatureBranch(nn.Module):
+    """Features to a vector in the shared space."""
+
+    def __init__(self, sizes: EncodedSizes, config: TwoTowerConfig) -> None:
+        super().__init__()
+        self.embedding = FeatureEmbedding(sizes)
+        self.mlp = MLP(
+            self.embedding.output_dim,
+            config.hidden_dims,
+            config.embedding_dim,
+            dropout=config.dropout,
+        )
+
+    def forward(self, table: EncodedTable) -> Tensor:
+        return self.mlp(self.embedding(table))
+
+
+def prefix(vectors_BD: Tensor, width: int) -> Tensor:
+    """The first `width` dimensions, brought to unit length again. Shape (B, width)."""
+    if width == vectors_BD.shape[1]:
+        return vectors_BD
+    return functional.normalize(vectors_BD[:, :width], dim=1)

@@ -1,0 +1,58 @@
+"""Names and Arrow types of the standard columns, and the schemas of the tables that go out.
+
+Readers rename the user's columns to these names once; nothing below them knows other names.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+USER_ID = "user_id"
+"""External key of a user: int64 or string, exact."""
+ITEM_ID = "item_id"
+"""External key of an item: int64 or string, exact."""
+EVENT_TIME = "event_time"
+"""When an interaction happened: timestamp in microseconds, UTC."""
+WEIGHT = "weight"
+"""Strength of an interaction: float32, finite, not negative."""
+EVENT_TYPE = "event_type"
+"""What an interaction was (view, purchase, ...): string."""
+SPLIT = "split"
+"""Part of an interaction in a split that the data brings: train, valid or test."""
+TITLE = "title"
+"""Title of an item, for people to read: string."""
+RANK = "rank"
+"""Place in a list, from 1."""
+SCORE = "score"
+"""Score of a recommendation: finite, not increasing with the rank."""
+SOURCE = "source"
+"""What a recommendation was made from."""
+
+EVENT_TIME_TYPE = pa.timestamp("us", tz="UTC")
+"""The one type of `EVENT_TIME` in memory."""
+WEIGHT_TYPE = pa.float32()
+"""The one type of `WEIGHT` in memory."""
+ID_TYPES = (pa.int64(), pa.string())
+"""The two types that an id column may have in memory."""
+
+
+def recommendations_schema(user_id_type: pa.DataType, item_id_type: pa.DataType) -> pa.Schema:
+    """Schema of recommendations, one row a user and rank; no column is nullable.
+
+    Args:
+        user_id_type: Type of the user ids, one of `ID_TYPES`.
+        item_id_type: Type of the item ids, one of `ID_TYPES`.
+
+    Examples:
+        >>> recommendations_schema(pa.string(), pa.int64()).names
+        ['user_id', 'item_id', 'rank', 'score', 'source']
+    """
+    return pa.schema(
+        [
+            pa.field(USER_ID, user_id_type, nullable=False),
+            pa.field(ITEM_ID, item_id_type, nullable=False),
+            pa.field(RANK, pa.int32(), nullable=False),
+            pa.field(SCORE, pa.float32(), nullable=False),
+            pa.field(SOURCE, pa.string(), nullable=False),
+        ]
+    )

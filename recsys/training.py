@@ -1,0 +1,236 @@
+"""The one training loop: a model brings its step, the loop brings epochs, stopping and progress."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from recsys.config import config_class
+from recsys.errors import ConfigError, TrainingError
+
+BatchT = TypeVar("BatchT")
+
+
+@config_class
+class TrainingConfig:
+    """How to train; what to train is the model's own config."""
+
+    num_epochs: int = Field(default=10, ge=1)
+    """Passes over the data at most; the learning rate falls to a twentieth over them."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Queries in a batch; by default a fortieth of them, within 128 and 1024."""
+    learning_rate: float = Field(default=0.01, gt=0)
+    """Step size of Adam at the start."""
+    patience: int = Field(default=2, ge=1)
+    """Epochs without a better validation measure after which training stops."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of everything random."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes CUDA if it is there."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type of the large matrix products; auto takes bfloat16 where the processor has units for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochResult:
+    """One pass over the training data."""
+
+    epoch: int
+    """From 1."""
+    loss: float
+    """Mean over the batches."""
+    duration_s: float
+    """Seconds of training, validation apart."""
+    examples_per_s: float
+    """Examples (interactions, transactions) trained on in a second."""
+    validation: float | None
+    """The measure that training is stopped by, higher is better; None without validation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchProgress:
+    """How far an epoch is."""
+
+    epoch: int
+    """From 1."""
+    num_epochs: int
+    """Epochs at most."""
+    share_done: float
+    """Share of this epoch that is done, within 0 and 1."""
+    examples_per_s: float
+    """Mean speed of this epoch so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epochs(Generic[BatchT]):
+    """The training data, drawn anew for each epoch."""
+
+    num_batches: int
+    """Batches in an epoch."""
+    draw: Callable[[int], Iterable[BatchT]]
+    """Batches of the epoch of a given number."""
+    num_examples: Callable[[BatchT], int]
+    """Number of examples in a batch."""
+
+
+def fit(
+    module: nn.Module,
+    *,
+    epochs: Epochs[BatchT],
+    step: Callable[[BatchT], Tensor],
+    optimizers: Sequence[torch.optim.Optimizer],
+    config: TrainingConfig,
+    validate: Callable[[], float] | None = None,
+    num_epochs: int | None = None,
+    on_epoch: Callable[[EpochResult], None] | None = None,
+    on_batch: Callable[[BatchProgress], None] | None = None,
+) -> list[EpochResult]:
+    """Train a module in place.
+
+    With `validate`, training stops after `config.patience` epochs without a better value, and the
+    module ends with the weights of the best epoch. Without it, it ends after `num_epochs`. The
+    learning rate depends on the position within `config.num_epochs` either way, so that a refit
+    with the best number of epochs walks the same way.
+
+    Args:
+        module: What is trained.
+        epochs: The data.
+        step: Loss of a batch, a scalar.
+        optimizers: They hold the parameters of `module`.
+        config: How to train.
+        validate: A measure, higher is better, taken after each epoch.
+        num_epochs: Epochs to run where there is no validation; `config.num_epochs` by default.
+        on_epoch: Called after each epoch.
+        on_batch: Called after each batch.
+
+    Returns:
+        Every epoch that was run.
+
+    Raises:
+        TrainingError: A loss that is not finite.
+    """
+    results: list[EpochResult] = []
+    best_state: dict[str, Tensor] | None = None
+    base_rates = [[group["lr"] for group in opt.param_groups] for opt in optimizers]
+
+    def descend(batch: BatchT, progress: float) -> float:
+        _set_rates(optimizers, base_rates, 1 - 0.95 * progress)
+        return _descend(step, batch, optimizers)
+
+    for epoch in range(1, min(num_epochs or config.num_epochs, config.num_epochs) + 1):
+        module.train()
+        start = time.perf_counter()
+        loss, num_examples = _run_epoch(epoch, epochs, descend, config.num_epochs, on_batch)
+        duration_s = time.perf_counter() - start
+        module.eval()
+        results.append(
+            EpochResult(
+                epoch=epoch,
+                loss=loss,
+                duration_s=duration_s,
+                examples_per_s=num_examples / duration_s,
+                validation=None if validate is None else validate(),
+            )
+        )
+        if on_epoch is not None:
+            on_epoch(results[-1])
+        if validate is not None and best_epoch(results) == epoch:
+            best_state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+        if validate is not None and epoch - best_epoch(results) >= config.patience:
+            break
+    if best_state is not None:
+        module.load_state_dict(best_state)
+    return results
+
+
+def _run_epoch(
+    epoch: int,
+    epochs: Epochs[BatchT],
+    descend: Callable[[BatchT, float], float],
+    num_epochs: int,
+    on_batch: Callable[[BatchProgress], None] | None,
+) -> tuple[float, int]:
+    """Train on every batch once; the mean loss and the number of examples."""
+    start, losses, num_examples = time.perf_counter(), [], 0
+    for number, batch in enumerate(epochs.draw(epoch)):
+        share_done = number / epochs.num_batches
+        losses.append(descend(batch, (epoch - 1 + share_done) / num_epochs))
+        num_examples += epochs.num_examples(batch)
+        if on_batch is not None:
+            on_batch(
+                BatchProgress(
+                    epoch=epoch,
+                    num_epochs=num_epochs,
+                    share_done=(number + 1) / epochs.num_batches,
+                    examples_per_s=num_examples / (time.perf_counter() - start),
+                )
+            )
+    return sum(losses) / max(len(losses), 1), num_examples
+
+
+def best_epoch(results: Sequence[EpochResult]) -> int:
+    """Number of the epoch with the highest validation measure, the earliest of equals; the last
+    one where there was no validation."""
+    if any(result.validation is None for result in results):
+        return len(results)
+    return max(results, key=lambda result: (result.validation, -result.epoch)).epoch
+
+
+def choose_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """The device that a setting means.
+
+    Raises:
+        ConfigError: CUDA is asked for and not there.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ConfigError("training.device: expected a CUDA device, got none; use 'auto' or 'cpu'")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def choose_precision(
+    name: Literal["auto", "float32", "bfloat16"], device: torch.device
+) -> torch.dtype:
+    """The type of large matrix products: bfloat16 by default only where it is the faster one."""
+    if name != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        # AVX-512 alone has bfloat16 instructions that are no faster than float32 ones.
+        fast = bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _set_rates(
+    optimizers: Sequence[torch.optim.Optimizer], base_rates: list[list[float]], factor: float
+) -> None:
+    for opt, rates in zip(optimizers, base_rates, strict=True):
+        for group, rate in zip(opt.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+
+
+def _descend(
+    step: Callable[[BatchT], Tensor], batch: BatchT, optimizers: Sequence[torch.optim.Optimizer]
+) -> float:
+    """One step downhill; the loss before it."""
+    for opt in optimizers:
+        opt.zero_grad(set_to_none=True)
+    loss = step(batch)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"expected a finite loss, got {value}; lower training.learning_rate or raise "
+            "model.temperature"
+        )
+    loss.backward()  # type: ignore[no-untyped-call]
+    for opt in optimizers:
+        opt.step()
+    return value
