@@ -2,11 +2,11 @@
 
     RecsysError              exit code 1   base class: catch this one
     ├── ConfigError          exit code 2   a setting or an option is wrong
-    ├── DataError            exit code 3   a table was refused; names file, column, expected, got, remedy
+    ├── DataError            exit code 3   a table was refused: file, column, expected, got, remedy
     ├── ArtifactError        exit code 4   a bundle or an index cannot be used
     │   └── FingerprintMismatchError       it belongs to another model
     ├── TrainingError        exit code 5   training cannot go on, e.g. a loss that is not finite
-    └── PublishError         exit code 6   outputs could not be published; the last good ones are live
+    └── PublishError         exit code 6   outputs were not published; the last good ones are live
 
 A message is one line: what was expected, what came, what to do.
 """

@@ -103,6 +103,15 @@ def write_recommendations(
     return _write(path, lists, recommendations_schema(user_id_type, item_ids.terms.type), item_ids)
 
 
+def lists_table(
+    lists: Iterable[RankedLists], *, user_id_type: pa.DataType, item_ids: Vocabulary
+) -> pa.Table:
+    """Lists of users as one table in memory: user_id, item_id, rank, score, source."""
+    schema = recommendations_schema(user_id_type, item_ids.terms.type)
+    tables = [_rows(block, schema, item_ids) for block in lists]
+    return pa.concat_tables(tables) if tables else schema.empty_table()
+
+
 def write_similar_items(
     path: Path, lists: Iterable[RankedLists], *, item_ids: Vocabulary
 ) -> ListsSummary:

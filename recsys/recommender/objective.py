@@ -5,6 +5,7 @@ Shapes: B users of a batch, C items, N sampled items, D width.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,8 @@ class Objective:
     """Features of the catalogue, if the model has any."""
     config: TwoTowerConfig
     """What is trained."""
+    mean_weight: float
+    """Weight of the positives of a batch, on average over an epoch."""
     log_inclusion_C: Tensor | None
     """Log probability of each item to be sampled; None for the softmax over the catalogue."""
     buffer: ScoreBuffer
@@ -53,7 +56,8 @@ class Objective:
         seed: int,
     ) -> Objective:
         """The objective for a log: sampled where the config or the catalogue's size asks for it."""
-        num_items = matrix.shape[1]
+        num_users = int(np.count_nonzero(np.diff(matrix.indptr)))
+        num_items, num_batches = matrix.shape[1], math.ceil(num_users / batch_size)
         sampled = config.loss == "sampled_softmax" or (
             config.loss == "auto" and num_items > config.exact_max_items
         )
@@ -61,7 +65,7 @@ class Objective:
         if sampled:
             inclusion = log_inclusion(
                 torch.from_numpy(np.bincount(matrix.indices, minlength=num_items)),
-                num_queries=int(np.count_nonzero(np.diff(matrix.indptr))),
+                num_queries=num_users,
                 batch_size=batch_size,
                 num_uniform=config.num_uniform_negatives,
             )
@@ -69,20 +73,27 @@ class Objective:
             towers=towers,
             item_features=None if item_features is None else item_features.to(device),
             config=config,
+            mean_weight=float(matrix.data.sum(dtype=np.float64)) / num_batches,
             log_inclusion_C=inclusion,
             buffer=ScoreBuffer(precision),
             generator=torch.Generator().manual_seed(seed),
         )
 
     def loss(self, batch: TrainBatch) -> Tensor:
-        """Loss of a batch; every second time that of one prefix is added."""
+        """Loss of a batch; every second time that of one prefix is added.
+
+        A batch counts by the weight of its positives: users who were active long ago must not pull
+        as hard as those of today because they came together.
+        """
         widths = [self.config.embedding_dim]
         prefix_dims = self.config.prefix_dims
         if prefix_dims and self._draw(_PREFIX_EVERY) == 0:
             widths.append(prefix_dims[self._draw(len(prefix_dims))])
         if self.log_inclusion_C is None:
-            return self._exact(batch, widths)
-        return self._sampled(batch, widths, self.log_inclusion_C)
+            mean_loss = self._exact(batch, widths)
+        else:
+            mean_loss = self._sampled(batch, widths, self.log_inclusion_C)
+        return mean_loss * (batch.positives.weights.sum() / self.mean_weight)
 
     def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
         """Adam over all parameters."""

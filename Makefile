@@ -1,0 +1,43 @@
+# Everything runs in .venv, which is made from pyproject.toml and constraints.txt when missing.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+# Threads that spin while they wait make small steps on shared cores several times slower.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test check format bench mlflow clean help
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(STAMP) ## set up, train on the sample, write a list for every user
+	$(VENV)/bin/recsys demo
+
+test: $(STAMP) ## set up and run the tests
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
+
+check: $(STAMP) ## format, lint, types, layers
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(STAMP) ## format and mend what can be mended
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+bench: $(STAMP) ## measure: index recall and speed, and the benchmark on the sample
+	$(VENV)/bin/python benchmarks/index_recall.py
+	$(VENV)/bin/python benchmarks/recommender_quality.py
+
+mlflow: $(STAMP) ## start a tracking server on the loopback address
+	./mlflow/serve.sh
+
+clean: ## remove the environment and everything that was generated
+	rm -rf $(VENV) runs mlflow/store .mypy_cache .ruff_cache .pytest_cache
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "expected Python 3.11 or later, got " + sys.version.split()[0] + "; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $@

@@ -1,0 +1,82 @@
+"""`recsys benchmark recommender`: the quality and cost of the defaults on files of one's own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from pipelines.config import JobConfig
+from pipelines.console import Reporter
+from pipelines.job import peak_rss_mb
+from recsys.config import config_to_dict
+from recsys.datasets.dataset import Dataset
+from recsys.datasets.loading import load_dataset
+from recsys.datasets.validation import validate_dataset
+from recsys.errors import ConfigError
+from recsys.recommender.benchmark import fit_benchmark, measure_lists, rank_test_users
+from recsys.recommender.train import TrainingCallbacks
+
+
+def benchmark_recommender(
+    config: JobConfig,
+    *,
+    test: Path,
+    valid: Path | None,
+    k: int,
+    out: Path,
+    reporter: Reporter,
+) -> dict[str, object]:
+    """Fit on the train file, rank the catalogue for the users of the test file, measure.
+
+    Args:
+        config: Settings; its interactions are the train file.
+        test: Interactions to rank.
+        valid: A part of the train file to select on.
+        k: List length.
+        out: Folder for `recommendations.parquet` and `metrics.json`; it must not hold them yet.
+        reporter: Whom to tell.
+
+    Returns:
+        What `metrics.json` holds.
+    """
+    lists_file = out / "recommendations.parquet"
+    if lists_file.exists():
+        raise ConfigError(f"--out: expected a folder without {lists_file.name}, got {out}")
+    train = _load(config, config.data.interactions)
+    test_log = _load(config, test).interactions
+    valid_log = None if valid is None else _load(config, valid).interactions
+    out.mkdir(parents=True, exist_ok=True)
+    callbacks = TrainingCallbacks(on_epoch=reporter.epoch, on_batch=reporter.batch)
+    with reporter.training("fitting"):
+        fitted = fit_benchmark(train, valid_log, config.recommender, k=k, callbacks=callbacks)
+    summary = rank_test_users(
+        fitted.model, test_log, lists_file, k=k, index=config.index,
+        user_table=train.users, seed=config.training.seed,
+    )  # fmt: skip
+    quality = measure_lists(pq.read_table(lists_file), test_log, items=fitted.model.items, k=k)
+    figures: dict[str, object] = {
+        **quality,
+        "fit_s": fitted.select_s + fitted.refit_s,
+        "select_s": fitted.select_s,
+        "refit_s": fitted.refit_s,
+        "score_s": summary.duration_s,
+        "users_per_s": summary.lists_per_s,
+        "peak_rss_mb": peak_rss_mb(),
+        "num_users": summary.num_lists,
+        "selection": config_to_dict(fitted.selection),
+        "config": config_to_dict(config.recommender),
+    }
+    (out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    reporter.say(", ".join(f"{name} {value:.4f}" for name, value in quality.items()))
+    return figures
+
+
+def _load(config: JobConfig, interactions: Path) -> Dataset:
+    """The tables with another file of interactions, refused where they break a rule."""
+    data = replace(config.data, interactions=interactions)
+    dataset = load_dataset(data, config.columns, config.features)
+    validate_dataset(dataset, limits=config.validation).raise_if_refused()
+    return dataset

@@ -1,0 +1,220 @@
+"""The command `recsys`. Libraries that are slow to import are imported by the commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.console import Reporter, print_result
+from recsys.errors import RecsysError
+
+if TYPE_CHECKING:
+    from pipelines.config import JobConfig
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="""Recommendations from interaction logs, made by scheduled jobs.
+
+    A night is three commands over one config file:
+
+      recsys validate shop.toml                 what the data holds, and what is wrong with it
+
+      recsys train-recommender shop.toml        train, compare with baselines, publish, register
+
+      recsys write-recommendations shop.toml    a list for every user, as Parquet
+
+    Exit codes: 0 done, 2 wrong setting, 3 data refused, 4 damaged artifact, 5 training failed,
+    6 not published; the last good output stays live. The last line on the standard output is JSON.
+    """,
+)
+benchmark = typer.Typer(no_args_is_help=True, help="Quality and cost on files of your own.")
+app.add_typer(benchmark, name="benchmark")
+
+ConfigPath = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="TOML file; pipelines/configs has examples.")
+]
+Interactions = Annotated[
+    Path | None, typer.Option(help="Interactions, in place of the config's: Parquet or CSV.")
+]
+Users = Annotated[Path | None, typer.Option(help="Users table, in place of the config's.")]
+Items = Annotated[Path | None, typer.Option(help="Items table, in place of the config's.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. model.embedding_dim=64."),
+]
+AsOf = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d"], help="Day of the run in UTC; today if not given."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Tell only warnings and errors.")]
+
+
+@app.command("validate")
+def validate_command(
+    config: ConfigPath,
+    interactions: Interactions = None,
+    users: Users = None,
+    items: Items = None,
+    overrides: Overrides = None,
+    as_of: AsOf = None,
+    quiet: Quiet = False,
+) -> None:
+    """Report what the tables hold, and refuse what jobs could not use."""
+    settings = _load(config, overrides, interactions, users, items)
+    from pipelines.validate import validate_job
+
+    report = validate_job(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
+    print_result({"job": "validate", **report.to_dict()})
+    report.raise_if_refused()
+
+
+@app.command("train-recommender")
+def train_command(
+    config: ConfigPath,
+    interactions: Interactions = None,
+    users: Users = None,
+    items: Items = None,
+    overrides: Overrides = None,
+    as_of: AsOf = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train the two towers, compare them with baselines, publish and register the model.
+
+    Settings are chosen on a validation part, quality is measured on a later test part, and the
+    published model is fitted on everything. The report says first whether the model lost.
+    """
+    settings = _load(config, overrides, interactions, users, items)
+    from pipelines.train_recommender import train_recommender
+
+    print_result(
+        train_recommender(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
+    )
+
+
+@app.command("write-recommendations")
+def write_command(
+    config: ConfigPath,
+    interactions: Interactions = None,
+    users: Users = None,
+    items: Items = None,
+    overrides: Overrides = None,
+    as_of: AsOf = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a list for every user, with the published model and the interactions of today.
+
+    Users that training did not know get lists from their history, else from their features, else
+    the most popular items; the column `source` says which.
+    """
+    settings = _load(config, overrides, interactions, users, items)
+    from pipelines.write_recommendations import write_recommendations_job
+
+    print_result(
+        write_recommendations_job(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
+    )
+
+
+@app.command("similar-items")
+def similar_command(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    as_of: AsOf = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write the nearest other items of every item of the published model."""
+    settings = _load(config, overrides, None, None, None)
+    from pipelines.similar_items import similar_items_job
+
+    print_result(
+        similar_items_job(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
+    )
+
+
+@app.command("demo")
+def demo_command(
+    config: Annotated[
+        Path | None, typer.Option(help="Config to run; the sample's if not given.")
+    ] = None,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run the whole recommender on the sample data and show some of its lists."""
+    from pipelines.demo import SAMPLE_CONFIG, demo_job
+
+    settings = _load(config or SAMPLE_CONFIG, overrides, None, None, None)
+    demo_job(settings, Reporter(quiet=quiet))
+
+
+@benchmark.command("recommender")
+def benchmark_recommender_command(
+    train: Annotated[Path, typer.Option(help="Interactions to fit on.")],
+    test: Annotated[Path, typer.Option(help="Interactions to rank.")],
+    out: Annotated[Path, typer.Option(help="Folder for lists and metrics.json.")],
+    valid: Annotated[
+        Path | None, typer.Option(help="Part of the train file to select settings on.")
+    ] = None,
+    users: Users = None,
+    items: Items = None,
+    k: Annotated[int, typer.Option(min=1, help="Length of the lists.")] = 20,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings, columns and features; defaults if not given.")
+    ] = None,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fit on a train file, rank the whole catalogue without train items, measure on a test file.
+
+    Recall@K is divided by the number of the user's test items and NDCG@K by the ideal list cut at
+    K; both are means over the users with test items.
+    """
+    settings = _load(config, overrides, train, users, items)
+    from pipelines.benchmark_recommender import benchmark_recommender
+
+    print_result(
+        benchmark_recommender(
+            settings, test=test, valid=valid, k=k, out=out, reporter=Reporter(quiet=quiet)
+        )
+    )
+
+
+def main() -> None:
+    """Run the command line; an error that a user can cure is one line and an exit code."""
+    # Threads that spin while they wait make small steps on shared cores several times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _run(app)
+
+
+def _run(command: Callable[[], object]) -> None:
+    try:
+        command()
+    except RecsysError as error:
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted; what was live still is\n")
+        sys.exit(130)
+
+
+def _load(
+    config: Path | None,
+    overrides: list[str] | None,
+    interactions: Path | None,
+    users: Path | None,
+    items: Path | None,
+) -> JobConfig:
+    from pipelines.config import load_job_config
+
+    data = {"interactions": interactions, "users": users, "items": items}
+    return load_job_config(config, overrides=overrides or (), data=data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""The settings of the recommender's jobs: one TOML file, one section a component."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import Field
+
+from recsys.config import apply_overrides, config_class, parse_config, read_toml
+from recsys.datasets.dataset import ColumnsConfig, DataConfig, FeaturesConfig
+from recsys.datasets.splits import SplitConfig
+from recsys.datasets.validation import ValidationConfig
+from recsys.recommender.experiment import EvaluationConfig
+from recsys.recommender.index import IndexConfig
+from recsys.recommender.train import RecommenderConfig
+from recsys.recommender.two_tower import TwoTowerConfig
+from recsys.tracking import TrackingConfig
+from recsys.training import TrainingConfig
+
+
+@config_class
+class ListsConfig:
+    """What lists are written."""
+
+    k: int = Field(default=20, ge=1)
+    """Items a list."""
+    filter_seen: bool = True
+    """Whether items that a user already interacted with are left out."""
+    deny: Path | None = None
+    """Table of pairs user_id, item_id that must not be recommended."""
+    eligible: Path | None = None
+    """Table of the item_id that may be recommended; all when not set."""
+
+
+@config_class
+class OutputConfig:
+    """Where outputs go."""
+
+    directory: Path = Path("runs")
+    """Folder that holds published models, recommendations and similar items."""
+    keep: int = Field(default=10, ge=1)
+    """Published runs of each kind that stay."""
+
+
+@config_class
+class JobConfig:
+    """Everything that the recommender's jobs read."""
+
+    data: DataConfig
+    """Where the tables are."""
+    columns: ColumnsConfig = ColumnsConfig()
+    """Your names of the standard columns."""
+    features: FeaturesConfig = FeaturesConfig()
+    """Features of users and items."""
+    validation: ValidationConfig = ValidationConfig()
+    """Limits beyond which data is refused."""
+    split: SplitConfig = SplitConfig()
+    """How interactions are divided into train, valid and test."""
+    model: TwoTowerConfig = TwoTowerConfig()
+    """What is trained."""
+    training: TrainingConfig = TrainingConfig()
+    """How it is trained."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """What is measured."""
+    index: IndexConfig = IndexConfig()
+    """How item vectors are searched."""
+    lists: ListsConfig = ListsConfig()
+    """What lists are written."""
+    tracking: TrackingConfig = TrackingConfig()
+    """Where runs are tracked."""
+    output: OutputConfig = OutputConfig()
+    """Where outputs go."""
+
+    @property
+    def recommender(self) -> RecommenderConfig:
+        """What to train and how."""
+        return RecommenderConfig(model=self.model, training=self.training)
+
+    @property
+    def models(self) -> Path:
+        """Root of the published models."""
+        return self.output.directory / "models"
+
+    @property
+    def recommendations(self) -> Path:
+        """Root of the published recommendations."""
+        return self.output.directory / "recommendations"
+
+    @property
+    def similar_items(self) -> Path:
+        """Root of the published similar items."""
+        return self.output.directory / "similar-items"
+
+
+def load_job_config(
+    path: Path | None,
+    *,
+    overrides: Sequence[str] = (),
+    data: Mapping[str, Path | None] | None = None,
+) -> JobConfig:
+    """Read a config file; relative paths in it start at its folder, those of options do not.
+
+    Args:
+        path: A TOML file; None for nothing but defaults and options.
+        overrides: Options `--set section.key=value`.
+        data: Paths of tables given as options, by name; None where not given.
+
+    Raises:
+        ConfigError: The file or an override is wrong.
+    """
+    mapping = apply_overrides({} if path is None else read_toml(path), overrides)
+    given = {name: str(table.absolute()) for name, table in (data or {}).items() if table}
+    if given:
+        section = mapping.get("data", {})
+        mapping["data"] = {**section, **given} if isinstance(section, dict) else section
+    config = parse_config(JobConfig, mapping, source="options" if path is None else str(path))
+    return _rebased(config, Path.cwd() if path is None else path.absolute().parent)
+
+
+def _rebased(config: JobConfig, folder: Path) -> JobConfig:
+    """Every relative path made absolute."""
+
+    def at(table: Path | None) -> Path | None:
+        return None if table is None else folder / table
+
+    data, lists = config.data, config.lists
+    return replace(
+        config,
+        data=replace(
+            data,
+            interactions=folder / data.interactions,
+            users=at(data.users),
+            items=at(data.items),
+        ),
+        lists=replace(lists, deny=at(lists.deny), eligible=at(lists.eligible)),
+        output=replace(config.output, directory=folder / config.output.directory),
+    )

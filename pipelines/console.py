@@ -1,0 +1,80 @@
+"""What a job tells while it runs: progress bars on a terminal, plain log lines elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from recsys.training import BatchProgress, EpochResult
+
+
+@dataclass(eq=False)
+class Reporter:
+    """Tells people on the standard error; the standard output is left to results."""
+
+    quiet: bool = False
+    """Whether only warnings and errors are told."""
+    console: Console = field(
+        default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True)
+    )
+    """Where it is told."""
+    _progress: Progress | None = field(default=None, init=False)
+
+    def say(self, message: str) -> None:
+        """Tell one line."""
+        if not self.quiet:
+            self.console.print(message, markup=False)
+
+    def warn(self, message: str) -> None:
+        """Tell one line even when quiet."""
+        self.console.print(f"warning: {message}", markup=False)
+
+    @contextmanager
+    def training(self, title: str) -> Iterator[None]:
+        """Show the progress of a training that runs in the block."""
+        self.say(title)
+        if self.quiet or not self.console.is_terminal:
+            yield
+            return
+        with Progress(
+            TextColumn("  epoch {task.fields[epoch]}"),
+            BarColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+        ) as self._progress:
+            self._progress.add_task("", total=1.0, epoch="", speed="")
+            yield
+        self._progress = None
+
+    def batch(self, done: BatchProgress) -> None:
+        """Move the progress bar."""
+        if self._progress is not None:
+            self._progress.update(
+                self._progress.task_ids[0],
+                completed=done.share_done,
+                epoch=f"{done.epoch}/{done.num_epochs}",
+                speed=f"{done.examples_per_s:,.0f} interactions/s",
+            )
+
+    def epoch(self, result: EpochResult) -> None:
+        """Tell what an epoch gave."""
+        measure = "" if result.validation is None else f", validation NDCG {result.validation:.4f}"
+        self.say(
+            f"  epoch {result.epoch}: loss {result.loss:.4f}{measure}, "
+            f"{result.examples_per_s:,.0f} interactions/s"
+        )
+
+
+def print_result(values: Mapping[str, object]) -> None:
+    """One JSON line on the standard output, for the scheduler that started the job."""
+    sys.stdout.write(json.dumps(values, default=str) + "\n")

@@ -1,0 +1,54 @@
+"""`recsys demo`: every job on the sample data, and some lists for a person to judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.table import Table
+
+from pipelines.config import JobConfig
+from pipelines.console import Reporter
+from pipelines.examples import example_lists
+from pipelines.similar_items import similar_items_job
+from pipelines.train_recommender import train_recommender
+from pipelines.write_recommendations import write_recommendations_job
+from recsys.datasets.loading import load_dataset
+
+SAMPLE_CONFIG = Path(__file__).parent / "configs" / "movietweetings.toml"
+"""The config of the sample data."""
+
+_NUM_EXAMPLES = 3
+_NUM_SHOWN = 5
+
+
+def demo_job(config: JobConfig, reporter: Reporter) -> None:
+    """Train, write lists for every user and neighbours of every item, and show some."""
+    trained = train_recommender(config, None, reporter)
+    written = write_recommendations_job(config, None, reporter)
+    similar = similar_items_job(config, None, reporter)
+    _show(config, Path(str(written["file"])), reporter)
+    places = {
+        "report": trained["report"],
+        "recommendations": written["file"],
+        "similar items": similar["file"],
+        "tracked run": trained["tracked"],
+    }
+    reporter.say("")
+    reporter.say(str(trained["verdict"]))
+    for name, place in places.items():
+        reporter.say(f"{name + ':':<17}{place}")
+
+
+def _show(config: JobConfig, lists_file: Path, reporter: Reporter) -> None:
+    """Print the lists of some users beside what they did last."""
+    dataset = load_dataset(config.data, config.columns, config.features)
+    lists: pa.Table = pq.read_table(lists_file)
+    table = Table(title="Some of the lists")
+    for heading in ("user", "did last", "recommended"):
+        table.add_column(heading)
+    for example in example_lists(dataset, lists, num_users=_NUM_EXAMPLES, num_items=_NUM_SHOWN):
+        table.add_row(example.user, "\n".join(example.history), "\n".join(example.recommended))
+    if not reporter.quiet:
+        reporter.console.print(table)

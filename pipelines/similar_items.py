@@ -1,0 +1,58 @@
+"""The job that writes the nearest other items of every item of the published model."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+from pipelines.config import JobConfig
+from pipelines.console import Reporter
+from pipelines.job import logical_date, new_run_id
+from recsys.publishing import current_run, publish
+from recsys.recommender.audit import audit_similar_items
+from recsys.recommender.lists import ListsSummary, write_similar_items
+from recsys.recommender.recommend import similar_items
+from recsys.recommender.serving import load_recommender, similarity_index
+
+FILE_NAME = "similar-items.parquet"
+"""The file of a published run."""
+
+
+def similar_items_job(
+    config: JobConfig, as_of: date | None, reporter: Reporter
+) -> dict[str, object]:
+    """Write neighbours by cosine of the item embeddings.
+
+    Returns:
+        What happened, for the status line.
+    """
+    run = current_run(config.models)
+    recommender = load_recommender(run / "model", run / "index")
+    index = similarity_index(recommender, config.index, seed=config.training.seed)
+    items = recommender.model.items
+    summaries: list[ListsSummary] = []
+
+    def write(folder: Path) -> None:
+        lists = similar_items(index, item_ids=items, k=config.lists.k)
+        summaries.append(write_similar_items(folder / FILE_NAME, lists, item_ids=items))
+
+    published = publish(
+        config.similar_items,
+        logical_date(as_of),
+        write,
+        run_id=new_run_id(),
+        audit=lambda folder: audit_similar_items(
+            folder / FILE_NAME, k=config.lists.k, summary=summaries[-1]
+        ),
+        keep=config.output.keep,
+    )
+    summary = summaries[-1]
+    reporter.say(f"similar items: {summary.num_lists:,} items at {summary.lists_per_s:,.0f}/s")
+    return {
+        "job": "similar-items",
+        "outcome": "PUBLISHED",
+        "file": str(published.folder / FILE_NAME),
+        "model": str(run),
+        "items": summary.num_lists,
+        "rows": summary.num_rows,
+    }

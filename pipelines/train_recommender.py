@@ -1,0 +1,171 @@
+"""The training job: select, compare with baselines, fit, publish model and index, register."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import date
+from pathlib import Path
+
+from pipelines.config import JobConfig
+from pipelines.console import Reporter
+from pipelines.job import load_checked, logical_date, new_run_id, peak_rss_mb
+from pipelines.report_content import report_content
+from recsys.artifacts import Bundle, digest_table, read_bundle
+from recsys.config import config_to_dict
+from recsys.datasets.dataset import Dataset
+from recsys.datasets.splits import split_interactions
+from recsys.publishing import publish
+from recsys.recommender.comparison import verdict
+from recsys.recommender.experiment import MODEL, Experiment, run_experiment
+from recsys.recommender.index import ItemIndex
+from recsys.recommender.model_bundle import BUNDLE_KIND, save_model
+from recsys.recommender.report import write_report
+from recsys.recommender.serving import build_index, load_recommender
+from recsys.recommender.train import TrainingCallbacks
+from recsys.tracking import TrackedRun, served_recommender, start_run
+
+
+def train_recommender(
+    config: JobConfig, as_of: date | None, reporter: Reporter
+) -> dict[str, object]:
+    """Train on all interactions and publish the model, with its quality known from a time split.
+
+    Returns:
+        What happened, for the status line.
+    """
+    dataset = load_checked(config, as_of, reporter, needs_time=config.split.needs_time)
+    split = split_interactions(dataset.interactions, config.split, seed=config.training.seed)
+    digests = _digests(dataset)
+    with start_run(config.tracking, run_name=f"train {logical_date(as_of)}") as run:
+        run.log_params(config_to_dict(config))
+        run.log_environment()
+        _log_tables(run, dataset, digests)
+        callbacks = TrainingCallbacks(on_epoch=reporter.epoch, on_batch=reporter.batch)
+        with reporter.training("training"):
+            experiment = run_experiment(
+                dataset, split, config.recommender, config.evaluation, callbacks=callbacks
+            )
+        reporter.say(summary_line(experiment, config.evaluation.k))
+
+        def write(folder: Path) -> None:
+            bundle = save_model(experiment.model, folder / "model", data_digests=digests)
+            index = _build_index(experiment, bundle, config, reporter)
+            index.save(folder / "index")
+            _write_documents(folder, experiment, index)
+            content = report_content(config, dataset, split, experiment, index)
+            write_report(folder / "report" / "report.html", content)
+
+        published = publish(
+            config.models,
+            logical_date(as_of),
+            write,
+            run_id=new_run_id(),
+            audit=_check_opens,
+            keep=config.output.keep,
+        )
+        reporter.say(f"published {published.folder}")
+        version = _track(run, config, experiment, published.folder)
+        return {
+            "job": "train-recommender",
+            "outcome": "PUBLISHED",
+            "run": str(published.folder),
+            "report": str(published.folder / "report" / "report.html"),
+            "model_version": version,
+            "tracked": run.location,
+            "verdict": summary_line(experiment, config.evaluation.k),
+        }
+
+
+def summary_line(experiment: Experiment, k: int) -> str:
+    """Whether the model beats its baselines, in one line."""
+    comparison = experiment.comparison
+    if comparison is None:
+        return "no test part: the quality of this model is not known"
+    measures = (f"recall@{k}", f"ndcg@{k}")
+    return verdict(comparison.evaluations[MODEL], comparison.baselines, measures)
+
+
+def _build_index(
+    experiment: Experiment, bundle: Bundle, config: JobConfig, reporter: Reporter
+) -> ItemIndex:
+    index = build_index(
+        experiment.model,
+        config.index,
+        model_fingerprint=bundle.fingerprint,
+        seed=config.training.seed,
+    )
+    found = index.report
+    reporter.say(
+        f"index: {found.kind}, {found.num_items:,} items, recall@{found.recall_k} "
+        f"{found.recall:.4f} against exact search, built in {found.build_s:.1f} s"
+    )
+    for note in found.notes:
+        reporter.warn(note)
+    return index
+
+
+def _write_documents(folder: Path, experiment: Experiment, index: ItemIndex) -> None:
+    metrics: dict[str, object] = {
+        "selection": config_to_dict(experiment.selection),
+        "durations_s": dict(experiment.durations_s),
+        "peak_rss_mb": peak_rss_mb(),
+        "index": index.report.to_dict(),
+    }
+    if experiment.comparison is not None:
+        found = experiment.comparison
+        metrics["evaluations"] = {name: e.to_dict() for name, e in found.evaluations.items()}
+        metrics["by_prefix"] = {str(w): e.to_dict()["overall"] for w, e in found.by_prefix.items()}
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+
+
+def _check_opens(folder: Path) -> None:
+    """Refuse to publish what readers could not open."""
+    load_recommender(folder / "model", folder / "index")
+
+
+def _digests(dataset: Dataset) -> dict[str, str]:
+    tables = {
+        "interactions": dataset.interactions, "users": dataset.users, "items": dataset.items
+    }  # fmt: skip
+    return {name: digest_table(table) for name, table in tables.items() if table is not None}
+
+
+def _log_tables(run: TrackedRun, dataset: Dataset, digests: dict[str, str]) -> None:
+    for name, digest in digests.items():
+        run.log_dataset(
+            name,
+            digest=digest,
+            num_rows=getattr(dataset, name).num_rows,
+            source=str(getattr(dataset.data, name)),
+            context="training",
+        )
+
+
+def _track(run: TrackedRun, config: JobConfig, experiment: Experiment, folder: Path) -> int | None:
+    """Figures, report and model to the tracking server; the new version gets the alias."""
+    for epoch in experiment.epochs:
+        figures = {"loss": epoch.loss, "interactions_per_s": epoch.examples_per_s}
+        if epoch.validation is not None:
+            figures["validation_ndcg"] = epoch.validation
+        run.log_metrics(figures, step=epoch.epoch)
+    if experiment.comparison is not None:
+        overall = experiment.comparison.evaluations[MODEL].overall
+        run.log_metrics({name: value for name, value in overall.items() if math.isfinite(value)})
+    run.log_metrics({f"{name}_s": value for name, value in experiment.durations_s.items()})
+    run.log_metrics({"peak_rss_mb": peak_rss_mb()})
+    for name in ("report", "metrics.json"):
+        run.log_artifact(folder / name)
+    model = experiment.model
+    version = run.log_model(
+        served_recommender(
+            model=read_bundle(folder / "model", kind=BUNDLE_KIND),
+            index=read_bundle(folder / "index", kind="item-index"),
+            user_id_type=model.users.terms.type,
+            item_id_type=model.items.terms.type,
+            k=config.lists.k,
+        )
+    )
+    if version is not None:
+        run.promote(version)
+    return version

@@ -1,0 +1,276 @@
+"""A training run: select on validation, compare with baselines on test, fit the model to publish.
+
+Shapes: U users of the comparison, C items of the catalogue, K list length.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from recsys.config import config_class
+from recsys.datasets.dataset import Dataset
+from recsys.datasets.splits import Split
+from recsys.features.encoder import rows_of
+from recsys.features.history import UserItemMatrix, user_item_matrix
+from recsys.features.vocabulary import UNKNOWN, Vocabulary
+from recsys.recommender.baselines import ItemItemCosine, MostPopular
+from recsys.recommender.evaluate import Evaluation, evaluate_lists, history_length_segment
+from recsys.recommender.model import RecommenderModel, Selection, rows_or_empty
+from recsys.recommender.popularity import popularity
+from recsys.recommender.ranking import Numbers, Ranker, Scores, rank_all
+from recsys.recommender.recommend import POPULARITY
+from recsys.recommender.topk import masked_top_k
+from recsys.recommender.train import (
+    RecommenderConfig,
+    TrainingCallbacks,
+    fit_recommender,
+    select_settings,
+)
+from recsys.schema import ITEM_ID, USER_ID
+from recsys.training import EpochResult
+
+MODEL = "two-tower"
+"""Name of the model among its baselines."""
+
+_BATCH_USERS = 4096
+_MAX_LABELS = 12
+
+
+@config_class
+class EvaluationConfig:
+    """What is measured on the test part."""
+
+    k: int = 20
+    """Length of the lists."""
+    segments: tuple[str, ...] = ()
+    """Features of users to report quality by, beside the length of their history."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TwoTowerRanker:
+    """A model as a `Ranker` over users that are numbered by a vocabulary of their own.
+
+    Users without history and features get the most popular items.
+    """
+
+    model: RecommenderModel
+    """What ranks."""
+    user_ids: pa.Array
+    """Users, by number. Shape (U,)."""
+    user_table: pa.Table | None = None
+    """Their features; those of training by default."""
+    width: int | None = None
+    """Dimensions to use; all by default."""
+
+    def rank(
+        self, user_numbers: Numbers, *, k: int, train: UserItemMatrix | None
+    ) -> tuple[Numbers, Scores]:
+        """Rank as `ranking.Ranker` says."""
+        ids = self.user_ids.take(pa.array(user_numbers))
+        excluded = None if train is None else train[user_numbers]
+        queries_BW, sources = self.model.embed_users(
+            ids, user_table=self.user_table, width=self.width
+        )
+        items_BK, scores_BK = masked_top_k(
+            queries_BW, self.model.item_vectors(self.width), k, excluded=excluded
+        )
+        popular = np.flatnonzero(np.asarray(sources) == POPULARITY)
+        if len(popular):
+            items_BK[popular], scores_BK[popular] = masked_top_k(
+                np.ones((len(popular), 1), dtype=np.float32),
+                self.model.log_popularity[:, None],
+                k,
+                excluded=None if excluded is None else excluded[popular],
+            )
+        return items_BK, scores_BK
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Comparison:
+    """The model and its baselines on the test part."""
+
+    evaluations: Mapping[str, Evaluation]
+    """Evaluation by name; `MODEL` comes first."""
+    by_prefix: Mapping[int, Evaluation]
+    """Evaluation of the model by number of dimensions used."""
+    num_new_items: int
+    """Items of the test part that training did not have; nobody can recommend them."""
+
+    @property
+    def baselines(self) -> dict[str, Evaluation]:
+        """The evaluations but the model's."""
+        return {name: found for name, found in self.evaluations.items() if name != MODEL}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Experiment:
+    """What a training run found, and the model to publish."""
+
+    selection: Selection
+    """What was chosen on the validation part."""
+    epochs: list[EpochResult]
+    """Training on the train part, with validation."""
+    comparison: Comparison | None
+    """Quality on the test part, of a model fitted on all before it; None without a test part."""
+    model: RecommenderModel
+    """Fitted on all interactions."""
+    durations_s: Mapping[str, float]
+    """Seconds of select, evaluate (a fit on all before the test part included) and fit."""
+
+
+def run_experiment(
+    dataset: Dataset,
+    split: Split,
+    config: RecommenderConfig,
+    evaluation: EvaluationConfig,
+    *,
+    callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
+) -> Experiment:
+    """Select settings, measure them on the test part, and fit the model to publish.
+
+    Args:
+        dataset: All tables.
+        split: Its interactions, divided. Without a validation part settings are not selected.
+        config: What to train and how.
+        evaluation: What is measured.
+        callbacks: Whom to tell of progress.
+    """
+    clock = _Clock()
+    selection, epochs = default_selection(config), []
+    if split.valid is not None:
+        train = replace(dataset, interactions=split.train)
+        selection, _, epochs = select_settings(
+            train, split.valid, config, k=evaluation.k, callbacks=callbacks
+        )
+    clock.lap("select")
+    comparison = None
+    if split.test is not None:
+        parts = [split.train] if split.valid is None else [split.train, split.valid]
+        before = replace(dataset, interactions=pa.concat_tables(parts))
+        candidate, _ = fit_recommender(before, config, selection, callbacks=callbacks)
+        comparison = compare(candidate, before, split.test, evaluation)
+    clock.lap("evaluate")
+    model, _ = fit_recommender(dataset, config, selection, callbacks=callbacks)
+    clock.lap("fit")
+    return Experiment(
+        selection=selection,
+        epochs=epochs,
+        comparison=comparison,
+        model=model,
+        durations_s=clock.laps_s,
+    )
+
+
+def default_selection(config: RecommenderConfig) -> Selection:
+    """What is used where there is no validation part."""
+    return Selection(
+        num_epochs=config.training.num_epochs,
+        popularity_half_life_days=None,
+        training_half_life_days=None,
+        popularity_weight=0.0,
+    )
+
+
+def compare(
+    model: RecommenderModel, before: Dataset, test: pa.Table, config: EvaluationConfig
+) -> Comparison:
+    """Evaluate a model and its baselines on interactions that came later.
+
+    Items that training did not have count among a user's test items, for the model and for the
+    baselines: a list that cannot hold them is not the better for it.
+
+    Args:
+        model: Fitted on `before`.
+        before: What was known before the test part.
+        test: The test part.
+        config: What is measured.
+    """
+    users = Vocabulary.fit(
+        pa.chunked_array([*before.interactions[USER_ID].chunks, *test[USER_ID].chunks])
+    )
+    items = _with_new_items(model.items, test)
+    seen = rows_or_empty(model.histories, model.users.numbers(users.terms))
+    relevant = user_item_matrix(test, users=users, items=items)
+    train = seen.copy()
+    train.resize(relevant.shape)
+    segments = _segments(users, seen, before, config)
+
+    def evaluate(ranker: Ranker) -> Evaluation:
+        lists = [found for _, found, _ in rank_all(
+            ranker, np.arange(len(users)), k=config.k, train=seen, batch_size=_batch_size(ranker)
+        )]  # fmt: skip
+        return evaluate_lists(
+            np.concatenate(lists), relevant, train=train, ks=(config.k,), segments=segments,
+            item_embeddings_CD=_padded(model.item_embeddings, len(items)),
+        )  # fmt: skip
+
+    two_tower = TwoTowerRanker(model=model, user_ids=users.terms, user_table=before.users)
+    rankers: dict[str, Ranker] = {
+        MODEL: two_tower,
+        "most popular": MostPopular.fit(seen),
+        "recently popular": _recently_popular(model, before.interactions),
+        "item-item cosine": ItemItemCosine.fit(seen),
+    }
+    if model.selection.popularity_half_life_days is None:
+        del rankers["recently popular"]
+    widths = (*model.config.prefix_dims, model.config.embedding_dim)
+    return Comparison(
+        evaluations={name: evaluate(ranker) for name, ranker in rankers.items()},
+        by_prefix={width: evaluate(replace(two_tower, width=width)) for width in widths},
+        num_new_items=len(items) - len(model.items),
+    )
+
+
+def _recently_popular(model: RecommenderModel, interactions: pa.Table) -> MostPopular:
+    scores_C = popularity(
+        interactions, model.items, half_life_days=model.selection.popularity_half_life_days
+    ).astype(np.float32)
+    order_C = np.argsort(-scores_C, kind="stable")
+    return MostPopular(order=order_C, num_users=scores_C[order_C])
+
+
+def _with_new_items(known: Vocabulary, test: pa.Table) -> Vocabulary:
+    """The catalogue followed by items that only the test part has."""
+    tested = Vocabulary.fit(test[ITEM_ID])
+    new = tested.terms.filter(pa.array(known.numbers(tested.terms) == UNKNOWN))
+    return Vocabulary(pa.concat_arrays([known.terms, new]))
+
+
+def _segments(
+    users: Vocabulary, seen: UserItemMatrix, before: Dataset, config: EvaluationConfig
+) -> dict[str, npt.ArrayLike]:
+    """Labels of each user, by segment."""
+    segments: dict[str, npt.ArrayLike] = {"history length": history_length_segment(seen)}
+    if before.users is not None:
+        rows = rows_of(before.users, USER_ID, users.terms)
+        segments |= {name: rows[name].to_numpy() for name in config.segments}
+    return segments
+
+
+def _padded(embeddings_CD: npt.NDArray[np.float32], num_items: int) -> npt.NDArray[np.float32]:
+    """Zero vectors for items that are in no list."""
+    return np.pad(embeddings_CD, ((0, num_items - len(embeddings_CD)), (0, 0)))
+
+
+def _batch_size(ranker: Ranker) -> int:
+    """The model searches in blocks of its own; baselines hold a score for each user and item."""
+    return _BATCH_USERS if isinstance(ranker, TwoTowerRanker) else 128
+
+
+class _Clock:
+    """Seconds between laps."""
+
+    def __init__(self) -> None:
+        self.laps_s: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps_s[name] = now - self._last
+        self._last = now

@@ -1,0 +1,177 @@
+"""A recommender model on disk: one bundle with weights, vocabularies, histories and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pydantic import JsonValue
+from scipy import sparse
+
+from recsys.artifacts import Bundle, read_bundle, write_bundle
+from recsys.config import config_to_dict, parse_config
+from recsys.errors import ArtifactError, ConfigError
+from recsys.features.encoder import TableEncoder
+from recsys.features.history import UserItemMatrix
+from recsys.features.scaling import RobustScaler
+from recsys.features.vocabulary import Vocabulary
+from recsys.recommender.model import RecommenderModel, Selection
+from recsys.recommender.two_tower import TwoTower, TwoTowerConfig
+
+BUNDLE_KIND = "recommender-model"
+"""Kind of the bundle that a model is saved as."""
+
+_SIDES = ("users", "items")
+
+
+def save_model(model: RecommenderModel, folder: Path, *, data_digests: Mapping[str, str]) -> Bundle:
+    """Write a model as a bundle.
+
+    Args:
+        model: A fitted model.
+        folder: A folder that does not exist yet.
+        data_digests: Digest of each table that the model was fitted on.
+
+    Raises:
+        ArtifactError: The folder exists, or the disk refuses.
+    """
+    encoders = {"users": model.user_encoder, "items": model.item_encoder}
+    tables = {
+        "users": pa.table({"id": model.users.terms, "items": _lists(model.histories)}),
+        "items": pa.table({"id": model.items.terms}),
+    }
+    if model.user_table is not None:
+        tables["user-features"] = model.user_table
+    documents: dict[str, JsonValue] = {"selection": config_to_dict(model.selection)}
+    for side, encoder in encoders.items():
+        if encoder is not None:
+            tables |= _vocabulary_tables(side, encoder)
+            documents[f"{side}-encoder"] = _encoder_document(encoder)
+    return write_bundle(
+        folder,
+        kind=BUNDLE_KIND,
+        config=config_to_dict(model.config),
+        tensors={
+            "towers": {
+                name: tensor.detach().numpy() for name, tensor in model.towers.state_dict().items()
+            },
+            "items": {
+                "embeddings": model.item_embeddings,
+                "log_popularity": model.log_popularity,
+                "popularity_scale": np.array([model.popularity_scale]),
+            },
+        },
+        tables=tables,
+        documents=documents,
+        data_digests=data_digests,
+    )
+
+
+def load_model(folder: Path) -> tuple[RecommenderModel, Bundle]:
+    """Read a model from its bundle; every file is checked before it is parsed.
+
+    Raises:
+        ArtifactError: The bundle is missing, damaged, or of another kind or format.
+    """
+    bundle = read_bundle(folder, kind=BUNDLE_KIND)
+    try:
+        return _read(bundle), bundle
+    except (ConfigError, KeyError, TypeError, RuntimeError) as error:
+        raise ArtifactError(f"{folder}: expected a model of this version, got {error}") from error
+
+
+def _read(bundle: Bundle) -> RecommenderModel:
+    config = parse_config(TwoTowerConfig, bundle.config, source="config")
+    selection = parse_config(
+        Selection, cast("dict[str, object]", bundle.document("selection")), source="selection"
+    )
+    encoders = {side: _read_encoder(bundle, side) for side in _SIDES}
+    users, items = bundle.table("users"), bundle.table("items")
+    arrays = bundle.tensors("items")
+    user_encoder, item_encoder = encoders["users"], encoders["items"]
+    towers = TwoTower(
+        num_users=users.num_rows,
+        num_items=items.num_rows,
+        user_sizes=user_encoder.sizes if user_encoder else None,
+        item_sizes=item_encoder.sizes if item_encoder else None,
+        config=config,
+    )
+    weights = bundle.tensors("towers")
+    towers.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    return RecommenderModel(
+        config=config,
+        selection=selection,
+        towers=towers.eval(),
+        users=_vocabulary(users),
+        items=_vocabulary(items),
+        histories=_matrix(users["items"], items.num_rows),
+        user_table=bundle.table("user-features") if user_encoder else None,
+        user_encoder=user_encoder,
+        item_encoder=item_encoder,
+        item_embeddings=arrays["embeddings"],
+        log_popularity=arrays["log_popularity"],
+        popularity_scale=float(arrays["popularity_scale"][0]),
+    )
+
+
+def _encoder_document(encoder: TableEncoder) -> JsonValue:
+    """Everything of an encoder but its vocabularies."""
+    return {
+        "categorical": list(encoder.categorical),
+        "multi_hot": list(encoder.multi_hot),
+        "numeric": {
+            name: {"median": scaler.median, "spread": scaler.spread}
+            for name, scaler in encoder.numeric.items()
+        },
+        "dense": dict(encoder.dense),
+    }
+
+
+def _vocabulary_tables(side: str, encoder: TableEncoder) -> dict[str, pa.Table]:
+    """Vocabularies by the place of their feature: names of features are the user's."""
+    terms = [*encoder.categorical.values(), *encoder.multi_hot.values()]
+    return {
+        f"{side}-terms-{place}": pa.table({"id": vocabulary.terms})
+        for place, vocabulary in enumerate(terms)
+    }
+
+
+def _read_encoder(bundle: Bundle, side: str) -> TableEncoder | None:
+    if f"documents/{side}-encoder.json" not in bundle.manifest.files:
+        return None
+    document = cast("dict[str, JsonValue]", bundle.document(f"{side}-encoder"))
+    categorical = cast("list[str]", document["categorical"])
+    multi_hot = cast("list[str]", document["multi_hot"])
+    scalers = cast("dict[str, dict[str, float]]", document["numeric"])
+    terms = {
+        name: _vocabulary(bundle.table(f"{side}-terms-{place}"))
+        for place, name in enumerate([*categorical, *multi_hot])
+    }
+    return TableEncoder(
+        categorical={name: terms[name] for name in categorical},
+        multi_hot={name: terms[name] for name in multi_hot},
+        numeric={name: RobustScaler(**values) for name, values in scalers.items()},
+        dense=cast("dict[str, int]", document["dense"]),
+    )
+
+
+def _vocabulary(table: pa.Table) -> Vocabulary:
+    return Vocabulary(pa.concat_arrays(table["id"].chunks))
+
+
+def _lists(matrix: UserItemMatrix) -> pa.Array:
+    """The item numbers of each row."""
+    offsets = pa.array(matrix.indptr.astype(np.int64))
+    return pa.LargeListArray.from_arrays(offsets, pa.array(matrix.indices.astype(np.int32)))
+
+
+def _matrix(lists: pa.ChunkedArray, num_items: int) -> UserItemMatrix:
+    array = pa.concat_arrays(lists.chunks)
+    offsets = np.asarray(array.offsets, dtype=np.int64)
+    columns = np.asarray(array.values, dtype=np.int64)[offsets[0] : offsets[-1]]
+    ones = np.ones(len(columns), dtype=np.float32)
+    return sparse.csr_array((ones, columns, offsets - offsets[0]), shape=(len(array), num_items))

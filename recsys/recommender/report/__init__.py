@@ -1,0 +1,24 @@
+"""The report of a training run: one HTML file that a person can judge the model by."""
+
+from recsys.recommender.report.content import (
+    DataFacts,
+    ExampleItem,
+    ExampleList,
+    ItemMap,
+    ReportContent,
+)
+from recsys.recommender.report.item_map import MAP_ITEMS, item_map, map_catalogue
+from recsys.recommender.report.page import render_report, write_report
+
+__all__ = [
+    "MAP_ITEMS",
+    "DataFacts",
+    "ExampleItem",
+    "ExampleList",
+    "ItemMap",
+    "ReportContent",
+    "item_map",
+    "map_catalogue",
+    "render_report",
+    "write_report",
+]

@@ -1,0 +1,118 @@
+"""One look for all figures, and their way into files.
+
+Nothing here touches pyplot. Text that comes from users is never read as mathematics: a title may
+hold dollar signs.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
+
+MODEL_COLOUR = "#0072B2"
+TEXT_COLOUR = "#1f2933"
+MUTED = "#6b7280"
+FAINT = "#d9dde3"
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+"""Colours that stay apart for the colour-blind: Okabe and Ito 2008, "Color universal design"."""
+BASELINE_MARKERS = ("s", "^", "D", "v", "P", "X")
+
+HALF_WIDTH = 4.6
+"""Inches; beside a table on a desk, and as wide as a phone."""
+
+_PNG_DPI = 200
+_STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": TEXT_COLOUR,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "text.color": TEXT_COLOUR,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": TEXT_COLOUR,
+    "ytick.labelcolor": TEXT_COLOUR,
+    "legend.frameon": False,
+    "legend.fontsize": 8.0,
+    "figure.facecolor": "white",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "recsys",  # names in the file do not change from run to run
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Picture:
+    """A figure with its name and its words."""
+
+    name: str
+    """Name of its file, without the ending."""
+    alt: str
+    """What it shows, for those who do not see it."""
+    figure: Figure
+    """The drawing."""
+
+    @property
+    def data_uri(self) -> str:
+        """The figure as SVG within an address, for the `src` of an image."""
+        encoded = base64.b64encode(self._bytes("svg", Date=None)).decode()
+        return f"data:image/svg+xml;base64,{encoded}"
+
+    @property
+    def png(self) -> bytes:
+        """The figure as a PNG file of about twice the resolution of a screen."""
+        return self._bytes("png")
+
+    def _bytes(self, kind: str, **metadata: str | None) -> bytes:
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format=kind, dpi=_PNG_DPI, metadata=metadata)
+        return buffer.getvalue()
+
+
+def house_style() -> AbstractContextManager[None]:
+    """The settings to draw and to save figures with, whatever the user's own ones are."""
+    return matplotlib.style.context(["default", _STYLE])
+
+
+def drawable(text: str, max_chars: int = 30) -> str:
+    """Text as the font can draw it: one line, shortened, a box for what the font lacks."""
+    line = " ".join(text.split())
+    short = line if len(line) <= max_chars else line[: max_chars - 1].rstrip() + "…"
+    return "".join(one if ord(one) in _font_characters() else "□" for one in short)
+
+
+def is_drawable(text: str) -> bool:
+    """Whether the font has all characters of a text."""
+    return _font_characters().issuperset(map(ord, " ".join(text.split())))
+
+
+def literal_legend(axes: Axes, **settings: object) -> None:
+    """A legend of the labelled lines of axes, whose labels may hold anything."""
+    handles, labels = axes.get_legend_handles_labels()
+    legend = axes.legend(handles, [""] * len(labels), **settings)
+    for text, label in zip(legend.get_texts(), labels, strict=True):
+        text.set_parse_math(False)
+        text.set_text(label)
+
+
+@functools.cache
+def _font_characters() -> frozenset[int]:
+    file = Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    return frozenset(FT2Font(str(file)).get_charmap())

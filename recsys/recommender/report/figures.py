@@ -1,0 +1,204 @@
+"""Figures of a report: comparison, segments, training, prefixes, index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from recsys.recommender.evaluate import Evaluation
+from recsys.recommender.index.report import IndexReport, OperatingPoint
+from recsys.recommender.report.drawing import (
+    BASELINE_MARKERS,
+    FAINT,
+    HALF_WIDTH,
+    MODEL_COLOUR,
+    MUTED,
+    PALETTE,
+    TEXT_COLOUR,
+    drawable,
+    literal_legend,
+)
+from recsys.recommender.report.measures import label_of
+from recsys.training import EpochResult, best_epoch
+
+EFFORT_NAMES = {"ivf": "nprobe", "hnsw": "efSearch", "exact": "effort"}
+"""What FAISS calls the effort of a search."""
+
+_ROW_INCHES = 0.3
+
+
+def comparison_figure(evaluations: Mapping[str, Evaluation], measures: Sequence[str]) -> Figure:
+    """Dots with 95% intervals of each ranker, the model first; one panel a measure."""
+    figure = Figure(figsize=(HALF_WIDTH, 1.0 + _ROW_INCHES * len(evaluations)), layout="constrained")
+    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    for axes, measure in zip(panels, measures, strict=True):
+        for row, evaluation in enumerate(evaluations.values()):
+            colour = MODEL_COLOUR if row == 0 else MUTED
+            _dot(axes, evaluation.overall, measure, row, colour=colour)
+        axes.set_title(label_of(measure))
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        _start_at_zero(axes)
+    _name_rows(panels[0], [drawable(name, 22) for name in evaluations])
+    return figure
+
+
+def segment_figure(
+    labels: Sequence[str],
+    model: Mapping[str, Mapping[str, float]],
+    baselines: Mapping[str, Mapping[str, Mapping[str, float]]],
+    measure: str,
+) -> Figure:
+    """Dots with 95% intervals of the model in each segment, baselines beside them.
+
+    Args:
+        labels: Segments from top to bottom.
+        model: Measures of the model by label.
+        baselines: Measures of the baselines by name and label.
+        measure: E.g. `recall@20`.
+    """
+    figure = Figure(figsize=(HALF_WIDTH, 1.3 + _ROW_INCHES * len(labels)), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, by_label) in enumerate(baselines.items()):
+        values = [by_label.get(label, {}).get(measure, np.nan) for label in labels]
+        axes.plot(
+            values, range(len(labels)), BASELINE_MARKERS[number % len(BASELINE_MARKERS)],
+            color=MUTED, markerfacecolor="white", markersize=5, label=drawable(name), zorder=3,
+        )  # fmt: skip
+    for row, label in enumerate(labels):
+        name = "this model" if row == 0 else ""
+        _dot(axes, model[label], measure, row, colour=MODEL_COLOUR, label=name)
+    axes.set_xlabel(label_of(measure))
+    _start_at_zero(axes)
+    _name_rows(axes, [drawable(label) for label in labels])
+    literal_legend(axes, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+    return figure
+
+
+def training_figure(
+    epochs: Sequence[EpochResult], refit_epochs: Sequence[EpochResult], measure: str
+) -> Figure:
+    """Loss of each epoch, and below it the validation measure where there is one."""
+    validated = [epoch for epoch in epochs if epoch.validation is not None]
+    figure = Figure(figsize=(HALF_WIDTH, 3.8 if validated else 2.4), layout="constrained")
+    panels = figure.subplots(2 if validated else 1, 1, sharex=True, squeeze=False)[:, 0]
+    _line(panels[0], epochs, "loss", label="while selecting", color=MODEL_COLOUR, marker="o")
+    _line(panels[0], refit_epochs, "loss", label="final fit", color=MUTED, marker="s")
+    panels[0].set_title("Loss")
+    if epochs and refit_epochs:
+        panels[0].legend(loc="upper right")
+    if validated:
+        _line(panels[1], validated, "validation", label="", color=MODEL_COLOUR, marker="o")
+        panels[1].set_title(f"{label_of(measure)} on validation data")
+        best = best_epoch(epochs)
+        for axes in panels:
+            axes.axvline(best, color=PALETTE[3], linestyle="--", linewidth=1)
+        panels[1].annotate(
+            f"best: epoch {best}", (best, 0.04), (4, 0), color="#b34e00", fontsize=8,
+            xycoords=("data", "axes fraction"), textcoords="offset points",
+        )  # fmt: skip
+    panels[-1].set_xlabel("Epoch")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    return figure
+
+
+def prefix_figure(prefixes: Mapping[int, Mapping[str, float]], measures: Sequence[str]) -> Figure:
+    """Quality of lists made from the first dimensions alone."""
+    figure = Figure(figsize=(HALF_WIDTH, 2.7), layout="constrained")
+    axes = figure.subplots()
+    widths = sorted(prefixes)
+    for measure, colour, marker in zip(measures, PALETTE, "os", strict=False):
+        values = [prefixes[width].get(measure, np.nan) for width in widths]
+        axes.plot(widths, values, marker=marker, color=colour, label=label_of(measure))
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(widths, labels=[str(width) for width in widths])
+    axes.minorticks_off()
+    axes.set_xlabel("Dimensions")
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="lower right")
+    return figure
+
+
+def index_figure(report: IndexReport) -> Figure:
+    """Recall against speed, a line for each list length; the chosen efforts are ringed."""
+    figure = Figure(figsize=(HALF_WIDTH, 3.2), layout="constrained")
+    axes = figure.subplots()
+    approximate = [point for point in report.operating_points if point.effort]
+    lengths = sorted({point.list_length for point in approximate})
+    for length, colour, marker in zip(lengths, PALETTE, "os^Dv", strict=False):
+        points = [point for point in approximate if point.list_length == length]
+        _curve(axes, points, label=f"lists of {length}", color=colour, marker=marker)
+    exact = [point for point in report.operating_points if not point.effort]
+    _curve(axes, exact, label="exact search", color=TEXT_COLOUR, marker="*", markersize=10)
+    _curve(axes, report.chosen, label="chosen", color=TEXT_COLOUR, marker="o", markersize=11,
+           markerfacecolor="none", linestyle="none")  # fmt: skip
+    for point in report.chosen:
+        axes.annotate(
+            f"{EFFORT_NAMES[report.kind]} {point.effort}", (point.queries_per_s, point.recall),
+            (8, 5), textcoords="offset points", fontsize=8,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.margins(x=0.15, y=0.12)
+    axes.set_xlabel("Queries a second (logarithmic)")
+    axes.set_ylabel("Recall against exact search")
+    axes.legend(loc="lower left")
+    return figure
+
+
+def _dot(
+    axes: Axes,
+    values: Mapping[str, float],
+    measure: str,
+    row: int,
+    *,
+    colour: str,
+    label: str = "",
+) -> None:
+    """A value with its margin, if it has one, in a row of the axes."""
+    margin = values.get(f"{measure}_margin", np.nan)
+    axes.errorbar(
+        values.get(measure, np.nan), row, xerr=None if np.isnan(margin) else margin, fmt="o",
+        color=colour, markersize=5.5, capsize=3, label=label or "_", zorder=4,
+    )  # fmt: skip
+
+
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), labels=names, parse_math=False)
+    axes.set_ylim(len(names) - 0.5, -0.5)  # the first on top
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+
+
+def _start_at_zero(axes: Axes) -> None:
+    axes.set_xlim(left=0, right=max(axes.get_xlim()[1], 1e-9))
+
+
+def _line(
+    axes: Axes, epochs: Sequence[EpochResult], value: str, *, label: str, color: str, marker: str
+) -> None:
+    if epochs:
+        axes.plot(
+            [epoch.epoch for epoch in epochs], [getattr(epoch, value) for epoch in epochs],
+            color=color, marker=marker, markersize=4, label=label,
+        )  # fmt: skip
+
+
+def _curve(axes: Axes, points: Sequence[OperatingPoint], **look: object) -> None:
+    if points:
+        speeds = [point.queries_per_s for point in points]
+        axes.plot(speeds, [point.recall for point in points], **look)  # type: ignore[arg-type]
+
+
+__all__ = [
+    "EFFORT_NAMES",
+    "FAINT",
+    "comparison_figure",
+    "index_figure",
+    "prefix_figure",
+    "segment_figure",
+    "training_figure",
+]

@@ -1,0 +1,112 @@
+"""The map of item vectors as a figure, its labels kept apart.
+
+Shapes: C items of the map.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
+
+from recsys.recommender.report.content import ItemMap
+from recsys.recommender.report.drawing import (
+    MODEL_COLOUR,
+    MUTED,
+    PALETTE,
+    TEXT_COLOUR,
+    drawable,
+    is_drawable,
+    literal_legend,
+)
+
+MAP_WIDTH = 6.4
+_OTHER_COLOUR = "#c4c9d1"
+_LABEL_OFFSETS = tuple(
+    (distance * x, distance * y)
+    for distance in (5, 11, 18)
+    for x, y in ((1, 0), (-1, 0), (0.7, 0.9), (-0.7, 0.9), (0.7, -0.9), (-0.7, -0.9))
+)
+"""Where a label may stand beside its point, in points; the first that is free is taken."""
+
+
+def map_figure(item_map: ItemMap) -> Figure:
+    """Points coloured by the most frequent terms, with the titles of a few of them."""
+    figure = Figure(figsize=(MAP_WIDTH, MAP_WIDTH))
+    axes = figure.add_axes((0.01, 0.1, 0.98, 0.89))
+    for label, rows, colour in _groups(item_map):
+        axes.scatter(
+            *item_map.positions[rows].T, s=9, color=colour, alpha=0.75, linewidths=0,
+            label=drawable(label, 22), rasterized=True,
+        )  # fmt: skip
+    axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), xticks=[], yticks=[])
+    axes.spines[["left", "bottom"]].set_visible(False)
+    if item_map.feature:
+        literal_legend(
+            axes, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4, markerscale=2.2,
+            columnspacing=1.2, handletextpad=0.2,
+        )  # fmt: skip
+    _label_points(figure, axes, item_map)
+    return figure
+
+
+def numbered_labels(item_map: ItemMap) -> dict[int, str]:
+    """Titles that the font cannot draw, by the number that stands for each on the map."""
+    undrawable = [title for title in item_map.labels.values() if not is_drawable(title)]
+    return dict(enumerate(undrawable, start=1))
+
+
+def _groups(item_map: ItemMap) -> Iterable[tuple[str, np.ndarray, str]]:
+    """Label, rows (a mask of shape (C,)) and colour of each group, the background first."""
+    if not item_map.feature:
+        yield "items", np.ones(len(item_map.positions), dtype=np.bool_), MODEL_COLOUR
+        return
+    counts = Counter(term for term in item_map.terms if term is not None)
+    ranked = sorted(counts, key=lambda term: (-counts[term], term))
+    terms = np.array(item_map.terms, dtype=object)
+    named = ranked[: len(PALETTE)]
+    rest = ~np.isin(terms, named)
+    if rest.any():
+        yield "other or none", rest, _OTHER_COLOUR
+    for term, colour in zip(named, PALETTE, strict=False):
+        yield term, terms == term, colour
+
+
+def _label_points(figure: Figure, axes: Axes, item_map: ItemMap) -> None:
+    """Ring the labelled points, and write each title where it hides no other one."""
+    numbers = {title: str(number) for number, title in numbered_labels(item_map).items()}
+    rows = list(item_map.labels)
+    rings = item_map.positions[rows]
+    axes.scatter(*rings.T, s=26, facecolors="none", edgecolors=TEXT_COLOUR, linewidths=1.0)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    pixel = figure.dpi / 72
+    taken = [
+        Bbox.from_bounds(x - 3 * pixel, y - 3 * pixel, 6 * pixel, 6 * pixel)
+        for x, y in axes.transData.transform(rings)
+    ]
+    for title, place in zip(item_map.labels.values(), rings, strict=True):
+        text = numbers.get(title) or drawable(title)
+        for x, y in _LABEL_OFFSETS:
+            label = axes.annotate(
+                text, place, (x, y), textcoords="offset points", fontsize=8, parse_math=False,
+                ha="left" if x > 0 else "right", va="center",
+                path_effects=[withStroke(linewidth=2.5, foreground="white")],
+                arrowprops={"arrowstyle": "-", "color": MUTED, "lw": 0.6, "shrinkA": 0,
+                            "shrinkB": 3},
+            )  # fmt: skip
+            box = label.get_window_extent(renderer)
+            if _is_free(box, axes.bbox, taken):
+                taken.append(box)
+                break
+            label.remove()
+
+
+def _is_free(box: Bbox, frame: Bbox, taken: Iterable[Bbox]) -> bool:
+    inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+    return inside and not any(box.overlaps(other) for other in taken)

@@ -1,0 +1,84 @@
+"""The measures that a report shows: their names, what they mean and how they are printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from recsys.recommender.report import formats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One measure of lists."""
+
+    label: str
+    """Its name for people."""
+    meaning: str
+    """One sentence."""
+    show: Callable[[float], str] = formats.fraction
+    """Its values as text."""
+    higher_is_better: bool = True
+    """Whether more is better for certain; else it depends on what is wanted."""
+
+
+MEASURES: Mapping[str, Measure] = {
+    "recall": Measure(
+        label="Recall",
+        meaning="Share of the items a user took in the test part that are in the list, "
+        "averaged over users.",
+    ),
+    "ndcg": Measure(
+        label="NDCG",
+        meaning="Like recall, but a hit counts more the higher it stands in the list; "
+        "1 is the perfect order.",
+    ),
+    "mrr": Measure(
+        label="MRR",
+        meaning="One divided by the rank of the first hit, 0 without a hit, averaged over users.",
+    ),
+    "hit_rate": Measure(
+        label="Hit rate",
+        meaning="Share of users whose list holds at least one item that they took in the test "
+        "part.",
+    ),
+    "coverage": Measure(
+        label="Coverage",
+        meaning="Share of the catalogue that is in at least one list.",
+        show=formats.percent,
+        higher_is_better=False,
+    ),
+    "novelty": Measure(
+        label="Novelty",
+        meaning="Mean surprise of the recommended items in bits: an item that one user in a "
+        "thousand took has ten.",
+        show=formats.decimal,
+        higher_is_better=False,
+    ),
+    "popularity_lift": Measure(
+        label="Popularity lift",
+        meaning="How much more popular the lists are than the same users' histories: 0% keeps "
+        "their level, +100% doubles it.",
+        show=formats.signed_percent,
+        higher_is_better=False,
+    ),
+    "diversity": Measure(
+        label="Diversity",
+        meaning="1 minus the mean cosine of the vectors of a list's items: 0 when all are alike.",
+        show=formats.fraction,
+        higher_is_better=False,
+    ),
+}
+"""By the name that `Evaluation` reports them under, without `@k`, in the order of the report."""
+
+MARGIN = (
+    "Half the width of the 95% confidence interval of a mean over users; two intervals may overlap "
+    "although the difference, user by user, is clear."
+)
+"""What ± means."""
+
+
+def label_of(key: str) -> str:
+    """The label of `recall@20` is "Recall@20"."""
+    name, _, k = key.partition("@")
+    return f"{MEASURES[name].label}@{k}"
