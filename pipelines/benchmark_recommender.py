@@ -49,8 +49,10 @@ def benchmark_recommender(
     test_log = _load(config, test).interactions
     valid_log = None if valid is None else _load(config, valid).interactions
     out.mkdir(parents=True, exist_ok=True)
-    callbacks = TrainingCallbacks(on_epoch=reporter.epoch, on_batch=reporter.batch)
-    with reporter.training("fitting"):
+    callbacks = TrainingCallbacks(
+        on_epoch=reporter.epoch, on_batch=reporter.batch, on_stage=reporter.say
+    )
+    with reporter.training():
         fitted = fit_benchmark(train, valid_log, config.recommender, k=k, callbacks=callbacks)
     summary = rank_test_users(
         fitted.model, test_log, lists_file, k=k, index=config.index,

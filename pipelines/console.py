@@ -38,9 +38,8 @@ class Reporter:
         self.console.print(f"warning: {message}", markup=False)
 
     @contextmanager
-    def training(self, title: str) -> Iterator[None]:
+    def training(self) -> Iterator[None]:
         """Show the progress of a training that runs in the block."""
-        self.say(title)
         if self.quiet or not self.console.is_terminal:
             yield
             return

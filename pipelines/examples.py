@@ -38,27 +38,32 @@ def example_lists(
         num_users: Examples wanted.
         num_items: Titles shown of a history and of a list.
     """
-    users = _active_users(dataset.interactions)
-    listed = users.filter(pc.is_in(users, value_set=recommendations[USER_ID].combine_chunks()))
-    places = np.unique(np.linspace(0, max(len(listed) - 1, 0), num_users).astype(int))
-    chosen = listed.take(pa.array(places[: len(listed)]))
+    listed = recommendations[USER_ID].combine_chunks()
     return [
         ExampleList(
             user=str(user.as_py()),
-            history=titles_of(dataset, _latest(dataset.interactions, user, num_items)),
+            history=titles_of(dataset, latest_items(dataset.interactions, user, num_items)),
             recommended=titles_of(dataset, _best(recommendations, user, num_items)),
         )
-        for user in chosen
+        for user in active_users(dataset.interactions, num_users=num_users, among=listed)
     ]
 
 
-def _active_users(interactions: pa.Table) -> pa.Array:
+def active_users(
+    interactions: pa.Table, *, num_users: int, among: pa.Array | None = None
+) -> pa.Array:
+    """Some users with a history, spread evenly over the ids; the same for the same data."""
     counts = pc.value_counts(interactions[USER_ID].combine_chunks())
     active = counts.field("values").filter(pc.greater_equal(counts.field("counts"), _MIN_HISTORY))
-    return active.take(pc.sort_indices(active))
+    if among is not None:
+        active = active.filter(pc.is_in(active, value_set=among))
+    active = active.take(pc.sort_indices(active))
+    places = np.unique(np.linspace(0, len(active) - 1, num_users + 2)[1:-1].astype(int))
+    return active.take(pa.array(places[: len(active)]))
 
 
-def _latest(interactions: pa.Table, user: pa.Scalar, num_items: int) -> pa.Array:
+def latest_items(interactions: pa.Table, user: pa.Scalar, num_items: int) -> pa.Array:
+    """What a user did last, the latest first."""
     rows = interactions.filter(pc.equal(interactions[USER_ID], user))
     if EVENT_TIME in rows.column_names:
         rows = rows.sort_by([(EVENT_TIME, "descending")])

@@ -41,8 +41,10 @@ def train_recommender(
         run.log_params(config_to_dict(config))
         run.log_environment()
         _log_tables(run, dataset, digests)
-        callbacks = TrainingCallbacks(on_epoch=reporter.epoch, on_batch=reporter.batch)
-        with reporter.training("training"):
+        callbacks = TrainingCallbacks(
+            on_epoch=reporter.epoch, on_batch=reporter.batch, on_stage=reporter.say
+        )
+        with reporter.training():
             experiment = run_experiment(
                 dataset, split, config.recommender, config.evaluation, callbacks=callbacks
             )
@@ -53,8 +55,12 @@ def train_recommender(
             index = _build_index(experiment, bundle, config, reporter)
             index.save(folder / "index")
             _write_documents(folder, experiment, index)
-            content = report_content(config, dataset, split, experiment, index)
-            write_report(folder / "report" / "report.html", content)
+            if experiment.comparison is not None:
+                content = report_content(
+                    config, dataset, split, experiment, experiment.comparison, index
+                )
+                (folder / "report").mkdir()
+                write_report(folder / "report" / "report.html", content)
 
         published = publish(
             config.models,
@@ -81,9 +87,12 @@ def summary_line(experiment: Experiment, k: int) -> str:
     """Whether the model beats its baselines, in one line."""
     comparison = experiment.comparison
     if comparison is None:
-        return "no test part: the quality of this model is not known"
+        return "Neither a test nor a validation part: the quality of this model is not known."
     measures = (f"recall@{k}", f"ndcg@{k}")
-    return verdict(comparison.evaluations[MODEL], comparison.baselines, measures)
+    found = verdict(comparison.evaluations[MODEL], comparison.baselines, measures)
+    if comparison.part == "validation":
+        found += " Measured on the validation part, which flatters the model."
+    return found
 
 
 def _build_index(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pipelines.job import load_checked, logical_date, new_run_id
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.rules import load_ids
 from recsys.errors import DataError
-from recsys.features.history import user_item_matrix
+from recsys.features.history import UserItemMatrix, user_item_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.publishing import current_run, publish
 from recsys.recommender.audit import audit_recommendations
@@ -42,11 +43,7 @@ def write_recommendations_job(
     check_id_types(model, dataset)
     users = all_users(dataset)
     histories = user_item_matrix(dataset.interactions, users=users, items=model.items)
-    filters = Filters(
-        num_items=len(model.items),
-        seen=histories if config.lists.filter_seen else None,
-        **_rules(config, users, model.items, reporter),
-    )
+    filters = _filters(config, users, model.items, histories, reporter)
     summaries: list[ListsSummary] = []
 
     def write(folder: Path) -> None:
@@ -119,18 +116,24 @@ def check_id_types(model: RecommenderModel, dataset: Dataset) -> None:
             )
 
 
-def _rules(
-    config: JobConfig, users: Vocabulary, items: Vocabulary, reporter: Reporter
-) -> dict[str, object]:
-    """Deny list and eligible items; ids without effect are counted, not silent."""
-    rules: dict[str, object] = {}
+def _filters(
+    config: JobConfig,
+    users: Vocabulary,
+    items: Vocabulary,
+    histories: UserItemMatrix,
+    reporter: Reporter,
+) -> Filters:
+    """What the config leaves out of lists; ids without effect are counted, not silent."""
     lists, columns, csv = config.lists, config.columns, config.data.csv
+    filters = Filters(num_items=len(items), seen=histories if lists.filter_seen else None)
     if lists.deny is not None:
         pairs = load_ids(lists.deny, (USER_ID, ITEM_ID), columns=columns, csv=csv)
-        rules["denied"], match = user_item_pairs(pairs, users=users, items=items)
+        denied, match = user_item_pairs(pairs, users=users, items=items)
+        filters = replace(filters, denied=denied)
         reporter.say(f"deny list: {match.num_used:,} of {match.num_rows:,} rows have an effect")
     if lists.eligible is not None:
         table = load_ids(lists.eligible, (ITEM_ID,), columns=columns, csv=csv)
-        rules["eligible"], match = eligible_items(table, items=items)
+        eligible, match = eligible_items(table, items=items)
+        filters = replace(filters, eligible=eligible)
         reporter.say(f"eligible items: {match.num_used:,} of {match.num_rows:,} are in the model")
-    return rules
+    return filters

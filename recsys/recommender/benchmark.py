@@ -78,8 +78,10 @@ def fit_benchmark(
     """
     started = time.perf_counter()
     rest, valid = _without(train, valid) if valid is not None else _divided(train, config)
+    callbacks.stage("choosing settings on the validation part")
     selection, _, epochs = select_settings(rest, valid, config, k=k, callbacks=callbacks)
     selected = time.perf_counter()
+    callbacks.stage("fitting on the whole train file")
     model, _ = fit_recommender(train, config, selection, callbacks=callbacks)
     return BenchmarkFit(
         model=model,

@@ -8,10 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy import sparse
 
 from recsys.config import config_class
 from recsys.datasets.dataset import Dataset
@@ -93,12 +95,15 @@ class TwoTowerRanker:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
-    """The model and its baselines on the test part."""
+    """The model and its baselines on interactions that came later."""
 
     evaluations: Mapping[str, Evaluation]
     """Evaluation by name; `MODEL` comes first."""
     by_prefix: Mapping[int, Evaluation]
     """Evaluation of the model by number of dimensions used."""
+    part: Literal["test", "validation"]
+    """The part that was ranked; settings were chosen on the validation part, so that a comparison
+    on it flatters the model."""
     num_new_items: int
     """Items of the test part that training did not have; nobody can recommend them."""
 
@@ -117,7 +122,8 @@ class Experiment:
     epochs: list[EpochResult]
     """Training on the train part, with validation."""
     comparison: Comparison | None
-    """Quality on the test part, of a model fitted on all before it; None without a test part."""
+    """Quality on the test part, of a model fitted on all before it; on the validation part where
+    there is no test part; None without either."""
     model: RecommenderModel
     """Fitted on all interactions."""
     durations_s: Mapping[str, float]
@@ -142,20 +148,25 @@ def run_experiment(
         callbacks: Whom to tell of progress.
     """
     clock = _Clock()
-    selection, epochs = default_selection(config), []
+    selection, epochs = default_selection(config), list[EpochResult]()
+    comparison: Comparison | None = None
     if split.valid is not None:
+        callbacks.stage("choosing settings on the validation part")
         train = replace(dataset, interactions=split.train)
-        selection, _, epochs = select_settings(
+        selection, selected, epochs = select_settings(
             train, split.valid, config, k=evaluation.k, callbacks=callbacks
         )
+        if split.test is None:
+            comparison = compare(selected, train, split.valid, evaluation, part="validation")
     clock.lap("select")
-    comparison = None
     if split.test is not None:
         parts = [split.train] if split.valid is None else [split.train, split.valid]
         before = replace(dataset, interactions=pa.concat_tables(parts))
+        callbacks.stage("fitting on all before the test part, to measure on it")
         candidate, _ = fit_recommender(before, config, selection, callbacks=callbacks)
         comparison = compare(candidate, before, split.test, evaluation)
     clock.lap("evaluate")
+    callbacks.stage("fitting on everything, to publish")
     model, _ = fit_recommender(dataset, config, selection, callbacks=callbacks)
     clock.lap("fit")
     return Experiment(
@@ -178,7 +189,12 @@ def default_selection(config: RecommenderConfig) -> Selection:
 
 
 def compare(
-    model: RecommenderModel, before: Dataset, test: pa.Table, config: EvaluationConfig
+    model: RecommenderModel,
+    before: Dataset,
+    test: pa.Table,
+    config: EvaluationConfig,
+    *,
+    part: Literal["test", "validation"] = "test",
 ) -> Comparison:
     """Evaluate a model and its baselines on interactions that came later.
 
@@ -190,6 +206,7 @@ def compare(
         before: What was known before the test part.
         test: The test part.
         config: What is measured.
+        part: What `test` is: on the validation part the model looks better than it is.
     """
     users = Vocabulary.fit(
         pa.chunked_array([*before.interactions[USER_ID].chunks, *test[USER_ID].chunks])
@@ -197,8 +214,9 @@ def compare(
     items = _with_new_items(model.items, test)
     seen = rows_or_empty(model.histories, model.users.numbers(users.terms))
     relevant = user_item_matrix(test, users=users, items=items)
-    train = seen.copy()
-    train.resize(relevant.shape)
+    train: UserItemMatrix = sparse.csr_array(  # the same rows in the larger catalogue
+        (seen.data.astype(np.float32), seen.indices, seen.indptr), shape=relevant.shape
+    )
     segments = _segments(users, seen, before, config)
 
     def evaluate(ranker: Ranker) -> Evaluation:
@@ -223,6 +241,7 @@ def compare(
     return Comparison(
         evaluations={name: evaluate(ranker) for name, ranker in rankers.items()},
         by_prefix={width: evaluate(replace(two_tower, width=width)) for width in widths},
+        part=part,
         num_new_items=len(items) - len(model.items),
     )
 

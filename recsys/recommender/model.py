@@ -204,7 +204,7 @@ def rows_or_empty(matrix: UserItemMatrix, rows: npt.NDArray[np.int64]) -> UserIt
     if matrix.shape[0] == 0:
         return sparse.csr_array((len(rows), matrix.shape[1]), dtype=np.float32)
     known = rows != UNKNOWN
-    found = matrix[np.where(known, rows, 0)]
+    found = sparse.csr_array(matrix[np.where(known, rows, 0)])
     return found if known.all() else _without(found, ~known)
 
 
@@ -213,4 +213,7 @@ def _without(matrix: UserItemMatrix, rows: npt.NDArray[np.bool_]) -> UserItemMat
     lengths = np.diff(matrix.indptr)
     kept = np.repeat(~rows, lengths)
     bounds = np.concatenate([[0], np.cumsum(np.where(rows, 0, lengths))])
-    return sparse.csr_array((matrix.data[kept], matrix.indices[kept], bounds), shape=matrix.shape)
+    emptied: UserItemMatrix = sparse.csr_array(
+        (matrix.data[kept], matrix.indices[kept], bounds), shape=matrix.shape
+    )
+    return emptied

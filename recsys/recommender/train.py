@@ -63,6 +63,13 @@ class TrainingCallbacks:
     """After each epoch."""
     on_batch: Callable[[BatchProgress], None] | None = None
     """After each batch."""
+    on_stage: Callable[[str], None] | None = None
+    """Before each fit, with what it is for."""
+
+    def stage(self, name: str) -> None:
+        """Tell what the next fit is for."""
+        if self.on_stage is not None:
+            self.on_stage(name)
 
 
 def select_settings(

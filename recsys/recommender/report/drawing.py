@@ -9,12 +9,15 @@ from __future__ import annotations
 import base64
 import functools
 import io
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.style
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
@@ -103,11 +106,13 @@ def is_drawable(text: str) -> bool:
     return _font_characters().issuperset(map(ord, " ".join(text.split())))
 
 
-def literal_legend(axes: Axes, **settings: object) -> None:
-    """A legend of the labelled lines of axes, whose labels may hold anything."""
-    handles, labels = axes.get_legend_handles_labels()
-    legend = axes.legend(handles, [""] * len(labels), **settings)
-    for text, label in zip(legend.get_texts(), labels, strict=True):
+def literal_legend(
+    axes: Axes, entries: Sequence[tuple[str, Artist]], *, num_columns: int, **settings: Any
+) -> None:
+    """A legend whose labels may hold anything, an underscore at the start or mathematics too."""
+    handles, blanks = [handle for _, handle in entries], ["" for _ in entries]
+    legend = axes.legend(handles, blanks, ncols=num_columns, **settings)
+    for text, (label, _) in zip(legend.get_texts(), entries, strict=True):
         text.set_parse_math(False)
         text.set_text(label)
 

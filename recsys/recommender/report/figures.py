@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -13,7 +15,6 @@ from recsys.recommender.evaluate import Evaluation
 from recsys.recommender.index.report import IndexReport, OperatingPoint
 from recsys.recommender.report.drawing import (
     BASELINE_MARKERS,
-    FAINT,
     HALF_WIDTH,
     MODEL_COLOUR,
     MUTED,
@@ -62,19 +63,24 @@ def segment_figure(
     """
     figure = Figure(figsize=(HALF_WIDTH, 1.3 + _ROW_INCHES * len(labels)), layout="constrained")
     axes = figure.subplots()
-    for number, (name, by_label) in enumerate(baselines.items()):
+    dots = [
+        _dot(axes, model[label], measure, row, colour=MODEL_COLOUR)
+        for row, label in enumerate(labels)
+    ]
+    entries: list[tuple[str, Artist]] = [("this model", dots[0])]
+    for (name, by_label), marker in zip(baselines.items(), cycle(BASELINE_MARKERS)):
         values = [by_label.get(label, {}).get(measure, np.nan) for label in labels]
-        axes.plot(
-            values, range(len(labels)), BASELINE_MARKERS[number % len(BASELINE_MARKERS)],
-            color=MUTED, markerfacecolor="white", markersize=5, label=drawable(name), zorder=3,
+        (line,) = axes.plot(
+            values, range(len(labels)), marker,
+            color=MUTED, markerfacecolor="white", markersize=5, zorder=3,
         )  # fmt: skip
-    for row, label in enumerate(labels):
-        name = "this model" if row == 0 else ""
-        _dot(axes, model[label], measure, row, colour=MODEL_COLOUR, label=name)
+        entries.append((drawable(name), line))
     axes.set_xlabel(label_of(measure))
     _start_at_zero(axes)
     _name_rows(axes, [drawable(label) for label in labels])
-    literal_legend(axes, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+    literal_legend(
+        axes, entries, num_columns=2, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2
+    )
     return figure
 
 
@@ -156,14 +162,14 @@ def _dot(
     row: int,
     *,
     colour: str,
-    label: str = "",
-) -> None:
-    """A value with its margin, if it has one, in a row of the axes."""
+) -> Artist:
+    """A value with its margin, if it has one, in a row of the axes; what a legend shows of it."""
     margin = values.get(f"{measure}_margin", np.nan)
-    axes.errorbar(
+    drawn = axes.errorbar(
         values.get(measure, np.nan), row, xerr=None if np.isnan(margin) else margin, fmt="o",
-        color=colour, markersize=5.5, capsize=3, label=label or "_", zorder=4,
+        color=colour, markersize=5.5, capsize=3, zorder=4,
     )  # fmt: skip
+    return drawn.lines[0]
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
@@ -192,13 +198,3 @@ def _curve(axes: Axes, points: Sequence[OperatingPoint], **look: object) -> None
         speeds = [point.queries_per_s for point in points]
         axes.plot(speeds, [point.recall for point in points], **look)  # type: ignore[arg-type]
 
-
-__all__ = [
-    "EFFORT_NAMES",
-    "FAINT",
-    "comparison_figure",
-    "index_figure",
-    "prefix_figure",
-    "segment_figure",
-    "training_figure",
-]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 NOTHING = "–"
 """Stands for a value that is not known."""
@@ -68,5 +68,5 @@ def megabytes(value: float) -> str:
 
 def moment(time: datetime) -> str:
     """A time in UTC, to the minute; a time without zone is taken as UTC."""
-    zoned = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
-    return f"{zoned.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+    zoned = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return f"{zoned.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

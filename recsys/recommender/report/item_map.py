@@ -114,7 +114,8 @@ def _within_unit_square(places_C2: Floats) -> Floats:
         return places_C2
     low, high = places_C2.min(axis=0), places_C2.max(axis=0)
     centred_C2 = places_C2 - (low + high) / 2
-    return np.clip(centred_C2 / (float((high - low).max()) or 1.0) + 0.5, 0, 1)
+    places_C2 = centred_C2 / (float((high - low).max()) or 1.0) + 0.5
+    return np.asarray(places_C2.clip(0, 1))
 
 
 def _best_known_of_each_cell(places_C2: Floats) -> list[int]:

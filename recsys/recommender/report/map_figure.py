@@ -9,16 +9,17 @@ from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
+from recsys.recommender.metrics import Floats
 from recsys.recommender.report.content import ItemMap
 from recsys.recommender.report.drawing import (
     MODEL_COLOUR,
-    MUTED,
     PALETTE,
     TEXT_COLOUR,
     drawable,
@@ -27,32 +28,37 @@ from recsys.recommender.report.drawing import (
 )
 
 MAP_WIDTH = 6.4
+"""Inches."""
+
 _OTHER_COLOUR = "#c4c9d1"
 _LABEL_OFFSETS = tuple(
     (distance * x, distance * y)
-    for distance in (5, 11, 18)
+    for distance in (5, 9, 13)
     for x, y in ((1, 0), (-1, 0), (0.7, 0.9), (-0.7, 0.9), (0.7, -0.9), (-0.7, -0.9))
 )
 """Where a label may stand beside its point, in points; the first that is free is taken."""
+_RING = 4.0
+"""Half the width of the place that a ring takes, in pixels."""
 
 
 def map_figure(item_map: ItemMap) -> Figure:
     """Points coloured by the most frequent terms, with the titles of a few of them."""
     figure = Figure(figsize=(MAP_WIDTH, MAP_WIDTH))
     axes = figure.add_axes((0.01, 0.1, 0.98, 0.89))
+    entries: list[tuple[str, Artist]] = []
     for label, rows, colour in _groups(item_map):
-        axes.scatter(
-            *item_map.positions[rows].T, s=9, color=colour, alpha=0.75, linewidths=0,
-            label=drawable(label, 22), rasterized=True,
-        )  # fmt: skip
+        x_C, y_C = item_map.positions[rows].T
+        dots = axes.scatter(x_C, y_C, s=9, color=colour, alpha=0.75, linewidths=0, rasterized=True)
+        entries.append((drawable(label, 22), dots))
     axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), xticks=[], yticks=[])
     axes.spines[["left", "bottom"]].set_visible(False)
     if item_map.feature:
         literal_legend(
-            axes, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4, markerscale=2.2,
-            columnspacing=1.2, handletextpad=0.2,
+            axes, entries, num_columns=4, loc="upper center", bbox_to_anchor=(0.5, 0.0),
+            markerscale=2.2, columnspacing=1.2, handletextpad=0.2,
         )  # fmt: skip
-    _label_points(figure, axes, item_map)
+    if item_map.labels:
+        _label_points(axes, item_map)
     return figure
 
 
@@ -62,7 +68,7 @@ def numbered_labels(item_map: ItemMap) -> dict[int, str]:
     return dict(enumerate(undrawable, start=1))
 
 
-def _groups(item_map: ItemMap) -> Iterable[tuple[str, np.ndarray, str]]:
+def _groups(item_map: ItemMap) -> Iterable[tuple[str, npt.NDArray[np.bool_], str]]:
     """Label, rows (a mask of shape (C,)) and colour of each group, the background first."""
     if not item_map.feature:
         yield "items", np.ones(len(item_map.positions), dtype=np.bool_), MODEL_COLOUR
@@ -78,33 +84,30 @@ def _groups(item_map: ItemMap) -> Iterable[tuple[str, np.ndarray, str]]:
         yield term, terms == term, colour
 
 
-def _label_points(figure: Figure, axes: Axes, item_map: ItemMap) -> None:
+def _label_points(axes: Axes, item_map: ItemMap) -> None:
     """Ring the labelled points, and write each title where it hides no other one."""
     numbers = {title: str(number) for number, title in numbered_labels(item_map).items()}
-    rows = list(item_map.labels)
-    rings = item_map.positions[rows]
-    axes.scatter(*rings.T, s=26, facecolors="none", edgecolors=TEXT_COLOUR, linewidths=1.0)
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    pixel = figure.dpi / 72
-    taken = [
-        Bbox.from_bounds(x - 3 * pixel, y - 3 * pixel, 6 * pixel, 6 * pixel)
-        for x, y in axes.transData.transform(rings)
-    ]
+    rings = item_map.positions[list(item_map.labels)]
+    x_L, y_L = rings.T
+    axes.scatter(x_L, y_L, s=26, facecolors="none", edgecolors=TEXT_COLOUR, linewidths=1.0)
+    taken = [Bbox([point - _RING, point + _RING]) for point in axes.transData.transform(rings)]
     for title, place in zip(item_map.labels.values(), rings, strict=True):
-        text = numbers.get(title) or drawable(title)
-        for x, y in _LABEL_OFFSETS:
-            label = axes.annotate(
-                text, place, (x, y), textcoords="offset points", fontsize=8, parse_math=False,
-                ha="left" if x > 0 else "right", va="center",
-                path_effects=[withStroke(linewidth=2.5, foreground="white")],
-                arrowprops={"arrowstyle": "-", "color": MUTED, "lw": 0.6, "shrinkA": 0,
-                            "shrinkB": 3},
-            )  # fmt: skip
-            box = label.get_window_extent(renderer)
-            if _is_free(box, axes.bbox, taken):
-                taken.append(box)
-                break
-            label.remove()
+        _write_label(axes, numbers.get(title) or drawable(title), place, taken)
+
+
+def _write_label(axes: Axes, text: str, place: Floats, taken: list[Bbox]) -> None:
+    """Write a label at the first offset where it is free, and add its box to those taken."""
+    for x, y in _LABEL_OFFSETS:
+        label = axes.annotate(
+            text, (place[0], place[1]), (x, y), textcoords="offset points", fontsize=8,
+            ha="left" if x > 0 else "right", va="center", parse_math=False,
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )  # fmt: skip
+        box = label.get_window_extent()
+        if _is_free(box, axes.bbox, taken):
+            taken.append(box)
+            return
+        label.remove()
 
 
 def _is_free(box: Bbox, frame: Bbox, taken: Iterable[Bbox]) -> bool:

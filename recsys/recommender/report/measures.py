@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from recsys.recommender.report import formats
@@ -72,13 +72,22 @@ MEASURES: Mapping[str, Measure] = {
 """By the name that `Evaluation` reports them under, without `@k`, in the order of the report."""
 
 MARGIN = (
-    "Half the width of the 95% confidence interval of a mean over users; two intervals may overlap "
-    "although the difference, user by user, is clear."
+    "Half the width of the 95% confidence interval of a mean over users. Two such intervals may "
+    "overlap although the difference, user by user, is clear."
 )
 """What ± means."""
 
 
+def measure_of(key: str) -> Measure:
+    """The measure of a key such as `recall@20`."""
+    return MEASURES[key.partition("@")[0]]
+
+
 def label_of(key: str) -> str:
     """The label of `recall@20` is "Recall@20"."""
-    name, _, k = key.partition("@")
-    return f"{MEASURES[name].label}@{k}"
+    return f"{measure_of(key).label}@{key.partition('@')[2]}"
+
+
+def glossary(keys: Iterable[str]) -> dict[str, str]:
+    """What each of the measures means, and their margins."""
+    return {measure_of(key).label: measure_of(key).meaning for key in keys} | {"±": MARGIN}
