@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,12 @@ from recsys.config import apply_overrides, config_class, parse_config, read_toml
 from recsys.datasets.dataset import ColumnsConfig, DataConfig, FeaturesConfig
 from recsys.datasets.splits import SplitConfig
 from recsys.datasets.validation import ValidationConfig
-from recsys.recommender.experiment import EvaluationConfig
-from recsys.recommender.index import IndexConfig
-from recsys.recommender.train import RecommenderConfig
-from recsys.recommender.two_tower import TwoTowerConfig
+from recsys.recommender.config import (
+    EvaluationConfig,
+    IndexConfig,
+    RecommenderConfig,
+    TwoTowerConfig,
+)
 from recsys.tracking import TrackingConfig
 from recsys.training import TrainingConfig
 
@@ -122,18 +125,21 @@ def load_job_config(
 def _rebased(config: JobConfig, folder: Path) -> JobConfig:
     """Every relative path made absolute."""
 
-    def at(table: Path | None) -> Path | None:
-        return None if table is None else folder / table
+    def at(path: Path) -> Path:
+        return Path(os.path.normpath(folder / path))
+
+    def given(path: Path | None) -> Path | None:
+        return None if path is None else at(path)
 
     data, lists = config.data, config.lists
     return replace(
         config,
         data=replace(
             data,
-            interactions=folder / data.interactions,
-            users=at(data.users),
-            items=at(data.items),
+            interactions=at(data.interactions),
+            users=given(data.users),
+            items=given(data.items),
         ),
-        lists=replace(lists, deny=at(lists.deny), eligible=at(lists.eligible)),
-        output=replace(config.output, directory=folder / config.output.directory),
+        lists=replace(lists, deny=given(lists.deny), eligible=given(lists.eligible)),
+        output=replace(config.output, directory=at(config.output.directory)),
     )

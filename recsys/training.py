@@ -6,14 +6,16 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 
 from recsys.config import config_class
 from recsys.errors import ConfigError, TrainingError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 BatchT = TypeVar("BatchT")
 
@@ -189,6 +191,8 @@ def choose_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
     Raises:
         ConfigError: CUDA is asked for and not there.
     """
+    import torch
+
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise ConfigError("training.device: expected a CUDA device, got none; use 'auto' or 'cpu'")
@@ -199,6 +203,8 @@ def choose_precision(
     name: Literal["auto", "float32", "bfloat16"], device: torch.device
 ) -> torch.dtype:
     """The type of large matrix products: bfloat16 by default only where it is the faster one."""
+    import torch
+
     if name != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
     if device.type == "cuda":

@@ -21,6 +21,7 @@ from recsys.errors import DataError
 from recsys.features.history import user_item_matrix
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
 from recsys.recommender import metrics
+from recsys.recommender.config import RecommenderConfig
 from recsys.recommender.filters import Filters
 from recsys.recommender.index import IndexConfig
 from recsys.recommender.lists import ListsSummary, write_recommendations
@@ -28,7 +29,6 @@ from recsys.recommender.model import RecommenderModel, Selection, rows_or_empty
 from recsys.recommender.ranking import Numbers
 from recsys.recommender.serving import Recommender, build_index
 from recsys.recommender.train import (
-    RecommenderConfig,
     TrainingCallbacks,
     fit_recommender,
     select_settings,

@@ -15,13 +15,13 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import sparse
 
-from recsys.config import config_class
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.splits import Split
 from recsys.features.encoder import rows_of
 from recsys.features.history import UserItemMatrix, user_item_matrix
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
 from recsys.recommender.baselines import ItemItemCosine, MostPopular
+from recsys.recommender.config import EvaluationConfig, RecommenderConfig
 from recsys.recommender.evaluate import Evaluation, evaluate_lists, history_length_segment
 from recsys.recommender.model import RecommenderModel, Selection, rows_or_empty
 from recsys.recommender.popularity import popularity
@@ -29,7 +29,6 @@ from recsys.recommender.ranking import Numbers, Ranker, Scores, rank_all
 from recsys.recommender.recommend import POPULARITY
 from recsys.recommender.topk import masked_top_k
 from recsys.recommender.train import (
-    RecommenderConfig,
     TrainingCallbacks,
     fit_recommender,
     select_settings,
@@ -42,16 +41,6 @@ MODEL = "two-tower"
 
 _BATCH_USERS = 4096
 _MAX_LABELS = 12
-
-
-@config_class
-class EvaluationConfig:
-    """What is measured on the test part."""
-
-    k: int = 20
-    """Length of the lists."""
-    segments: tuple[str, ...] = ()
-    """Features of users to report quality by, beside the length of their history."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -21,9 +21,10 @@ from recsys.features.encoder import EncodedTable, TableEncoder, rows_of
 from recsys.features.history import UserItemMatrix
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
 from recsys.recommender.batches import ragged_rows
+from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.recommend import POPULARITY, UserBlock
 from recsys.recommender.topk import Embeddings
-from recsys.recommender.two_tower import QueryInputs, TwoTower, TwoTowerConfig, prefix
+from recsys.recommender.two_tower import QueryInputs, TwoTower, prefix
 from recsys.schema import USER_ID
 
 HISTORY, FEATURES = "history", "features"

@@ -19,8 +19,9 @@ from recsys.features.encoder import TableEncoder
 from recsys.features.history import UserItemMatrix
 from recsys.features.scaling import RobustScaler
 from recsys.features.vocabulary import Vocabulary
+from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.model import RecommenderModel, Selection
-from recsys.recommender.two_tower import TwoTower, TwoTowerConfig
+from recsys.recommender.two_tower import TwoTower
 
 BUNDLE_KIND = "recommender-model"
 """Kind of the bundle that a model is saved as."""

@@ -17,7 +17,8 @@ from recsys.features.history import UserItemMatrix
 from recsys.nn.catalogue_softmax import ScoreBuffer, catalogue_softmax_loss
 from recsys.nn.losses import log_inclusion, sampled_softmax_loss
 from recsys.recommender.batches import TrainBatch, sample_items
-from recsys.recommender.two_tower import TwoTower, TwoTowerConfig, prefix
+from recsys.recommender.config import TwoTowerConfig
+from recsys.recommender.two_tower import TwoTower, prefix
 
 _PREFIX_EVERY = 2
 """Batches between two steps on a prefix: a prefix adds as many scores as the whole width."""

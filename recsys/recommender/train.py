@@ -14,24 +14,23 @@ import torch
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
-from recsys.config import config_class
 from recsys.datasets.dataset import Dataset
 from recsys.features.encoder import EncodedTable, TableEncoder, rows_of
 from recsys.features.history import UserItemMatrix, event_values, user_item_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.batches import UserBatches, default_batch_size
+from recsys.recommender.config import RecommenderConfig
 from recsys.recommender.model import RecommenderModel, Selection
 from recsys.recommender.objective import Objective
 from recsys.recommender.popularity import choose_half_life, log_shares, popularity
 from recsys.recommender.topk import Embeddings
-from recsys.recommender.two_tower import TwoTower, TwoTowerConfig
+from recsys.recommender.two_tower import TwoTower
 from recsys.recommender.validation_sample import ValidationSample
 from recsys.schema import ITEM_ID, USER_ID
 from recsys.training import (
     BatchProgress,
     EpochResult,
     Epochs,
-    TrainingConfig,
     best_epoch,
     choose_device,
     choose_precision,
@@ -43,16 +42,6 @@ TRAINING_HALF_LIVES = 4
 is popular; docs/experiments.md has the trials."""
 POPULARITY_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Weights of log popularity to choose from."""
-
-
-@config_class
-class RecommenderConfig:
-    """What to train and how."""
-
-    model: TwoTowerConfig = TwoTowerConfig()
-    """The towers."""
-    training: TrainingConfig = TrainingConfig()
-    """The loop."""
 
 
 @dataclass(frozen=True, kw_only=True)

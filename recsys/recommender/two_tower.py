@@ -6,55 +6,15 @@ Shapes: B queries, N candidates, C items of the catalogue, D embedding width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Self
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recsys.config import config_class
 from recsys.features.encoder import EncodedSizes, EncodedTable, Ragged
 from recsys.nn.embedding import FeatureEmbedding, bag_sum
 from recsys.nn.mlp import MLP
-
-
-@config_class
-class TwoTowerConfig:
-    """What is trained."""
-
-    embedding_dim: int = Field(default=128, ge=1)
-    """Width of the shared space."""
-    prefix_dims: tuple[int, ...] = (32, 64)
-    """Widths at which the first dimensions alone are trained to work, too (Matryoshka)."""
-    hidden_dims: tuple[int, ...] = (128,)
-    """Widths of the hidden layers that features go through."""
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of hidden units left out while training."""
-    user_embedding: bool = False
-    """Whether each known user has a vector of their own, beside history and features."""
-    history_dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Share of a user's history that the query tower does not see while training."""
-    temperature: float = Field(default=0.1, ge=0.03)
-    """What cosines are divided by in the loss; lower means harder negatives count more."""
-    loss: Literal["auto", "softmax", "sampled_softmax"] = "auto"
-    """softmax over the whole catalogue, or over a sample of it; auto goes by `exact_max_items`."""
-    exact_max_items: int = Field(default=200_000, ge=1)
-    """Largest catalogue for which auto takes the exact softmax."""
-    num_uniform_negatives: int = Field(default=2048, ge=0)
-    """Items drawn uniformly into each sample, beside the positives of the batch."""
-    warm_start: bool = True
-    """Whether item vectors start from a truncated SVD of the interactions."""
-
-    @model_validator(mode="after")
-    def _prefixes_ascend_below_the_width(self) -> Self:
-        dims = (*self.prefix_dims, self.embedding_dim)
-        if any(narrow >= wide for narrow, wide in zip(dims, dims[1:], strict=False)) or dims[0] < 1:
-            raise ValueError(
-                "expected prefix_dims that ascend and stay below embedding_dim, "
-                f"got {list(self.prefix_dims)} and {self.embedding_dim}"
-            )
-        return self
+from recsys.recommender.config import TwoTowerConfig
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.errors import ArtifactError
-from recsys.recommender.index.config import IndexConfig
+from recsys.recommender.config import IndexConfig
 from recsys.recommender.index.report import OperatingPoint
 from recsys.recommender.index.store import VectorStore
 from recsys.recommender.ranking import Scores

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from recsys.artifacts import Bundle, read_bundle, write_bundle
 from recsys.config import config_to_dict, parse_config
 from recsys.errors import ArtifactError, ConfigError
+from recsys.recommender.config import IndexConfig
 from recsys.recommender.index.calibration import calibrate
-from recsys.recommender.index.config import IndexConfig
 from recsys.recommender.index.report import IndexReport
 from recsys.recommender.index.store import VectorStore
 from recsys.recommender.ranking import Numbers, Scores, UserItems

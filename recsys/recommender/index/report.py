@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import JsonValue
 
 from recsys.config import config_class, config_to_dict
-
-IndexKind = Literal["exact", "ivf", "hnsw"]
-"""The searches there are."""
+from recsys.recommender.config import IndexKind
 
 
 @config_class

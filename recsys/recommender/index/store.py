@@ -16,8 +16,7 @@ import faiss as faiss_library
 import numpy as np
 
 from recsys.errors import ArtifactError
-from recsys.recommender.index.config import IndexConfig
-from recsys.recommender.index.report import IndexKind
+from recsys.recommender.config import IndexConfig, IndexKind
 from recsys.recommender.ranking import Numbers, Scores
 from recsys.recommender.topk import Embeddings
 

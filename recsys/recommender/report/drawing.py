@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import matplotlib as mpl
 import matplotlib.style
@@ -23,9 +23,9 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
 MODEL_COLOUR = "#0072B2"
+BEST_COLOUR = "#b34e00"
 TEXT_COLOUR = "#1f2933"
 MUTED = "#6b7280"
-FAINT = "#d9dde3"
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 """Colours that stay apart for the colour-blind: Okabe and Ito 2008, "Color universal design"."""
 BASELINE_MARKERS = ("s", "^", "D", "v", "P", "X")
@@ -46,7 +46,7 @@ _STYLE = {
     "axes.labelcolor": TEXT_COLOUR,
     "axes.axisbelow": True,
     "axes.grid": True,
-    "grid.color": FAINT,
+    "grid.color": "#d9dde3",
     "grid.linewidth": 0.6,
     "text.color": TEXT_COLOUR,
     "xtick.color": MUTED,
@@ -94,7 +94,7 @@ def house_style() -> AbstractContextManager[None]:
     return matplotlib.style.context(["default", _STYLE])
 
 
-def drawable(text: str, max_chars: int = 30) -> str:
+def drawable(text: str, max_chars: int = 34) -> str:
     """Text as the font can draw it: one line, shortened, a box for what the font lacks."""
     line = " ".join(text.split())
     short = line if len(line) <= max_chars else line[: max_chars - 1].rstrip() + "…"
@@ -107,11 +107,29 @@ def is_drawable(text: str) -> bool:
 
 
 def literal_legend(
-    axes: Axes, entries: Sequence[tuple[str, Artist]], *, num_columns: int, **settings: Any
+    axes: Axes,
+    entries: Sequence[tuple[str, Artist]],
+    *,
+    loc: Literal["lower left", "upper center"],
+    anchor: tuple[float, float],
+    num_columns: int,
+    marker_scale: float = 1.0,
 ) -> None:
-    """A legend whose labels may hold anything, an underscore at the start or mathematics too."""
+    """A legend whose labels may hold anything, mathematics or an underscore at the start too.
+
+    Args:
+        axes: Where it goes.
+        entries: Labels, and what is drawn beside each.
+        loc: The corner of the legend that is put at the anchor.
+        anchor: A place in units of the axes.
+        num_columns: Columns of the legend.
+        marker_scale: Size of its markers, relative to those of the axes.
+    """
     handles, blanks = [handle for _, handle in entries], ["" for _ in entries]
-    legend = axes.legend(handles, blanks, ncols=num_columns, **settings)
+    legend = axes.legend(
+        handles, blanks, loc=loc, bbox_to_anchor=anchor, ncols=num_columns,
+        markerscale=marker_scale, borderaxespad=0.2, columnspacing=1.2, handletextpad=0.4,
+    )  # fmt: skip
     for text, (label, _) in zip(legend.get_texts(), entries, strict=True):
         text.set_parse_math(False)
         text.set_text(label)

@@ -15,6 +15,7 @@ from recsys.recommender.evaluate import Evaluation
 from recsys.recommender.index.report import IndexReport, OperatingPoint
 from recsys.recommender.report.drawing import (
     BASELINE_MARKERS,
+    BEST_COLOUR,
     HALF_WIDTH,
     MODEL_COLOUR,
     MUTED,
@@ -34,7 +35,9 @@ _ROW_INCHES = 0.3
 
 def comparison_figure(evaluations: Mapping[str, Evaluation], measures: Sequence[str]) -> Figure:
     """Dots with 95% intervals of each ranker, the model first; one panel a measure."""
-    figure = Figure(figsize=(HALF_WIDTH, 1.0 + _ROW_INCHES * len(evaluations)), layout="constrained")
+    figure = Figure(
+        figsize=(HALF_WIDTH, 1.0 + _ROW_INCHES * len(evaluations)), layout="constrained"
+    )
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for axes, measure in zip(panels, measures, strict=True):
         for row, evaluation in enumerate(evaluations.values()):
@@ -78,9 +81,7 @@ def segment_figure(
     axes.set_xlabel(label_of(measure))
     _start_at_zero(axes)
     _name_rows(axes, [drawable(label) for label in labels])
-    literal_legend(
-        axes, entries, num_columns=2, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2
-    )
+    literal_legend(axes, entries, loc="lower left", anchor=(0, 1), num_columns=2)
     return figure
 
 
@@ -90,22 +91,16 @@ def training_figure(
     """Loss of each epoch, and below it the validation measure where there is one."""
     validated = [epoch for epoch in epochs if epoch.validation is not None]
     figure = Figure(figsize=(HALF_WIDTH, 3.8 if validated else 2.4), layout="constrained")
-    panels = figure.subplots(2 if validated else 1, 1, sharex=True, squeeze=False)[:, 0]
+    panels = figure.subplots(2 if validated else 1, 1, sharex=True, squeeze=False)[:, 0].tolist()
     _line(panels[0], epochs, "loss", label="while selecting", color=MODEL_COLOUR, marker="o")
     _line(panels[0], refit_epochs, "loss", label="final fit", color=MUTED, marker="s")
     panels[0].set_title("Loss")
     if epochs and refit_epochs:
-        panels[0].legend(loc="upper right")
+        panels[0].legend(loc="lower left")
     if validated:
         _line(panels[1], validated, "validation", label="", color=MODEL_COLOUR, marker="o")
         panels[1].set_title(f"{label_of(measure)} on validation data")
-        best = best_epoch(epochs)
-        for axes in panels:
-            axes.axvline(best, color=PALETTE[3], linestyle="--", linewidth=1)
-        panels[1].annotate(
-            f"best: epoch {best}", (best, 0.04), (4, 0), color="#b34e00", fontsize=8,
-            xycoords=("data", "axes fraction"), textcoords="offset points",
-        )  # fmt: skip
+        _mark_best(panels, best_epoch(epochs), num_epochs=epochs[-1].epoch)
     panels[-1].set_xlabel("Epoch")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return figure
@@ -132,27 +127,37 @@ def index_figure(report: IndexReport) -> Figure:
     """Recall against speed, a line for each list length; the chosen efforts are ringed."""
     figure = Figure(figsize=(HALF_WIDTH, 3.2), layout="constrained")
     axes = figure.subplots()
+    efforts = {point.list_length: point.effort for point in report.chosen}
     approximate = [point for point in report.operating_points if point.effort]
     lengths = sorted({point.list_length for point in approximate})
-    for length, colour, marker in zip(lengths, PALETTE, "os^Dv", strict=False):
+    for length, colour, marker in zip(lengths, cycle(PALETTE), cycle("os^Dv"), strict=False):
         points = [point for point in approximate if point.list_length == length]
-        _curve(axes, points, label=f"lists of {length}", color=colour, marker=marker)
+        chosen = f": {EFFORT_NAMES[report.kind]} {efforts[length]}" if length in efforts else ""
+        label = f"lists of {length}{chosen}"
+        _curve(axes, points, label=label, color=colour, marker=marker, markersize=5)
     exact = [point for point in report.operating_points if not point.effort]
-    _curve(axes, exact, label="exact search", color=TEXT_COLOUR, marker="*", markersize=10)
+    _curve(axes, exact, label="exact search", color=TEXT_COLOUR, marker="*", markersize=10,
+           linestyle="none")  # fmt: skip
     _curve(axes, report.chosen, label="chosen", color=TEXT_COLOUR, marker="o", markersize=11,
            markerfacecolor="none", linestyle="none")  # fmt: skip
-    for point in report.chosen:
-        axes.annotate(
-            f"{EFFORT_NAMES[report.kind]} {point.effort}", (point.queries_per_s, point.recall),
-            (8, 5), textcoords="offset points", fontsize=8,
-        )  # fmt: skip
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.margins(x=0.15, y=0.12)
+    axes.margins(x=0.1, y=0.08)
     axes.set_xlabel("Queries a second (logarithmic)")
     axes.set_ylabel("Recall against exact search")
     axes.legend(loc="lower left")
     return figure
+
+
+def _mark_best(panels: Sequence[Axes], best: int, *, num_epochs: int) -> None:
+    for axes in panels:
+        axes.axvline(best, color=BEST_COLOUR, linestyle="--", linewidth=1, zorder=1)
+    is_late = best > num_epochs / 2
+    panels[-1].annotate(
+        f"best: epoch {best}", (best, 0.05), (-4 if is_late else 4, 0), fontsize=8,
+        xycoords=("data", "axes fraction"), textcoords="offset points", color=BEST_COLOUR,
+        ha="right" if is_late else "left",
+    )  # fmt: skip
 
 
 def _dot(
@@ -197,4 +202,3 @@ def _curve(axes: Axes, points: Sequence[OperatingPoint], **look: object) -> None
     if points:
         speeds = [point.queries_per_s for point in points]
         axes.plot(speeds, [point.recall for point in points], **look)  # type: ignore[arg-type]
-

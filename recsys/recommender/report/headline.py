@@ -55,5 +55,5 @@ def _tile(content: ReportContent, key: str) -> Tile:
     against = ""
     if known:
         name = max(known, key=known.__getitem__)
-        against = f"{measure.show(known[name])} {name}"
+        against = f"{name}: {measure.show(known[name])}"
     return Tile(label=label_of(key), value=cell.text, margin=cell.note, against=against)

@@ -15,13 +15,14 @@ from recsys.errors import DataError
 from recsys.recommender.metrics import Floats
 from recsys.recommender.report.content import ItemMap
 
-MAP_ITEMS = 2000
+MAP_ITEMS = 1500
 """Items on a map at most: more take longer to lay out and hide each other."""
 
 _PERPLEXITY = 30
 _MIN_ITEMS = 10  # fewer have no neighbourhoods to keep
 _STEPS = 500  # half of the library's default, and half its time; clusters stand by then
-_LABEL_CELLS = 4
+_MAX_LABELS = 14
+_LABEL_DISTANCE = 0.15
 
 
 def item_map(item_embeddings_CD: npt.NDArray[np.floating], *, seed: int) -> Floats:
@@ -29,8 +30,8 @@ def item_map(item_embeddings_CD: npt.NDArray[np.floating], *, seed: int) -> Floa
 
     van der Maaten and Hinton 2008, "Visualizing data using t-SNE", JMLR; the start is that of
     Kobak and Berens 2019, "The art of using t-SNE for single-cell transcriptomics". Near places
-    mean similar vectors; long distances and the axes mean nothing. Two thousand vectors take about
-    three seconds.
+    mean similar vectors; long distances and the axes mean nothing. A map of `MAP_ITEMS`
+    vectors takes two to three seconds of one core.
 
     Args:
         item_embeddings_CD: Item vectors.
@@ -92,7 +93,7 @@ def map_catalogue(
         positions=places_C2,
         feature=feature if terms is not None else "",
         terms=() if terms is None else _first_terms(terms.take(pa.array(shown))),
-        labels={row: names[row] for row in _best_known_of_each_cell(places_C2) if names[row]},
+        labels={row: names[row] for row in _apart(places_C2) if names[row]},
     )
 
 
@@ -118,11 +119,14 @@ def _within_unit_square(places_C2: Floats) -> Floats:
     return np.asarray(places_C2.clip(0, 1))
 
 
-def _best_known_of_each_cell(places_C2: Floats) -> list[int]:
-    """The first row, that is the most popular item, in each cell of a grid; rows ascend."""
-    cells_C2 = np.minimum(places_C2 * _LABEL_CELLS, _LABEL_CELLS - 1).astype(np.int64)
-    _, first_rows = np.unique(cells_C2 @ [_LABEL_CELLS, 1], return_index=True)
-    rows: list[int] = np.sort(first_rows).tolist()
+def _apart(places_C2: Floats) -> list[int]:
+    """The first rows, that is the best-known items, that keep a distance from one another."""
+    rows: list[int] = []
+    is_near_C = np.zeros(len(places_C2), dtype=np.bool_)
+    while len(rows) < _MAX_LABELS and not is_near_C.all():
+        rows.append(int(is_near_C.argmin()))
+        distances_C = np.linalg.norm(places_C2 - places_C2[rows[-1]], axis=1)
+        is_near_C |= distances_C < _LABEL_DISTANCE
     return rows
 
 

@@ -27,10 +27,10 @@ from recsys.recommender.report.drawing import (
     literal_legend,
 )
 
-MAP_WIDTH = 6.4
+MAP_WIDTH = 5.2
 """Inches."""
 
-_OTHER_COLOUR = "#c4c9d1"
+_OTHER, _OTHER_COLOUR = "other or none", "#c4c9d1"
 _LABEL_OFFSETS = tuple(
     (distance * x, distance * y)
     for distance in (5, 9, 13)
@@ -44,19 +44,19 @@ _RING = 4.0
 def map_figure(item_map: ItemMap) -> Figure:
     """Points coloured by the most frequent terms, with the titles of a few of them."""
     figure = Figure(figsize=(MAP_WIDTH, MAP_WIDTH))
-    axes = figure.add_axes((0.01, 0.1, 0.98, 0.89))
+    axes = figure.add_axes((0.0, 0.09, 1.0, 0.91))
     entries: list[tuple[str, Artist]] = []
     for label, rows, colour in _groups(item_map):
         x_C, y_C = item_map.positions[rows].T
-        dots = axes.scatter(x_C, y_C, s=9, color=colour, alpha=0.75, linewidths=0, rasterized=True)
+        dots = axes.scatter(x_C, y_C, s=7, color=colour, alpha=0.75, linewidths=0, rasterized=True)
         entries.append((drawable(label, 22), dots))
-    axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), xticks=[], yticks=[])
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=[], yticks=[])
     axes.spines[["left", "bottom"]].set_visible(False)
     if item_map.feature:
+        entries.sort(key=lambda entry: entry[0] == _OTHER)  # last in the legend, drawn first
         literal_legend(
-            axes, entries, num_columns=4, loc="upper center", bbox_to_anchor=(0.5, 0.0),
-            markerscale=2.2, columnspacing=1.2, handletextpad=0.2,
-        )  # fmt: skip
+            axes, entries, loc="upper center", anchor=(0.5, 0.0), num_columns=4, marker_scale=2.2
+        )
     if item_map.labels:
         _label_points(axes, item_map)
     return figure
@@ -71,7 +71,7 @@ def numbered_labels(item_map: ItemMap) -> dict[int, str]:
 def _groups(item_map: ItemMap) -> Iterable[tuple[str, npt.NDArray[np.bool_], str]]:
     """Label, rows (a mask of shape (C,)) and colour of each group, the background first."""
     if not item_map.feature:
-        yield "items", np.ones(len(item_map.positions), dtype=np.bool_), MODEL_COLOUR
+        yield "", np.ones(len(item_map.positions), dtype=np.bool_), MODEL_COLOUR
         return
     counts = Counter(term for term in item_map.terms if term is not None)
     ranked = sorted(counts, key=lambda term: (-counts[term], term))
@@ -79,7 +79,7 @@ def _groups(item_map: ItemMap) -> Iterable[tuple[str, npt.NDArray[np.bool_], str
     named = ranked[: len(PALETTE)]
     rest = ~np.isin(terms, named)
     if rest.any():
-        yield "other or none", rest, _OTHER_COLOUR
+        yield _OTHER, rest, _OTHER_COLOUR
     for term, colour in zip(named, PALETTE, strict=False):
         yield term, terms == term, colour
 
@@ -89,7 +89,7 @@ def _label_points(axes: Axes, item_map: ItemMap) -> None:
     numbers = {title: str(number) for number, title in numbered_labels(item_map).items()}
     rings = item_map.positions[list(item_map.labels)]
     x_L, y_L = rings.T
-    axes.scatter(x_L, y_L, s=26, facecolors="none", edgecolors=TEXT_COLOUR, linewidths=1.0)
+    axes.scatter(x_L, y_L, s=20, facecolors="none", edgecolors=TEXT_COLOUR, linewidths=1.0)
     taken = [Bbox([point - _RING, point + _RING]) for point in axes.transData.transform(rings)]
     for title, place in zip(item_map.labels.values(), rings, strict=True):
         _write_label(axes, numbers.get(title) or drawable(title), place, taken)

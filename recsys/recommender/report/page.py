@@ -8,11 +8,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from recsys.files import replace
 from recsys.publishing.runs import disk_errors
+from recsys.recommender.report import quality_sections, run_sections
+from recsys.recommender.report.blocks import Section
 from recsys.recommender.report.content import ReportContent
 from recsys.recommender.report.drawing import house_style
 from recsys.recommender.report.headline import summary, tiles
 from recsys.recommender.report.measures import glossary
-from recsys.recommender.report.sections import Section, all_sections
 from recsys.recommender.report.tables import shown_measures
 
 FIGURES_FOLDER = "figures"
@@ -45,7 +46,7 @@ def write_report(path: Path, content: ReportContent) -> tuple[Path, ...]:
     """
     folder = path.parent / FIGURES_FOLDER
     with house_style():
-        sections = all_sections(content)
+        sections = _sections(content)
         page = _render(content, sections)
         pngs = {
             folder / f"{block.picture.name}.png": block.picture.png
@@ -64,7 +65,22 @@ def write_report(path: Path, content: ReportContent) -> tuple[Path, ...]:
 def render_report(content: ReportContent) -> str:
     """The HTML of a report."""
     with house_style():
-        return _render(content, all_sections(content))
+        return _render(content, _sections(content))
+
+
+def _sections(content: ReportContent) -> tuple[Section, ...]:
+    """The parts that there is content for, in the order of the report."""
+    sections = (
+        quality_sections.comparison_section(content),
+        quality_sections.segment_section(content),
+        quality_sections.example_section(content),
+        run_sections.training_section(content),
+        quality_sections.prefix_section(content),
+        None if content.index is None else run_sections.index_section(content.index),
+        None if content.item_map is None else run_sections.map_section(content.item_map),
+        run_sections.run_section(content),
+    )
+    return tuple(section for section in sections if section is not None)
 
 
 def _render(content: ReportContent, sections: tuple[Section, ...]) -> str:

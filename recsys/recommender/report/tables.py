@@ -16,6 +16,9 @@ from recsys.training import EpochResult
 
 Values = Mapping[str, float]
 
+_MAX_OPEN_ROWS = 16
+"""Longer tables of figures that are drawn beside them are shown on demand."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -47,7 +50,7 @@ class Table:
 
 def comparison_table(content: ReportContent) -> Table:
     """Every measure (rows) of the model and of the baselines (columns)."""
-    rankers = {"This model": content.model, **content.baselines}
+    rankers = {"this model": content.model, **content.baselines}
     return Table(
         caption="The model beside its baselines, on the same users",
         header=("Measure", *rankers),
@@ -61,7 +64,8 @@ def comparison_table(content: ReportContent) -> Table:
 def paired_table(content: ReportContent) -> Table:
     """Model less baseline, user by user, with the interval of the difference."""
     return Table(
-        caption="The model less each baseline, user by user",
+        caption="The model less each baseline, user by user, with the 95% interval of the "
+        "difference: clear of zero, it is no accident of who was tested",
         header=("Baseline", *(label_of(key) for key in content.headline)),
         rows=tuple(
             (Cell(text=name), *(_difference(content.model, one, key) for key in content.headline))
@@ -79,9 +83,10 @@ def segment_table(content: ReportContent, segment: str, labels: Sequence[str]) -
         for name, evaluation in content.baselines.items()
         if segment in evaluation.by_segment
     }
-    best = (f"Best baseline, {label_of(recall)}",) if against else ()
+    best = ("Best baseline",) if against else ()
     return Table(
-        caption=f"Quality by {segment}",
+        caption=f"Quality by {segment}"
+        + (f", with {label_of(recall)} of the best baseline there" if against else ""),
         header=(segment, "Users", label_of(recall), label_of(ndcg), *best),
         rows=tuple(
             (
@@ -101,7 +106,11 @@ def prefix_table(prefixes: Mapping[int, Values], measures: Sequence[str]) -> Tab
     full = prefixes[max(prefixes)]
     return Table(
         caption="Quality of lists made from the first dimensions alone",
-        header=("Dimensions", *(label_of(key) for key in measures), "Share of the full width"),
+        header=(
+            "Dimensions",
+            *(label_of(key) for key in measures),
+            f"{label_of(measures[-1])} against full width",
+        ),
         rows=tuple(
             (
                 Cell(text=str(width)),
@@ -117,7 +126,7 @@ def index_table(report: IndexReport, effort_name: str) -> Table:
     """Every setting of the index that was measured."""
     return Table(
         caption="What was measured",
-        header=("List length", effort_name, "Recall", "At least", "Queries a second"),
+        header=("List length", effort_name, "Recall", "At least", "Queries/s"),
         rows=tuple(
             (
                 Cell(text=str(point.list_length), note="chosen" * (point in report.chosen)),
@@ -126,17 +135,21 @@ def index_table(report: IndexReport, effort_name: str) -> Table:
                 Cell(text=formats.fraction(point.recall_low)),
                 Cell(text=formats.count(point.queries_per_s)),
             )
-            for point in report.operating_points
+            for point in sorted(
+                report.operating_points, key=lambda one: (one.list_length, one.effort)
+            )
         ),
-        is_folded=True,
+        is_folded=len(report.operating_points) > _MAX_OPEN_ROWS,
     )
 
 
-def epoch_table(caption: str, epochs: Sequence[EpochResult], measure: str) -> Table:
+def epoch_table(
+    caption: str, epochs: Sequence[EpochResult], measure: str, *, is_folded: bool = False
+) -> Table:
     """Each pass over the data."""
     return Table(
         caption=caption,
-        header=("Epoch", "Loss", f"Validation {label_of(measure)}", "Time", "Examples a second"),
+        header=("Epoch", "Loss", label_of(measure), "Time", "Examples/s"),
         rows=tuple(
             (
                 Cell(text=str(one.epoch)),
@@ -147,7 +160,7 @@ def epoch_table(caption: str, epochs: Sequence[EpochResult], measure: str) -> Ta
             )
             for one in epochs
         ),
-        is_folded=True,
+        is_folded=is_folded or len(epochs) > _MAX_OPEN_ROWS,
     )
 
 
@@ -237,7 +250,9 @@ def _difference(model: Evaluation, baseline: Evaluation, key: str) -> Cell:
 
 
 def _best_baseline(against: Mapping[str, Mapping[str, Values]], label: str, key: str) -> Cell:
-    values = {name: of_label.get(label, {}).get(key, math.nan) for name, of_label in against.items()}
+    values = {
+        name: of_label.get(label, {}).get(key, math.nan) for name, of_label in against.items()
+    }
     known = {name: value for name, value in values.items() if not math.isnan(value)}
     if not known:
         return Cell(text=formats.NOTHING)

@@ -1,15 +1,77 @@
-"""What index to build and how good it has to be."""
+"""Settings of the recommender, apart from what they set: reading a config file loads no torch."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from recsys.config import config_class
 from recsys.errors import ConfigError
-from recsys.recommender.index.report import IndexKind
+from recsys.training import TrainingConfig
+
+IndexKind = Literal["exact", "ivf", "hnsw"]
+"""The searches there are."""
+
+
+@config_class
+class TwoTowerConfig:
+    """What is trained."""
+
+    embedding_dim: int = Field(default=128, ge=1)
+    """Width of the shared space."""
+    prefix_dims: tuple[int, ...] = (32, 64)
+    """Widths at which the first dimensions alone are trained to work, too (Matryoshka)."""
+    hidden_dims: tuple[int, ...] = (128,)
+    """Widths of the hidden layers that features go through."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of hidden units left out while training."""
+    user_embedding: bool = False
+    """Whether each known user has a vector of their own, beside history and features."""
+    history_dropout: float = Field(default=0.3, ge=0, lt=1)
+    """Share of a user's history that the query tower does not see while training."""
+    temperature: float = Field(default=0.1, ge=0.03)
+    """What cosines are divided by in the loss; lower means harder negatives count more."""
+    loss: Literal["auto", "softmax", "sampled_softmax"] = "auto"
+    """softmax over the whole catalogue, or over a sample of it; auto goes by `exact_max_items`."""
+    exact_max_items: int = Field(default=200_000, ge=1)
+    """Largest catalogue for which auto takes the exact softmax."""
+    num_uniform_negatives: int = Field(default=2048, ge=0)
+    """Items drawn uniformly into each sample, beside the positives of the batch."""
+    warm_start: bool = True
+    """Whether item vectors start from a truncated SVD of the interactions."""
+
+    @model_validator(mode="after")
+    def _prefixes_ascend_below_the_width(self) -> Self:
+        dims = (*self.prefix_dims, self.embedding_dim)
+        if any(narrow >= wide for narrow, wide in itertools.pairwise(dims)) or dims[0] < 1:
+            raise ValueError(
+                "expected prefix_dims that ascend and stay below embedding_dim, "
+                f"got {list(self.prefix_dims)} and {self.embedding_dim}"
+            )
+        return self
+
+
+@config_class
+class RecommenderConfig:
+    """What to train and how."""
+
+    model: TwoTowerConfig = TwoTowerConfig()
+    """The towers."""
+    training: TrainingConfig = TrainingConfig()
+    """The loop."""
+
+
+@config_class
+class EvaluationConfig:
+    """What is measured on the test part."""
+
+    k: int = 20
+    """Length of the lists."""
+    segments: tuple[str, ...] = ()
+    """Features of users to report quality by, beside the length of their history."""
 
 
 @config_class
