@@ -2,9 +2,9 @@
 
     python benchmarks/recommender_quality.py --data data/raw
 
-Writes a Markdown table. MovieTweetings comes with the project. Gowalla (the canonical LightGCN split
-as train, valid and test.parquet) and MovieLens-1M are measured where the folder has them, as
-`gowalla/` and `ml-1m/`; what is missing is said.
+Writes a Markdown table. MovieTweetings comes with the project. Gowalla (the canonical LightGCN
+split as train, valid and test.parquet) and MovieLens-1M are measured where the folder has them,
+as `gowalla/` and `ml-1m/`; what is missing is said.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="""Recommendations from interaction logs, made by scheduled jobs.
 
-    A night is three commands over one config file:
+    A night is three commands over one config file, which [bold]recsys init[/bold] drafts:
 
       recsys validate shop.toml                 what the data holds, and what is wrong with it
 
@@ -55,6 +55,19 @@ AsOf = Annotated[
     typer.Option(formats=["%Y-%m-%d"], help="Day of the run in UTC; today if not given."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Tell only warnings and errors.")]
+
+
+@app.command("init")
+def init_command(
+    interactions: Annotated[Path, typer.Option(help="Interactions: Parquet or CSV.")],
+    out: Annotated[Path, typer.Option(help="Config file to write.")],
+    users: Annotated[Path | None, typer.Option(help="Users table.")] = None,
+    items: Annotated[Path | None, typer.Option(help="Items table.")] = None,
+) -> None:
+    """Look at your tables and write a config to start from."""
+    from pipelines.init import init_job
+
+    init_job(interactions=interactions, users=users, items=items, out=out, reporter=Reporter())
 
 
 @app.command("validate")

@@ -36,6 +36,7 @@ def report_content(
     dataset: Dataset,
     split: Split,
     experiment: Experiment,
+    *,
     comparison: Comparison,
     index: ItemIndex,
 ) -> ReportContent:

@@ -57,7 +57,12 @@ def train_recommender(
             _write_documents(folder, experiment, index)
             if experiment.comparison is not None:
                 content = report_content(
-                    config, dataset, split, experiment, experiment.comparison, index
+                    config,
+                    dataset,
+                    split,
+                    experiment,
+                    comparison=experiment.comparison,
+                    index=index,
                 )
                 (folder / "report").mkdir()
                 write_report(folder / "report" / "report.html", content)

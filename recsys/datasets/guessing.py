@@ -1,0 +1,85 @@
+"""A first guess at what the columns of unknown tables are; a person corrects it once, in TOML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from recsys.datasets.feature_columns import FeatureKind
+from recsys.datasets.times import TimeUnit
+from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
+
+_NAMES: Mapping[str, Sequence[str]] = {
+    USER_ID: ("user_id", "userid", "user", "customer_id", "customer", "visitor_id", "visitorid",
+              "member_id", "account_id", "client_id", "uid"),
+    ITEM_ID: ("item_id", "itemid", "item", "product_id", "product", "movie_id", "movieid",
+              "article_id", "sku", "asin", "track_id", "book_id", "business_id"),
+    EVENT_TIME: ("event_time", "timestamp", "time", "datetime", "created_at", "event_timestamp",
+                 "ts", "date", "t_dat", "order_date"),
+}  # fmt: skip
+_MAX_TERMS_SHARE = 0.5
+"""Texts of which more than this share are distinct are names or prose, not categories."""
+_MAX_CODES = 100
+"""Integers with at most so many distinct values are codes, with more they are numbers."""
+
+
+def guess_column(names: Sequence[str], standard_name: str) -> str | None:
+    """The column that a standard name most likely stands for; None where no name is known."""
+    lowered = {name.lower(): name for name in reversed(names)}
+    found = [lowered[known] for known in _NAMES[standard_name] if known in lowered]
+    return found[0] if found else None
+
+
+def guess_time_unit(column: pa.ChunkedArray) -> TimeUnit | None:
+    """Unit of integers that count from 1970, by their size; None for other columns."""
+    if not pt.is_integer(column.type) or len(column) == column.null_count:
+        return None
+    digits = len(str(abs(pc.max(column).as_py())))
+    if digits <= 11:
+        return "s"
+    return "ms" if digits <= 14 else "us"
+
+
+def guess_features(table: pa.Table, *, besides: Sequence[str]) -> dict[str, FeatureKind]:
+    """Kind of each column that looks like a feature; ids, titles and prose are left out.
+
+    Args:
+        table: Users or items as they were read.
+        besides: Columns that are something else.
+    """
+    kinds = {name: _kind(table[name]) for name in table.column_names if name not in besides}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def _kind(column: pa.ChunkedArray) -> FeatureKind | None:
+    kind = column.type
+    if pt.is_fixed_size_list(kind) and pt.is_floating(kind.value_type):
+        return "dense"
+    if pt.is_list(kind) or pt.is_large_list(kind):
+        return _kind_of_lists(column)
+    if pt.is_floating(kind):
+        return "numeric"
+    if not (pt.is_integer(kind) or pt.is_boolean(kind) or _is_text(kind)):
+        return None
+    num_values = len(column) - column.null_count
+    num_terms = pc.count_distinct(column).as_py()
+    if pt.is_integer(kind):
+        return "categorical" if num_terms <= _MAX_CODES else "numeric"
+    return "categorical" if num_terms <= max(1, num_values * _MAX_TERMS_SHARE) else None
+
+
+def _kind_of_lists(column: pa.ChunkedArray) -> FeatureKind | None:
+    values = column.type.value_type
+    if not pt.is_floating(values):
+        return "multi_hot" if pt.is_integer(values) or _is_text(values) else None
+    lengths = np.unique(np.asarray(pc.drop_null(pc.list_value_length(column))))
+    return "dense" if len(lengths) == 1 else None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pt.is_dictionary(kind) else kind
+    return bool(pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind))
