@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import itertools
 import textwrap
 import types
 import typing
@@ -103,7 +104,7 @@ def _field_docstrings(config: type) -> dict[str, str]:
     body = ast.parse(textwrap.dedent(inspect.getsource(config))).body[0]
     statements = typing.cast("ast.ClassDef", body).body
     found = {}
-    for field, text in zip(statements, statements[1:], strict=False):
+    for field, text in itertools.pairwise(statements):
         is_text = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_text:
             found[field.target.id] = _paragraph(text.value.value)  # type: ignore[attr-defined]
@@ -133,22 +134,23 @@ def _noun(annotation: object) -> str:
 
 
 def _default_text(field: FieldInfo) -> str:
-    default = field.default
-    if default is PydanticUndefined:
+    if field.default is PydanticUndefined:
         return "required"
-    match default:
-        case None:
-            return "not set"
+    return "not set" if field.default is None else f"`{_toml(field.default)}`"
+
+
+def _toml(value: object) -> str:
+    match value:
         case bool():
-            return f"`{str(default).lower()}`"
+            return str(value).lower()
         case int():
-            return f"`{default:_}`"
+            return f"{value:_}"
         case tuple():
-            return f"`[{', '.join(str(one) for one in default)}]`"
+            return f"[{', '.join(_toml(one) for one in value)}]"
         case str() | Path():
-            return f'`"{default}"`'
+            return f'"{value}"'
         case _:
-            return f"`{default}`"
+            return str(value)
 
 
 def _paragraph(text: str | None) -> str:

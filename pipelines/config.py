@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from recsys.config import apply_overrides, config_class, parse_config, read_toml
 from recsys.datasets.dataset import ColumnsConfig, DataConfig, FeaturesConfig
@@ -75,6 +76,24 @@ class JobConfig:
     """Where runs are tracked."""
     output: OutputConfig = OutputConfig()
     """Where outputs go."""
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        terms = [name for name, one in self.features.users.items() if one.kind == "categorical"]
+        for segment in self.evaluation.segments:
+            if segment not in terms:
+                raise ValueError(
+                    "expected evaluation.segments among the categorical features of users "
+                    f"({', '.join(terms) or 'none'}), got {segment!r}; add it to [features.users]"
+                )
+        dim, prefix_dim = self.model.embedding_dim, self.index.prefix_dim
+        if prefix_dim is not None and prefix_dim not in (*self.model.prefix_dims, dim):
+            raise ValueError(
+                "expected index.prefix_dim among the widths that are trained to work alone "
+                f"({', '.join(map(str, (*self.model.prefix_dims, dim)))}), got {prefix_dim}; "
+                "add it to model.prefix_dims"
+            )
+        return self
 
     @property
     def recommender(self) -> RecommenderConfig:

@@ -7,10 +7,16 @@ import sys
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+from recsys.errors import ArtifactError
+from recsys.publishing import current_run, published_runs
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipelines.config import JobConfig
     from pipelines.console import Reporter
     from recsys.datasets.dataset import Dataset
+    from recsys.recommender.serving import Recommender
 
 
 def new_run_id() -> str:
@@ -51,6 +57,23 @@ def load_checked(
         f"{report.num_items:,} items"
     )
     return dataset
+
+
+def open_live_model(config: JobConfig) -> tuple[Path, Recommender]:
+    """Folder of the published model that is live, and the model with its index.
+
+    Raises:
+        ArtifactError: There is none yet, or it is damaged.
+    """
+    from recsys.recommender.serving import load_recommender
+
+    if not published_runs(config.models):
+        raise ArtifactError(
+            f"{config.models}: expected a published model, got none; "
+            "run `recsys train-recommender` first or correct output.directory"
+        )
+    run = current_run(config.models)
+    return run, load_recommender(run / "model", run / "index")
 
 
 def peak_rss_mb() -> float:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pipelines.config import JobConfig
 from pipelines.console import Reporter
-from pipelines.job import logical_date, new_run_id
-from recsys.publishing import current_run, publish
+from pipelines.job import logical_date, new_run_id, open_live_model
+from recsys.publishing import publish
 from recsys.recommender.audit import audit_similar_items
 from recsys.recommender.lists import ListsSummary, write_similar_items
 from recsys.recommender.recommend import similar_items
-from recsys.recommender.serving import load_recommender, similarity_index
+from recsys.recommender.serving import similarity_index
 
 FILE_NAME = "similar-items.parquet"
 """The file of a published run."""
@@ -26,8 +26,7 @@ def similar_items_job(
     Returns:
         What happened, for the status line.
     """
-    run = current_run(config.models)
-    recommender = load_recommender(run / "model", run / "index")
+    run, recommender = open_live_model(config)
     index = similarity_index(recommender, config.index, seed=config.training.seed)
     items = recommender.model.items
     summaries: list[ListsSummary] = []

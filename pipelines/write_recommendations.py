@@ -10,18 +10,17 @@ import pyarrow as pa
 
 from pipelines.config import JobConfig
 from pipelines.console import Reporter
-from pipelines.job import load_checked, logical_date, new_run_id
+from pipelines.job import load_checked, logical_date, new_run_id, open_live_model
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.rules import load_ids
-from recsys.errors import DataError
 from recsys.features.history import UserItemMatrix, user_item_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.publishing import current_run, publish
+from recsys.publishing import publish
 from recsys.recommender.audit import audit_recommendations
+from recsys.recommender.compatibility import check_id_types, check_tables
 from recsys.recommender.filters import Filters, eligible_items, user_item_pairs
 from recsys.recommender.lists import ListsSummary, write_recommendations
 from recsys.recommender.model import RecommenderModel
-from recsys.recommender.serving import load_recommender
 from recsys.schema import ITEM_ID, USER_ID
 
 FILE_NAME = "recommendations.parquet"
@@ -36,14 +35,13 @@ def write_recommendations_job(
     Returns:
         What happened, for the status line.
     """
-    run = current_run(config.models)
-    recommender = load_recommender(run / "model", run / "index")
+    run, recommender = open_live_model(config)
     model = recommender.model
     dataset = load_checked(config, as_of, reporter, needs_time=False)
-    check_id_types(model, dataset)
+    check_tables(model, dataset)
     users = all_users(dataset)
     histories = user_item_matrix(dataset.interactions, users=users, items=model.items)
-    filters = _filters(config, users, model.items, histories, reporter)
+    filters = _filters(config, model, users, histories, reporter)
     summaries: list[ListsSummary] = []
 
     def write(folder: Path) -> None:
@@ -96,43 +94,26 @@ def all_users(dataset: Dataset) -> Vocabulary:
     return Vocabulary.fit(pa.chunked_array(chunks, type=dataset.interactions[USER_ID].type))
 
 
-def check_id_types(model: RecommenderModel, dataset: Dataset) -> None:
-    """Refuse ids of another type than the model's.
-
-    Raises:
-        DataError: The types differ.
-    """
-    known = {USER_ID: model.users.terms.type, ITEM_ID: model.items.terms.type}
-    for name, expected in known.items():
-        got = dataset.interactions[name].type
-        if got != expected:
-            origin = dataset.origin("interactions", name)
-            raise DataError(
-                file=origin.file,
-                column=origin.column,
-                expected=f"ids of type {expected}, as the published model was trained on",
-                got=str(got),
-                remedy="give the ids their old type, or train again",
-            )
-
-
 def _filters(
     config: JobConfig,
+    model: RecommenderModel,
     users: Vocabulary,
-    items: Vocabulary,
     histories: UserItemMatrix,
     reporter: Reporter,
 ) -> Filters:
     """What the config leaves out of lists; ids without effect are counted, not silent."""
     lists, columns, csv = config.lists, config.columns, config.data.csv
+    items = model.items
     filters = Filters(num_items=len(items), seen=histories if lists.filter_seen else None)
     if lists.deny is not None:
         pairs = load_ids(lists.deny, (USER_ID, ITEM_ID), columns=columns, csv=csv)
+        check_id_types(model, pairs, file=str(lists.deny), columns=columns)
         denied, match = user_item_pairs(pairs, users=users, items=items)
         filters = replace(filters, denied=denied)
         reporter.say(f"deny list: {match.num_used:,} of {match.num_rows:,} rows have an effect")
     if lists.eligible is not None:
         table = load_ids(lists.eligible, (ITEM_ID,), columns=columns, csv=csv)
+        check_id_types(model, table, file=str(lists.eligible), columns=columns)
         eligible, match = eligible_items(table, items=items)
         filters = replace(filters, eligible=eligible)
         reporter.say(f"eligible items: {match.num_used:,} of {match.num_rows:,} are in the model")

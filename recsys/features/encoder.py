@@ -5,8 +5,8 @@ Shapes: N rows, F features of a kind, W width of a dense vector.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from recsys.datasets.dataset import FeatureConfig
+from recsys.errors import DataError
 from recsys.features.scaling import RobustScaler
 from recsys.features.vocabulary import Vocabulary
 
@@ -37,7 +38,12 @@ class Ragged:
         lengths = self.offsets[rows + 1] - self.offsets[rows]
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         shift = torch.repeat_interleave(self.offsets[rows] - offsets[:-1], lengths)
-        return Ragged(codes=self.codes[torch.arange(len(shift)) + shift], offsets=offsets)
+        positions = torch.arange(len(shift), device=shift.device) + shift
+        return Ragged(codes=self.codes[positions], offsets=offsets)
+
+    def to(self, device: torch.device) -> Ragged:
+        """The same on another device."""
+        return Ragged(codes=self.codes.to(device), offsets=self.offsets.to(device))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,10 +72,10 @@ class EncodedTable:
         )
 
     def to(self, device: torch.device) -> EncodedTable:
-        """The same on another device; lists stay where their lengths are computed."""
-        return replace(
-            self,
+        """The same on another device."""
+        return EncodedTable(
             categorical=self.categorical.to(device),
+            multi_hot=tuple(ragged.to(device) for ragged in self.multi_hot),
             numeric=self.numeric.to(device),
             dense=tuple(vectors.to(device) for vectors in self.dense),
         )
@@ -111,7 +117,8 @@ class TableEncoder:
         """Learn terms, scales and widths.
 
         Args:
-            table: One column a feature, typed by `recsys.datasets.load_dataset`; training rows only.
+            table: One column a feature, typed by `recsys.datasets.load_dataset`; training rows
+                only.
             features: Kind of each column.
         """
         of_kind: dict[str, list[str]] = {
@@ -153,6 +160,8 @@ class TableEncoder:
         Raises:
             DataError: A column has another type than at fitting.
         """
+        for name, expected in self.column_types.items():
+            _check_type(name, table.schema.field(name).type, expected)
         codes = [_codes(table[name], terms) for name, terms in self.categorical.items()]
         scaled, nulls = [], []
         for name, scaler in self.numeric.items():
@@ -166,11 +175,32 @@ class TableEncoder:
             dense=tuple(_vectors(table[name], width) for name, width in self.dense.items()),
         )
 
+    @property
+    def column_types(self) -> dict[str, pa.DataType]:
+        """Type of each column that is read."""
+        return {
+            **{name: terms.terms.type for name, terms in self.categorical.items()},
+            **{name: pa.list_(terms.terms.type) for name, terms in self.multi_hot.items()},
+            **{name: pa.float32() for name in self.numeric},
+            **{name: pa.list_(pa.float32(), width) for name, width in self.dense.items()},
+        }
+
 
 def rows_of(table: pa.Table, id_column: str, ids: pa.Array) -> pa.Table:
     """The row of each id, in the order of `ids`; all null where the table does not have it."""
     positions = pc.index_in(ids, value_set=table[id_column].combine_chunks())
     return table.combine_chunks().take(positions)
+
+
+def _check_type(name: str, found: pa.DataType, expected: pa.DataType) -> None:
+    if found != expected:
+        raise DataError(
+            file="features",
+            column=name,
+            expected=f"{expected}, the type it was fitted on",
+            got=str(found),
+            remedy="bring the feature as it was for training, or train again",
+        )
 
 
 def _codes(column: pa.ChunkedArray, terms: Vocabulary) -> npt.NDArray[np.int64]:
@@ -203,7 +233,7 @@ def _vectors(column: pa.ChunkedArray, width: int) -> Tensor:
 
 
 def _columns(
-    arrays: list[npt.NDArray[np.generic]], num_rows: int, dtype: type[np.generic]
+    arrays: Sequence[npt.NDArray[np.generic]], num_rows: int, dtype: type[np.generic]
 ) -> Tensor:
     """Arrays side by side; no columns give shape (num_rows, 0)."""
     stacked = np.stack(arrays, axis=1) if arrays else np.empty((num_rows, 0))

@@ -53,7 +53,13 @@ class Vocabulary:
         return len(self.terms)
 
     def numbers(self, column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
-        """Numbers of the terms in a column, `UNKNOWN` for nulls and terms not known. Shape (len(column),).
+        """Numbers of the terms in a column, `UNKNOWN` for nulls and terms not known.
+
+        Args:
+            column: Shape (N,).
+
+        Returns:
+            Shape (N,).
 
         Raises:
             DataError: The column has another type than the terms.

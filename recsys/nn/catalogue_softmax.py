@@ -4,7 +4,7 @@
 in the forward pass from one buffer of scores that is used for every batch; matrix products run in
 bfloat16 where the processor is built for it.
 
-Shapes: B queries, C candidates, D width.
+Shapes: B queries, C candidates, D width, P positives.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recsys.nn.losses import Positives
+from recsys.nn.losses import Positives, check_loss_inputs
 
 
 @dataclass(eq=False)
 class ScoreBuffer:
-    """Memory for the scores of a batch, kept between batches: fresh pages cost a third of the time."""
+    """Memory for the scores of a batch, kept between batches: fresh pages cost a third of the time.
+
+    Args:
+        dtype: Type of the matrix products: float32 or bfloat16.
+    """
 
     dtype: torch.dtype
-    """Type of the matrix products: float32 or bfloat16."""
-    _memory: Tensor | None = field(default=None, repr=False)
+    _memory: Tensor | None = field(default=None, init=False, repr=False)
 
     def view(self, num_rows: int, num_columns: int, device: torch.device) -> Tensor:
         """A tensor of the shape asked for, with any content."""
@@ -48,49 +51,48 @@ def catalogue_softmax_loss(
     The scores of a query must lie within 80 of each other, or the smallest probabilities are 0 in
     float32: for unit vectors the temperature must be above 0.025.
     """
-    weights_P = positives.weights / positives.weights.sum()
-    weights_B = query_BD.new_zeros(len(query_BD)).index_add(0, positives.rows, weights_P)
-    partition: Tensor = _WeightedLogSumExp.apply(
-        query_BD / temperature, candidate_CD, weights_B, buffer
+    check_loss_inputs(query_BD, candidate_CD, temperature)
+    loss: Tensor = _CatalogueSoftmax.apply(  # type: ignore[no-untyped-call]
+        query_BD / temperature, candidate_CD, positives, buffer
     )
-    lengths_B = torch.bincount(positives.rows, minlength=len(query_BD))
-    offsets = torch.cat([lengths_B.new_zeros(1), lengths_B.cumsum(0)])
-    # Scores are linear in the candidates: one product with their weighted sum serves a query.
-    target_BD = torch.nn.functional.embedding_bag(
-        positives.columns,
-        candidate_CD,
-        offsets,
-        mode="sum",
-        per_sample_weights=weights_P,
-        include_last_offset=True,
-    )
-    return partition - (query_BD * target_BD).sum() / temperature
+    return loss
 
 
-class _WeightedLogSumExp(torch.autograd.Function):
-    """Sum over queries of w times the log of the sum over candidates of exp(query · candidate)."""
+class _CatalogueSoftmax(torch.autograd.Function):
+    """Mean over positives of the log of the sum of exp(scores) of their query, less their score."""
 
     @staticmethod
     def forward(
         ctx: Any,  # noqa: ANN401  torch gives it no type
         query_BD: Tensor,
         candidate_CD: Tensor,
-        weights_B: Tensor,
+        positives: Positives,
         buffer: ScoreBuffer,
     ) -> Tensor:
+        dtype = query_BD.dtype
         query, candidate = query_BD.to(buffer.dtype), candidate_CD.to(buffer.dtype)
         scores_BC = buffer.view(len(query), len(candidate), query.device)
         torch.mm(query, candidate.T, out=scores_BC)
-        # One score and its probability give the logarithm of the sum: no other pass is needed.
-        first_score_B = scores_BC[:, 0].float()
+        places = positives.rows, positives.columns
+        score_P, first_score_B = scores_BC[places].to(dtype), scores_BC[:, 0].to(dtype)
         probs_BC = torch.softmax(scores_BC, dim=1, out=scores_BC)
-        log_sum_B = first_score_B - probs_BC[:, 0].float().log()
-        grad_query_BD = (probs_BC @ candidate).float() * weights_B[:, None]
-        weighted_query = query * weights_B[:, None].to(buffer.dtype)
-        # The transposed order reads the scores row by row, as they lie in memory.
-        grad_candidate_CD = (weighted_query.T @ probs_BC).T.float()
+        # One score and its probability give the logarithm of the sum: no other pass is needed.
+        log_sum_B = first_score_B - probs_BC[:, 0].to(dtype).log()
+
+        total_B = query_BD.new_zeros(len(query)).index_add_(0, positives.rows, positives.weights)
+        share_P = positives.weights / total_B[positives.rows]
+        weight_B = total_B / total_B.sum()  # may underflow to 0, where total_B does not
+        loss = (weight_B * log_sum_B).sum() - (weight_B[positives.rows] * share_P * score_P).sum()
+
+        # The gradient by the scores of a query is its weight times this.
+        error_BC = probs_BC.index_put_(places, -share_P.to(buffer.dtype), accumulate=True)
+        grad_query_BD = (error_BC @ candidate).to(dtype) * weight_B[:, None]
+        weighted_query = query * weight_B[:, None].to(buffer.dtype)
+        # This order reads the scores row by row, as they lie in memory; one copy turns the result.
+        grad_candidate_DC = weighted_query.T @ error_BC
+        grad_candidate_CD = grad_candidate_DC.T.to(dtype, memory_format=torch.contiguous_format)
         ctx.save_for_backward(grad_query_BD, grad_candidate_CD)
-        return (log_sum_B * weights_B).sum()
+        return loss
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401

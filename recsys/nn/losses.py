@@ -24,6 +24,14 @@ class Positives:
     weights: Tensor
     """How much each positive counts, greater than 0. Shape (P,), float32."""
 
+    def to(self, device: torch.device) -> Positives:
+        """The same on another device."""
+        return Positives(
+            rows=self.rows.to(device),
+            columns=self.columns.to(device),
+            weights=self.weights.to(device),
+        )
+
 
 def softmax_loss(
     query_BD: Tensor, candidate_CD: Tensor, positives: Positives, *, temperature: float
@@ -44,7 +52,7 @@ def softmax_loss(
     Returns:
         A scalar.
     """
-    _check_loss_inputs(query_BD, candidate_CD, temperature)
+    check_loss_inputs(query_BD, candidate_CD, temperature)
     log_probs_BC = torch.log_softmax(query_BD @ candidate_CD.T / temperature, dim=1)
     weighted_P = positives.weights * log_probs_BC[positives.rows, positives.columns]
     return -weighted_P.sum() / positives.weights.sum()
@@ -83,7 +91,7 @@ def sampled_softmax_loss(
     Returns:
         A scalar.
     """
-    _check_loss_inputs(query_BD, candidate_CD, temperature)
+    check_loss_inputs(query_BD, candidate_CD, temperature)
     logits_BC = query_BD @ candidate_CD.T / temperature
     positive_P = logits_BC[positives.rows, positives.columns]
     negative_BC = (logits_BC - log_inclusion_C).masked_fill(known_BC, -torch.inf)
@@ -93,7 +101,7 @@ def sampled_softmax_loss(
 
 
 def log_inclusion(
-    num_queries_C: Tensor, *, num_queries: int, batch_size: int, num_uniform: int
+    num_queries_C: Tensor, *, num_queries: int, batch_size: float, num_uniform: int
 ) -> Tensor:
     """Log probability of each item to be in a sample of mixed negatives.
 
@@ -105,25 +113,22 @@ def log_inclusion(
     Args:
         num_queries_C: Number of queries that each item is a positive of. Shape (C,).
         num_queries: Number of queries there are.
-        batch_size: Number of queries in a batch.
+        batch_size: Number of queries in a batch, on average.
         num_uniform: Number of uniform draws, with replacement.
 
     Returns:
         Shape (C,), at most 0.
     """
-    in_batch = min(batch_size / num_queries, 1.0)
-    # log(1 - b) underflows at b = 1, where every positive is in the sample.
-    absent_C = num_queries_C * torch.log1p(torch.tensor(-in_batch, dtype=torch.float64))
-    absent_C = torch.nan_to_num(absent_C, nan=0.0)  # 0 · -inf: in no batch
-    num_items = len(num_queries_C)
-    if num_items > 1:
-        absent_C = absent_C + num_uniform * torch.log1p(
-            torch.tensor(-1.0 / num_items, dtype=torch.float64)
-        )
-    return torch.log(-torch.expm1(absent_C)).float()
+    left_out = 1 - min(batch_size / num_queries, 1.0)  # probability of a query to be in no batch
+    not_drawn = 1 - 1 / len(num_queries_C)  # probability of an item not to be a uniform draw
+    # xlogy takes 0 · log 0 for 0: an item without queries is in no batch, however large.
+    log_absent_C = torch.xlogy(num_queries_C.double(), left_out)
+    log_absent_C += torch.xlogy(num_uniform, torch.tensor(not_drawn, dtype=torch.float64))
+    return torch.log(-torch.expm1(log_absent_C)).float()
 
 
-def _check_loss_inputs(query_BD: Tensor, candidate_CD: Tensor, temperature: float) -> None:
+def check_loss_inputs(query_BD: Tensor, candidate_CD: Tensor, temperature: float) -> None:
+    """Refuse matrices of different widths and a temperature of 0 or less with a ConfigError."""
     if query_BD.ndim != 2 or candidate_CD.ndim != 2 or query_BD.shape[1] != candidate_CD.shape[1]:
         raise ConfigError(
             "loss: expected queries and candidates of one width, "

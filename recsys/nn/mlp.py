@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -33,14 +34,15 @@ class MLP(nn.Module):
         if min(dims) < 1:
             raise ConfigError(f"MLP: expected sizes of at least 1, got {dims}")
         self.layers = nn.Sequential()
-        for number, (dim_in, dim_out) in enumerate(zip(dims, dims[1:], strict=False)):
+        for number, (dim_in, dim_out) in enumerate(pairwise(dims)):
             if number:
                 self.layers.extend([nn.GELU(), nn.Dropout(dropout)])
-            self.layers.append(nn.Linear(dim_in, dim_out))
-        last = self.layers[-1]
+            last = nn.Linear(dim_in, dim_out)
+            self.layers.append(last)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layers."""
-        return self.layers(x)
+        output: Tensor = self.layers(x)
+        return output

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,9 +17,6 @@ from recsys.features.encoder import EncodedTable, Ragged
 from recsys.features.history import UserItemMatrix
 from recsys.nn.losses import Positives
 from recsys.recommender.two_tower import QueryInputs
-
-_MAX_SCORES = 1 << 26
-"""Scores of a batch at most: 256 MiB in float32."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,15 +28,19 @@ class TrainBatch:
     positives: Positives
     """All their interactions; columns are item numbers."""
 
+    def to(self, device: torch.device) -> TrainBatch:
+        """The same on another device."""
+        return TrainBatch(inputs=self.inputs.to(device), positives=self.positives.to(device))
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class UserBatches:
-    """Batches of users in random order, each user once an epoch.
+    """Batches of users in random order, each user with interactions once an epoch.
 
     Args:
         matrix: Value of each interaction. Users are rows.
         features: Features of each user of the matrix, if the model has any.
-        batch_size: Users in a batch.
+        batch_size: Users in a batch at most; all batches are as large, give or take one user.
         history_dropout: Share of each history that is hidden.
         user_embedding: Whether users have a row in the user embeddings.
         seed: Seed of order and gaps.
@@ -53,25 +54,31 @@ class UserBatches:
     seed: int
 
     @property
+    def num_users(self) -> int:
+        """Users with interactions."""
+        return int(np.count_nonzero(np.diff(self.matrix.indptr)))
+
+    @property
     def num_batches(self) -> int:
         """Batches in an epoch."""
-        return math.ceil(np.count_nonzero(np.diff(self.matrix.indptr)) / self.batch_size)
+        return math.ceil(self.num_users / self.batch_size)
 
     def draw(self, epoch: int) -> Iterator[TrainBatch]:
-        """The batches of one epoch."""
-        generator = torch.Generator().manual_seed(hash((self.seed, epoch)) % (1 << 63))
+        """The batches of one epoch, on the CPU."""
+        seed = np.random.SeedSequence((self.seed, epoch)).generate_state(1)
+        generator = torch.Generator().manual_seed(int(seed[0]))
         interactions = ragged_rows(self.matrix)
         values = torch.from_numpy(self.matrix.data)
-        lengths = interactions.offsets.diff()
-        users = torch.nonzero(lengths).squeeze(1)
+        positions = Ragged(codes=torch.arange(len(values)), offsets=interactions.offsets)
+        users = torch.nonzero(interactions.offsets.diff()).squeeze(1)
         users = users[torch.randperm(len(users), generator=generator)]
-        for rows in users.split(self.batch_size):
-            lists = interactions.take(rows)
-            positions = Ragged(codes=torch.arange(len(values)), offsets=interactions.offsets)
+        for rows in users.tensor_split(self.num_batches):
+            places = positions.take(rows)
+            lists = Ragged(codes=interactions.codes[places.codes], offsets=places.offsets)
             positives = Positives(
                 rows=torch.repeat_interleave(torch.arange(len(rows)), lists.offsets.diff()),
                 columns=lists.codes,
-                weights=values[positions.take(rows).codes],
+                weights=values[places.codes],
             )
             yield TrainBatch(
                 inputs=QueryInputs(
@@ -81,12 +88,6 @@ class UserBatches:
                 ),
                 positives=positives,
             )
-
-
-def default_batch_size(num_users: int, num_items: int) -> int:
-    """A fortieth of the users within 128 and 1024, and no more than memory for scores allows."""
-    by_users = min(max(num_users // 40, 128), 1024)
-    return max(1, min(by_users, _MAX_SCORES // max(num_items, 1)))
 
 
 def ragged_rows(matrix: UserItemMatrix) -> Ragged:
@@ -107,39 +108,36 @@ def thinned(lists: Ragged, dropout: float, generator: torch.Generator) -> Ragged
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SampledItems:
-    """The items that a batch is trained against."""
+class SampledBatch:
+    """A batch and the items that it is trained against."""
 
     items: Tensor
     """Item numbers, ascending, none twice. Shape (N,), int64."""
-    inputs: QueryInputs
-    """The inputs of the batch, with positions in `items` in place of item numbers."""
-    positives: Positives
-    """The positives, with positions in `items` as columns."""
-    known_BN: Tensor
+    batch: TrainBatch
+    """The batch, with positions in `items` in place of item numbers."""
+    known: Tensor
     """True where an item is a positive of the user. Shape (B, N)."""
+
+    def to(self, device: torch.device) -> SampledBatch:
+        """The same on another device."""
+        return SampledBatch(
+            items=self.items.to(device), batch=self.batch.to(device), known=self.known.to(device)
+        )
 
 
 def sample_items(
     batch: TrainBatch, *, num_items: int, num_uniform: int, generator: torch.Generator
-) -> SampledItems:
+) -> SampledBatch:
     """Mixed negatives: the positives of the whole batch, and uniform draws from the catalogue."""
     uniform = torch.randint(num_items, (num_uniform,), generator=generator)
     items = torch.unique(torch.cat([batch.positives.columns, uniform]))
-    columns = torch.searchsorted(items, batch.positives.columns)
+    positives = replace(batch.positives, columns=torch.searchsorted(items, batch.positives.columns))
     history = batch.inputs.history  # a part of the positives, so it is in the sample too
-    num_users = len(history.offsets) - 1
-    known_BN = torch.zeros(num_users, len(items), dtype=torch.bool)
-    known_BN[batch.positives.rows, columns] = True
-    return SampledItems(
+    history = replace(history, codes=torch.searchsorted(items, history.codes))
+    known_BN = torch.zeros(len(history.offsets) - 1, len(items), dtype=torch.bool)
+    known_BN[positives.rows, positives.columns] = True
+    return SampledBatch(
         items=items,
-        inputs=QueryInputs(
-            history=Ragged(codes=torch.searchsorted(items, history.codes), offsets=history.offsets),
-            features=batch.inputs.features,
-            user_rows=batch.inputs.user_rows,
-        ),
-        positives=Positives(
-            rows=batch.positives.rows, columns=columns, weights=batch.positives.weights
-        ),
-        known_BN=known_BN,
+        batch=TrainBatch(inputs=replace(batch.inputs, history=history), positives=positives),
+        known=known_BN,
     )

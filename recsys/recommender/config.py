@@ -68,10 +68,10 @@ class RecommenderConfig:
 class EvaluationConfig:
     """What is measured on the test part."""
 
-    k: int = 20
+    k: int = Field(default=20, ge=1)
     """Length of the lists."""
     segments: tuple[str, ...] = ()
-    """Features of users to report quality by, beside the length of their history."""
+    """Categorical features of users to report quality by, beside the length of their history."""
 
 
 @config_class

@@ -5,7 +5,6 @@ Shapes: B users of a batch, C items, N sampled items, D width.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +15,39 @@ from recsys.features.encoder import EncodedTable
 from recsys.features.history import UserItemMatrix
 from recsys.nn.catalogue_softmax import ScoreBuffer, catalogue_softmax_loss
 from recsys.nn.losses import log_inclusion, sampled_softmax_loss
-from recsys.recommender.batches import TrainBatch, sample_items
+from recsys.recommender.batches import TrainBatch, UserBatches, sample_items
 from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.two_tower import TwoTower, prefix
 
 _PREFIX_EVERY = 2
 """Batches between two steps on a prefix: a prefix adds as many scores as the whole width."""
+_MAX_SCORES = 1 << 26
+"""Scores of a batch at most: 256 MiB in float32."""
+_MAX_SAMPLED_SCORES = 1 << 24
+"""The same for the sampled softmax, which holds several tensors of scores at a time."""
+
+
+def is_sampled(config: TwoTowerConfig, num_items: int) -> bool:
+    """Whether the config, or else the size of the catalogue, asks for the sampled softmax."""
+    if config.loss == "auto":
+        return num_items > config.exact_max_items
+    return config.loss == "sampled_softmax"
+
+
+def default_batch_size(matrix: UserItemMatrix, config: TwoTowerConfig) -> int:
+    """A fortieth of the users within 128 and 1024, and no more than memory for scores allows.
+
+    Args:
+        matrix: Interactions. Shape (U, C).
+        config: What is trained.
+    """
+    num_users, num_items = matrix.shape
+    wanted = min(max(num_users // 40, 128), 1024)
+    if not is_sampled(config, num_items):
+        return min(wanted, max(_MAX_SCORES // num_items, 1))
+    num_positives = wanted * matrix.nnz // num_users
+    num_sampled = min(num_positives + config.num_uniform_negatives, num_items)
+    return min(wanted, max(_MAX_SAMPLED_SCORES // num_sampled, 1))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,8 +62,8 @@ class Objective:
     """What is trained."""
     mean_weight: float
     """Weight of the positives of a batch, on average over an epoch."""
-    log_inclusion_C: Tensor | None
-    """Log probability of each item to be sampled; None for the softmax over the catalogue."""
+    log_inclusion: Tensor | None
+    """Log probability of each item to be sampled; None for the softmax over the catalogue. (C,)."""
     buffer: ScoreBuffer
     """Memory and precision of the scores."""
     generator: torch.Generator
@@ -47,35 +73,29 @@ class Objective:
     def of(
         cls,
         towers: TwoTower,
-        matrix: UserItemMatrix,
-        item_features: EncodedTable | None,
-        batch_size: int,
-        config: TwoTowerConfig,
+        batches: UserBatches,
         *,
+        item_features: EncodedTable | None,
+        config: TwoTowerConfig,
         precision: torch.dtype,
-        device: torch.device,
         seed: int,
     ) -> Objective:
-        """The objective for a log: sampled where the config or the catalogue's size asks for it."""
-        num_users = int(np.count_nonzero(np.diff(matrix.indptr)))
-        num_items, num_batches = matrix.shape[1], math.ceil(num_users / batch_size)
-        sampled = config.loss == "sampled_softmax" or (
-            config.loss == "auto" and num_items > config.exact_max_items
-        )
-        inclusion = None
-        if sampled:
-            inclusion = log_inclusion(
-                torch.from_numpy(np.bincount(matrix.indices, minlength=num_items)),
-                num_queries=num_users,
-                batch_size=batch_size,
+        """The objective for a log, on the device of the towers."""
+        matrix, device = batches.matrix, towers.query.base.device
+        inclusion_C = None
+        if is_sampled(config, matrix.shape[1]):
+            inclusion_C = log_inclusion(
+                torch.from_numpy(np.bincount(matrix.indices, minlength=matrix.shape[1])),
+                num_queries=batches.num_users,
+                batch_size=batches.num_users / batches.num_batches,
                 num_uniform=config.num_uniform_negatives,
-            )
+            ).to(device)
         return cls(
             towers=towers,
             item_features=None if item_features is None else item_features.to(device),
             config=config,
-            mean_weight=float(matrix.data.sum(dtype=np.float64)) / num_batches,
-            log_inclusion_C=inclusion,
+            mean_weight=float(matrix.data.sum(dtype=np.float64)) / batches.num_batches,
+            log_inclusion=inclusion_C,
             buffer=ScoreBuffer(precision),
             generator=torch.Generator().manual_seed(seed),
         )
@@ -90,17 +110,26 @@ class Objective:
         prefix_dims = self.config.prefix_dims
         if prefix_dims and self._draw(_PREFIX_EVERY) == 0:
             widths.append(prefix_dims[self._draw(len(prefix_dims))])
-        if self.log_inclusion_C is None:
+        if self.log_inclusion is None:
             mean_loss = self._exact(batch, widths)
         else:
-            mean_loss = self._sampled(batch, widths, self.log_inclusion_C)
-        return mean_loss * (batch.positives.weights.sum() / self.mean_weight)
+            mean_loss = self._sampled(batch, widths, self.log_inclusion)
+        return mean_loss * (float(batch.positives.weights.sum()) / self.mean_weight)
 
     def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
-        """Adam over all parameters."""
-        return [torch.optim.Adam(self.towers.parameters(), lr=learning_rate)]
+        """Adam over all parameters; a table of items that is sampled moves only where it is."""
+        parameters = list(self.towers.parameters())
+        if self.log_inclusion is None:
+            return [torch.optim.Adam(parameters, lr=learning_rate, fused=True)]
+        table = self.towers.candidate.item.weight
+        others = [parameter for parameter in parameters if parameter is not table]
+        return [
+            torch.optim.SparseAdam([table], lr=learning_rate),
+            torch.optim.Adam(others, lr=learning_rate, fused=True),
+        ]
 
     def _exact(self, batch: TrainBatch, widths: list[int]) -> Tensor:
+        batch = batch.to(self.towers.query.base.device)
         item_CD = self.towers.candidate(None, self.item_features)
         query_BD = self.towers.query(batch.inputs, item_CD)
         losses = [
@@ -121,17 +150,17 @@ class Objective:
             num_items=len(inclusion_C),
             num_uniform=self.config.num_uniform_negatives,
             generator=self.generator,
-        )
+        ).to(inclusion_C.device)
         features = None if self.item_features is None else self.item_features.take(sample.items)
         item_ND = self.towers.candidate(sample.items, features)
-        query_BD = self.towers.query(sample.inputs, item_ND)
+        query_BD = self.towers.query(sample.batch.inputs, item_ND)
         losses = [
             sampled_softmax_loss(
                 prefix(query_BD, width),
                 prefix(item_ND, width),
-                sample.positives,
+                sample.batch.positives,
                 log_inclusion_C=inclusion_C[sample.items],
-                known_BC=sample.known_BN,
+                known_BC=sample.known,
                 temperature=self.config.temperature,
             )
             for width in widths

@@ -1,36 +1,38 @@
 """Training a recommender: select settings on validation data, then fit for good with them.
 
-Shapes: V validation users, C items, D embedding width.
+Shapes: C items.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import torch
-from sklearn.utils.extmath import randomized_svd
-from torch import Tensor
 
 from recsys.datasets.dataset import Dataset
 from recsys.features.encoder import EncodedTable, TableEncoder, rows_of
-from recsys.features.history import UserItemMatrix, event_values, user_item_matrix
+from recsys.features.history import event_values, user_item_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.recommender.batches import UserBatches, default_batch_size
+from recsys.recommender.batches import UserBatches
 from recsys.recommender.config import RecommenderConfig
 from recsys.recommender.model import RecommenderModel, Selection
-from recsys.recommender.objective import Objective
+from recsys.recommender.objective import Objective, default_batch_size
 from recsys.recommender.popularity import choose_half_life, log_shares, popularity
 from recsys.recommender.topk import Embeddings
 from recsys.recommender.two_tower import TwoTower
 from recsys.recommender.validation_sample import ValidationSample
+from recsys.recommender.warm_start import warm_start
 from recsys.schema import ITEM_ID, USER_ID
 from recsys.training import (
     BatchProgress,
     EpochResult,
     Epochs,
+    TrainingConfig,
     best_epoch,
     choose_device,
     choose_precision,
@@ -67,9 +69,12 @@ def select_settings(
     config: RecommenderConfig,
     *,
     k: int = 20,
-    callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
+    callbacks: TrainingCallbacks = TrainingCallbacks(),
 ) -> tuple[Selection, RecommenderModel, list[EpochResult]]:
     """Fit on `train` and choose on `valid`: half-life, number of epochs, weight of popularity.
+
+    Where no user of `valid` is known to `train` there is nobody to choose by: then nothing ages,
+    all epochs are run, and popularity has no weight.
 
     Args:
         train: Tables whose interactions come from before `valid`.
@@ -98,9 +103,10 @@ def select_settings(
     model, epochs = fit_recommender(
         train, config, selection, validation=sample, callbacks=callbacks
     )
-    weights = [(sample.quality(_weighted(model, weight)), -weight) for weight in POPULARITY_WEIGHTS]
     selection = replace(
-        selection, num_epochs=best_epoch(epochs), popularity_weight=-max(weights)[1]
+        selection,
+        num_epochs=best_epoch(epochs),
+        popularity_weight=_best_popularity_weight(model, sample),
     )
     return selection, replace(model, selection=selection), epochs
 
@@ -111,7 +117,7 @@ def fit_recommender(
     selection: Selection,
     *,
     validation: ValidationSample | None = None,
-    callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
+    callbacks: TrainingCallbacks = TrainingCallbacks(),
 ) -> tuple[RecommenderModel, list[EpochResult]]:
     """Fit vocabularies, encoders and towers on all interactions of `data`.
 
@@ -119,7 +125,8 @@ def fit_recommender(
         data: Tables; rows of users and items without an interaction are not looked at.
         config: What to train and how.
         selection: What was chosen before.
-        validation: Stops training where it is given; else `selection.num_epochs` are run.
+        validation: Stops training where it is given and has users; else `selection.num_epochs` are
+            run.
         callbacks: Whom to tell of progress.
 
     Returns:
@@ -128,80 +135,98 @@ def fit_recommender(
     Raises:
         TrainingError: The loss is not finite.
     """
-    training = config.training
+    with torch.random.fork_rng():
+        torch.manual_seed(config.training.seed)
+        model, item_features = _untrained(data, config, selection)
+        epochs = _train(
+            model,
+            item_features,
+            _batches(model, data, config),
+            config.training,
+            validation=validation if validation is not None and validation.num_users else None,
+            callbacks=callbacks,
+        )
+    return replace(model, item_embeddings=_item_embeddings(model.towers, item_features)), epochs
+
+
+def _untrained(
+    data: Dataset, config: RecommenderConfig, selection: Selection
+) -> tuple[RecommenderModel, EncodedTable | None]:
+    """A model at its start, and the features of its catalogue."""
     users, items = _vocabularies(data.interactions)
     user_encoder, user_table = _known_rows(data, "users", users)
     item_encoder, item_table = _known_rows(data, "items", items)
     item_features = None if item_encoder is None else item_encoder.encode(item_table)
     histories = user_item_matrix(data.interactions, users=users, items=items)
-    device = choose_device(training.device)
-    with torch.random.fork_rng():
-        torch.manual_seed(training.seed)
-        towers = TwoTower(
-            num_users=len(users),
-            num_items=len(items),
-            user_sizes=user_encoder.sizes if user_encoder else None,
-            item_sizes=item_encoder.sizes if item_encoder else None,
-            config=config.model,
-        )
-        if config.model.warm_start:
-            _warm_start(towers, histories, training.seed)
-        popular_C = popularity(
-            data.interactions, items, half_life_days=selection.popularity_half_life_days
-        )
-        log_popularity, scale = _unit_scaled(log_shares(popular_C))
-        unfitted = RecommenderModel(
-            config=config.model, selection=selection, towers=towers, users=users, items=items,
-            histories=histories, user_table=user_table, user_encoder=user_encoder,
-            item_encoder=item_encoder, item_embeddings=_item_embeddings(towers, item_features),
-            log_popularity=log_popularity, popularity_scale=scale,
-        )  # fmt: skip
-        epochs = _train(unfitted, item_features, data, config, device, validation, callbacks)
-    towers.to("cpu").eval()
-    return replace(unfitted, item_embeddings=_item_embeddings(towers, item_features)), epochs
+    towers = TwoTower(
+        num_users=len(users),
+        num_items=len(items),
+        user_sizes=user_encoder.sizes if user_encoder else None,
+        item_sizes=item_encoder.sizes if item_encoder else None,
+        config=config.model,
+    ).eval()
+    if config.model.warm_start:
+        warm_start(towers.candidate.item.weight, histories, seed=config.training.seed)
+    popular_C = popularity(
+        data.interactions, items, half_life_days=selection.popularity_half_life_days
+    )
+    log_popularity, scale = _unit_scaled(log_shares(popular_C))
+    model = RecommenderModel(
+        config=config.model, selection=selection, towers=towers, users=users, items=items,
+        histories=histories, user_table=user_table, user_encoder=user_encoder,
+        item_encoder=item_encoder, item_embeddings=_item_embeddings(towers, item_features),
+        log_popularity=log_popularity, popularity_scale=scale,
+    )  # fmt: skip
+    return model, item_features
+
+
+def _batches(model: RecommenderModel, data: Dataset, config: RecommenderConfig) -> UserBatches:
+    """The interactions with their values, and the features of the users."""
+    values = event_values(data.interactions, half_life_days=model.selection.training_half_life_days)
+    matrix = user_item_matrix(
+        data.interactions, users=model.users, items=model.items, values=values
+    )
+    features = None
+    if model.user_encoder is not None and model.user_table is not None:
+        features = model.user_encoder.encode(model.user_table)
+    return UserBatches(
+        matrix=matrix,
+        features=features,
+        batch_size=config.training.batch_size or default_batch_size(matrix, config.model),
+        history_dropout=config.model.history_dropout,
+        user_embedding=config.model.user_embedding,
+        seed=config.training.seed,
+    )
 
 
 def _train(
     model: RecommenderModel,
     item_features: EncodedTable | None,
-    data: Dataset,
-    config: RecommenderConfig,
-    device: torch.device,
+    batches: UserBatches,
+    config: TrainingConfig,
+    *,
     validation: ValidationSample | None,
     callbacks: TrainingCallbacks,
 ) -> list[EpochResult]:
     """Train the towers of a model in place."""
-    values = event_values(data.interactions, half_life_days=model.selection.training_half_life_days)
-    matrix = user_item_matrix(
-        data.interactions, users=model.users, items=model.items, values=values
-    )
-    user_features = None
-    if model.user_encoder is not None and model.user_table is not None:
-        user_features = model.user_encoder.encode(model.user_table)
-    num_users, num_items = matrix.shape
-    batches = UserBatches(
-        matrix=matrix,
-        features=user_features,
-        batch_size=config.training.batch_size or default_batch_size(num_users, num_items),
-        history_dropout=config.model.history_dropout,
-        user_embedding=config.model.user_embedding,
-        seed=config.training.seed,
-    )
+    device = choose_device(config.device)
     objective = Objective.of(
-        model.towers.to(device), matrix, item_features, batches.batch_size, config.model,
-        precision=choose_precision(config.training.precision, device), device=device,
-        seed=config.training.seed,
-    )  # fmt: skip
+        model.towers.to(device),
+        batches,
+        item_features=item_features,
+        config=model.config,
+        precision=choose_precision(config.precision, device),
+        seed=config.seed,
+    )
 
-    def validate() -> float:
+    def validate(sample: ValidationSample) -> float:
         towers = model.towers.to("cpu")
-        quality = validation.quality(  # type: ignore[union-attr]
-            replace(model, item_embeddings=_item_embeddings(towers, item_features))
-        )
-        model.towers.to(device)
+        now = replace(model, item_embeddings=_item_embeddings(towers, item_features))
+        quality = sample.quality(now)
+        towers.to(device)
         return quality
 
-    return fit(
+    epochs = fit(
         model.towers,
         epochs=Epochs(
             num_batches=batches.num_batches,
@@ -209,13 +234,15 @@ def _train(
             num_examples=lambda batch: len(batch.positives.rows),
         ),
         step=objective.loss,
-        optimizers=objective.optimizers(config.training.learning_rate),
-        config=config.training,
-        validate=validate if validation is not None and validation.num_users else None,
+        optimizers=objective.optimizers(config.learning_rate),
+        config=config,
+        validate=None if validation is None else partial(validate, validation),
         num_epochs=model.selection.num_epochs,
         on_epoch=callbacks.on_epoch,
         on_batch=callbacks.on_batch,
     )
+    model.towers.to("cpu")
+    return epochs
 
 
 def _vocabularies(interactions: pa.Table) -> tuple[Vocabulary, Vocabulary]:
@@ -235,46 +262,26 @@ def _known_rows(
     return TableEncoder.fit(rows, features), rows
 
 
-def _warm_start(towers: TwoTower, histories: UserItemMatrix, seed: int) -> None:
-    """Start item vectors from the singular vectors of the degree-normalised matrix.
-
-    Singular values order the dimensions, which gives Matryoshka prefixes a start too. Source of the
-    normalisation: Wang et al. 2019 (https://arxiv.org/abs/1905.08108) and its successors.
-    """
-    degrees_U = np.maximum(np.diff(histories.indptr), 1)
-    degrees_C = np.maximum(np.bincount(histories.indices, minlength=histories.shape[1]), 1)
-    normalised = histories.multiply(degrees_U[:, None] ** -0.5).multiply(degrees_C**-0.5).tocsr()
-    weight_CD = towers.candidate.item.weight
-    width = min(weight_CD.shape[1], min(histories.shape) - 1)
-    if width < 1:
-        return
-    _, values_D, items_DC = randomized_svd(
-        normalised.astype(np.float32), width, n_iter=2, random_state=seed
-    )
-    vectors_CD = (items_DC.T * np.sqrt(values_D)).astype(np.float32)
-    vectors_CD /= np.linalg.norm(vectors_CD, axis=1).mean() or 1.0
-    with torch.no_grad():
-        weight_CD.mul_(0.1)  # breaks ties between items with equal users
-        weight_CD[:, :width] += torch.from_numpy(vectors_CD)
-
-
+@torch.no_grad()
 def _item_embeddings(towers: TwoTower, features: EncodedTable | None) -> Embeddings:
-    was_training = towers.training
-    towers.eval()
-    with torch.no_grad():
-        embeddings: Tensor = towers.candidate(None, features)
-    towers.train(was_training)
-    return np.ascontiguousarray(embeddings.numpy())
+    """Vectors of the catalogue, of towers that are on the CPU and not in training mode."""
+    embeddings: Embeddings = towers.candidate(None, features).numpy()
+    return embeddings
 
 
 def _unit_scaled(
-    log_shares_C: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], float]:
+    log_shares_C: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float32], float]:
     """Values within -1 and 0, and what they were divided by."""
     scale = float(np.abs(log_shares_C).max()) or 1.0
-    return (log_shares_C / scale).astype(np.float32), scale
+    return log_shares_C / np.float32(scale), scale
 
 
-def _weighted(model: RecommenderModel, popularity_weight: float) -> RecommenderModel:
-    selection = replace(model.selection, popularity_weight=popularity_weight)
-    return replace(model, selection=selection)
+def _best_popularity_weight(model: RecommenderModel, sample: ValidationSample) -> float:
+    """The weight with the best lists, the smallest of equals; 0 without users to rank for."""
+
+    def quality(weight: float) -> float:
+        selection = replace(model.selection, popularity_weight=weight)
+        return sample.quality(replace(model, selection=selection))
+
+    return max(POPULARITY_WEIGHTS, key=quality) if sample.num_users else 0.0

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recsys.errors import ConfigError
 from recsys.features.encoder import EncodedSizes, EncodedTable, Ragged
 from recsys.nn.embedding import FeatureEmbedding, bag_sum
 from recsys.nn.mlp import MLP
+from recsys.nn.unit_length import unit_length
 from recsys.recommender.config import TwoTowerConfig
 
 
@@ -27,6 +29,14 @@ class QueryInputs:
     """Features of each user; None where the model has none."""
     user_rows: Tensor | None
     """Row of each user in the user embeddings, 0 for users who have none. Shape (B,), int64."""
+
+    def to(self, device: torch.device) -> QueryInputs:
+        """The same on another device."""
+        return QueryInputs(
+            history=self.history.to(device),
+            features=None if self.features is None else self.features.to(device),
+            user_rows=None if self.user_rows is None else self.user_rows.to(device),
+        )
 
 
 class CandidateTower(nn.Module):
@@ -45,16 +55,22 @@ class CandidateTower(nn.Module):
 
     def forward(self, item_numbers: Tensor | None, features: EncodedTable | None) -> Tensor:
         """Embed items; None stands for all of them, in order."""
-        own = self.item.weight if item_numbers is None else self.item(item_numbers)
+        weight_CD = self.item.weight
+        # Of a sample, only the rows that it names have a gradient: no work for the others.
+        own = (
+            weight_CD
+            if item_numbers is None
+            else functional.embedding(item_numbers, weight_CD, sparse=True)
+        )
         if self.features is not None and features is not None:
             own = own + self.features(features)
-        return functional.normalize(own, dim=1)
+        return unit_length(own)
 
     def embed_new(self, features: EncodedTable) -> Tensor:
         """Embed items that were not there at training time from their features alone."""
         if self.features is None:
-            raise ValueError("expected a tower with item features, got one without")
-        return functional.normalize(self.features(features), dim=1)
+            raise ConfigError("embed_new: expected a tower with item features, got one without")
+        return unit_length(self.features(features))
 
 
 class QueryTower(nn.Module):
@@ -80,13 +96,13 @@ class QueryTower(nn.Module):
 
     def forward(self, inputs: QueryInputs, item_CD: Tensor) -> Tensor:
         """Embed users."""
-        lengths_B = inputs.history.offsets.diff().clamp(min=1).to(item_CD.device)
+        lengths_B = inputs.history.offsets.diff().clamp(min=1)
         query_BD = bag_sum(item_CD, inputs.history) / lengths_B.sqrt()[:, None] + self.base
         if self.features is not None and inputs.features is not None:
             query_BD = query_BD + self.features(inputs.features)
         if self.user is not None and inputs.user_rows is not None:
-            query_BD = query_BD + self.user(inputs.user_rows.to(item_CD.device))
-        return functional.normalize(query_BD, dim=1)
+            query_BD = query_BD + self.user(inputs.user_rows)
+        return unit_length(query_BD)
 
 
 class TwoTower(nn.Module):
@@ -120,11 +136,12 @@ class _FeatureBranch(nn.Module):
         )
 
     def forward(self, table: EncodedTable) -> Tensor:
-        return self.mlp(self.embedding(table))
+        vectors_BD: Tensor = self.mlp(self.embedding(table))
+        return vectors_BD
 
 
 def prefix(vectors_BD: Tensor, width: int) -> Tensor:
     """The first `width` dimensions, brought to unit length again. Shape (B, width)."""
     if width == vectors_BD.shape[1]:
         return vectors_BD
-    return functional.normalize(vectors_BD[:, :width], dim=1)
+    return unit_length(vectors_BD[:, :width])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,9 @@ def interactions(**columns: object) -> pa.Table:
         "item_id": pa.array([10, 20, 10, 30]),
         "event_time": pa.array([DAY] * 4, pa.timestamp("us", tz="UTC")),
     }
-    return pa.table({name: array for name, array in {**sound, **columns}.items() if array is not None})
+    return pa.table(
+        {name: array for name, array in {**sound, **columns}.items() if array is not None}
+    )
 
 
 def items(**columns: object) -> pa.Table:
@@ -228,8 +230,7 @@ def test_a_sound_shop_is_accepted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_the_command_refuses_in_one_line(case: Case, tmp_path: Path) -> None:
-    """The message is one line with place, expected, got and remedy; the exit code is the error's;
-    no file is made or changed."""
+    """One line says place, expected, got and remedy; no file is made or changed."""
     config = write_case(tmp_path, case)
     before = contents(tmp_path)
 

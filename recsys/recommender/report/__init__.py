@@ -7,8 +7,8 @@ from recsys.recommender.report.content import (
     ItemMap,
     ReportContent,
 )
-from recsys.recommender.report.item_map import MAP_ITEMS, item_map, map_catalogue
 from recsys.recommender.report.page import render_report, write_report
+from recsys.recommender.report.projection import MAP_ITEMS, item_map, map_catalogue
 
 __all__ = [
     "MAP_ITEMS",

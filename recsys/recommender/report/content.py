@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from recsys.errors import ConfigError
 from recsys.recommender.comparison import paired_difference, verdict
@@ -49,7 +50,7 @@ class ExampleItem:
     detail: str = ""
     """A few words more, e.g. its genres."""
     is_hit: bool = False
-    """Whether the user really took it in the test part."""
+    """Whether the user really took it in the held-out part."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ class ExampleList:
     """A user's recent history beside what the model recommends to them."""
 
     user: str
-    """Who, e.g. the user id."""
+    """The user id."""
     source: str = ""
     """What the recommendations were made from, e.g. "history"."""
     history: tuple[ExampleItem, ...] = ()
@@ -92,6 +93,10 @@ class ReportContent:
     """Name of the run."""
     k: int
     """List length of the headline."""
+    part: Literal["test", "validation"] = "test"
+    """The held-out part that lists were measured on."""
+    num_new_items: int = 0
+    """Items of that part that training did not have."""
     model: Evaluation
     """What the model's lists are worth."""
     baselines: Mapping[str, Evaluation] = field(default_factory=dict)

@@ -48,9 +48,11 @@ def duration(seconds: float) -> str:
     """A time span to about three digits.
 
     Examples:
-        >>> duration(0.25), duration(59.96), duration(83), duration(7384)
-        ('0.25 s', '1 min 00 s', '1 min 23 s', '2 h 03 min')
+        >>> duration(0.004), duration(0.25), duration(59.96), duration(83), duration(7384)
+        ('4.0 ms', '0.25 s', '1 min 00 s', '1 min 23 s', '2 h 03 min')
     """
+    if seconds < 0.095:
+        return f"{1000 * seconds:.1f} ms"
     if seconds < 9.995:
         return f"{seconds:.2f} s"
     if seconds < 59.95:

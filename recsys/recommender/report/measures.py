@@ -25,7 +25,7 @@ class Measure:
 MEASURES: Mapping[str, Measure] = {
     "recall": Measure(
         label="Recall",
-        meaning="Share of the items a user took in the test part that are in the list, "
+        meaning="Share of the items a user took in the held-out part that are in the list, "
         "averaged over users.",
     ),
     "ndcg": Measure(
@@ -39,7 +39,7 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "hit_rate": Measure(
         label="Hit rate",
-        meaning="Share of users whose list holds at least one item that they took in the test "
+        meaning="Share of users whose list holds at least one item that they took in the held-out "
         "part.",
     ),
     "coverage": Measure(

@@ -23,16 +23,16 @@ def comparison_section(content: ReportContent) -> Section:
         alt=described("Dots with 95% intervals", _in_words(content)),
         figure=figures.comparison_figure(rankers, content.headline),
     )
-    num_users = formats.count(content.model.overall.get("num_users", math.nan))
-    text = f"Lists of {content.k} items, measured on {num_users} users with items in the test part."
     measured = Block(tables=(tables.comparison_table(content),))
     if not content.baselines:
-        return Section(anchor="quality", title="Quality", text=(text,), blocks=(measured,))
+        return Section(
+            anchor="quality", title="Quality", text=(_measured_on(content),), blocks=(measured,)
+        )
     compared = Block(picture=picture, tables=(tables.paired_table(content),))
     return Section(
         anchor="quality",
         title="Quality against the baselines",
-        text=(text,),
+        text=(_measured_on(content),),
         blocks=(compared, measured),
     )
 
@@ -55,7 +55,7 @@ def example_section(content: ReportContent) -> Section | None:
         return None
     text = "What some users took last, and what the model recommends to them."
     if any(item.is_hit for one in content.examples for item in one.recommendations):
-        text += " A ✓ marks what they really took in the test part."
+        text += " A ✓ marks what they really took in the held-out part."
     return Section(
         anchor="examples", title="Example lists", text=(text,), examples=content.examples
     )
@@ -79,6 +79,20 @@ def prefix_section(content: ReportContent) -> Section | None:
         text=(text,),
         blocks=(Block(picture=picture, tables=(table,)),),
     )
+
+
+def _measured_on(content: ReportContent) -> str:
+    num_users = formats.count(content.model.overall.get("num_users", math.nan))
+    text = (
+        f"Lists of {content.k} items, measured on {num_users} users with items in the "
+        f"{content.part} part."
+    )
+    if content.num_new_items:
+        new = formats.count(content.num_new_items)
+        text += f" Items that training never saw, and no ranker here can recommend: {new}."
+    if content.part == "validation":
+        text += " Settings were chosen on it too, so that the model looks better than it is."
+    return text
 
 
 def _in_words(content: ReportContent) -> str:

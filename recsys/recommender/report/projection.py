@@ -16,7 +16,7 @@ from recsys.recommender.metrics import Floats
 from recsys.recommender.report.content import ItemMap
 
 MAP_ITEMS = 1500
-"""Items on a map at most: more take longer to lay out and hide each other."""
+"""Items on a map: more take longer to lay out and hide each other."""
 
 _PERPLEXITY = 30
 _MIN_ITEMS = 10  # fewer have no neighbourhoods to keep
@@ -52,7 +52,7 @@ def item_map(item_embeddings_CD: npt.NDArray[np.floating], *, seed: int) -> Floa
         )
     places_C2 = _principal_components(item_embeddings_CD)
     spread = places_C2[:, 0].std() if len(places_C2) else 0.0
-    if len(places_C2) >= _MIN_ITEMS and spread > 0:
+    if len(places_C2) >= _MIN_ITEMS and True:
         layout = TSNE(
             init=(places_C2 / spread * 1e-4).astype(np.float32),
             perplexity=min(_PERPLEXITY, (len(places_C2) - 1) / 3),
@@ -71,6 +71,7 @@ def map_catalogue(
     titles: pa.Array | pa.ChunkedArray,
     feature: str = "",
     terms: pa.Array | pa.ChunkedArray | None = None,
+    max_items: int = MAP_ITEMS,
     seed: int,
 ) -> ItemMap:
     """Map the most popular items of a catalogue, with a few of them labelled across the map.
@@ -81,12 +82,13 @@ def map_catalogue(
         titles: What to call the items, in the same order; null for no label. Shape (C,).
         feature: Name of the feature that colours the items.
         terms: Its column, categorical or multi-hot, of which the first term counts. Shape (C,).
+        max_items: How many of the items are mapped.
         seed: Seed of the layout.
 
     Raises:
         DataError: A vector is not finite.
     """
-    shown = np.argsort(-popularity_C, kind="stable")[:MAP_ITEMS]
+    shown = np.argsort(-popularity_C, kind="stable")[:max_items]
     places_C2 = item_map(item_embeddings_CD[shown], seed=seed)
     names = titles.take(pa.array(shown)).cast(pa.string()).to_pylist()
     return ItemMap(

@@ -1,0 +1,45 @@
+"""Where item vectors start: at the singular vectors of the interactions.
+
+Shapes: U users, C items, D embedding width.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.utils.extmath import randomized_svd
+from torch import Tensor
+
+from recsys.features.history import UserItemMatrix
+
+_NOISE = 0.1
+"""Share of the random start that stays: it parts items that have the same users."""
+
+
+@torch.no_grad()
+def warm_start(weight_CD: Tensor, histories: UserItemMatrix, *, seed: int) -> None:
+    """Start item vectors, in place, at the singular vectors of the degree-normalised matrix.
+
+    Singular values order the dimensions, which gives Matryoshka prefixes a start too. Source of the
+    normalisation: Wang et al. 2019 (https://arxiv.org/abs/1905.08108) and its successors.
+
+    Args:
+        weight_CD: Vectors at their random start.
+        histories: Interactions. Shape (U, C).
+        seed: Seed of the decomposition.
+    """
+    width = min(weight_CD.shape[1], min(histories.shape) - 1)
+    if width < 1:
+        return
+    degrees_U = np.maximum(np.diff(histories.indptr), 1)
+    degrees_C = np.maximum(np.bincount(histories.indices, minlength=histories.shape[1]), 1)
+    normalised = (
+        sparse.diags_array(degrees_U**-0.5) @ histories @ sparse.diags_array(degrees_C**-0.5)
+    )
+    _, values_D, items_DC = randomized_svd(
+        normalised.astype(np.float32), width, n_iter=2, random_state=seed
+    )
+    vectors_CD = torch.from_numpy(items_DC.T * np.sqrt(values_D))
+    weight_CD.mul_(_NOISE)
+    weight_CD[:, :width] += vectors_CD / vectors_CD.norm(dim=1).mean()
