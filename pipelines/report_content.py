@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import JsonValue
 
 from pipelines.config import JobConfig
 from pipelines.examples import active_users, latest_items, titles_of
@@ -44,6 +45,8 @@ def report_content(
     return ReportContent(
         name=config.tracking.registered_model,
         k=config.evaluation.k,
+        part=comparison.part,
+        num_new_items=comparison.num_new_items,
         model=comparison.evaluations[MODEL],
         baselines=comparison.baselines,
         epochs=experiment.epochs,
@@ -53,11 +56,16 @@ def report_content(
         examples=_examples(dataset, Recommender(model=experiment.model, index=index)),
         data=_facts(dataset, split),
         selection=experiment.selection,
-        settings=config_to_dict(config),
+        settings=_settings(config),
         versions=core_versions(),
         durations_s=experiment.durations_s,
         peak_memory_mb=peak_rss_mb(),
     )
+
+
+def _settings(config: JobConfig) -> dict[str, JsonValue]:
+    """The settings but for where the run is tracked: an address may hold a password."""
+    return {name: value for name, value in config_to_dict(config).items() if name != "tracking"}
 
 
 def _facts(dataset: Dataset, split: Split) -> DataFacts:
@@ -66,7 +74,7 @@ def _facts(dataset: Dataset, split: Split) -> DataFacts:
     cuts = {"validation from": split.valid_from, "test from": split.test_from}
     parts = {"train": split.train, "validation": split.valid, "test": split.test}
     return DataFacts(
-        source=str(dataset.data.interactions),
+        source=dataset.data.interactions.name,
         num_interactions=log.num_rows,
         num_users=pc.count_distinct(log["user_id"]).as_py(),
         num_items=pc.count_distinct(log[ITEM_ID]).as_py(),

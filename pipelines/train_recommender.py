@@ -38,7 +38,7 @@ def train_recommender(
     split = split_interactions(dataset.interactions, config.split, seed=config.training.seed)
     digests = _digests(dataset)
     with start_run(config.tracking, run_name=f"train {logical_date(as_of)}") as run:
-        run.log_params(config_to_dict(config))
+        run.log_params({**config_to_dict(config), "tracking": {}})
         run.log_environment()
         _log_tables(run, dataset, digests)
         callbacks = TrainingCallbacks(
@@ -64,7 +64,7 @@ def train_recommender(
                     comparison=experiment.comparison,
                     index=index,
                 )
-                (folder / "report").mkdir()
+                (folder / "report").mkdir(0o700)
                 write_report(folder / "report" / "report.html", content)
 
         published = publish(

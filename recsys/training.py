@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 BatchT = TypeVar("BatchT")
 
+_REMEDY = "lower training.learning_rate or raise model.temperature"
+
 
 @config_class
 class TrainingConfig:
@@ -37,7 +39,8 @@ class TrainingConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes CUDA if it is there."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Type of the large matrix products; auto takes bfloat16 where the processor has units for it."""
+    """Type of the large matrix products; auto takes bfloat16 where the processor has units for
+    it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +119,7 @@ def fit(
         Every epoch that was run.
 
     Raises:
-        TrainingError: A loss that is not finite.
+        TrainingError: A loss, or a weight at the end of an epoch, that is not finite.
     """
     results: list[EpochResult] = []
     best_state: dict[str, Tensor] | None = None
@@ -131,6 +134,7 @@ def fit(
         start = time.perf_counter()
         loss, num_examples = _run_epoch(epoch, epochs, descend, config.num_epochs, on_batch)
         duration_s = time.perf_counter() - start
+        _check_weights(module)
         module.eval()
         results.append(
             EpochResult(
@@ -178,8 +182,10 @@ def _run_epoch(
 
 
 def best_epoch(results: Sequence[EpochResult]) -> int:
-    """Number of the epoch with the highest validation measure, the earliest of equals; the last
-    one where there was no validation."""
+    """Number of the epoch with the highest validation measure, the earliest of equals.
+
+    Without validation it is the last one.
+    """
     if any(result.validation is None for result in results):
         return len(results)
     return max(results, key=lambda result: (result.validation, -result.epoch)).epoch
@@ -215,6 +221,13 @@ def choose_precision(
     return torch.bfloat16 if fast else torch.float32
 
 
+def _check_weights(module: nn.Module) -> None:
+    """Refuse weights that the last step has spoilt, which no loss has shown yet."""
+    for name, weight in module.named_parameters():
+        if not bool(weight.isfinite().all()):
+            raise TrainingError(f"expected finite weights, got others in {name}; {_REMEDY}")
+
+
 def _set_rates(
     optimizers: Sequence[torch.optim.Optimizer], base_rates: list[list[float]], factor: float
 ) -> None:
@@ -232,10 +245,7 @@ def _descend(
     loss = step(batch)
     value = float(loss.detach())
     if not math.isfinite(value):
-        raise TrainingError(
-            f"expected a finite loss, got {value}; lower training.learning_rate or raise "
-            "model.temperature"
-        )
+        raise TrainingError(f"expected a finite loss, got {value}; {_REMEDY}")
     loss.backward()  # type: ignore[no-untyped-call]
     for opt in optimizers:
         opt.step()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib
-import itertools
 import json
 import re
 import runpy
@@ -14,43 +13,31 @@ import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import typer
-from scipy import sparse
+from markdown_pages import ROOT, Page, all_pages, shell_lines, tree_paths
+from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner
 
-import recsys
-from markdown_pages import ROOT, Page, all_pages, shell_lines, tree_paths
 from pipelines.cli import app
 from pipelines.config import JobConfig
-from recsys import errors
-from recsys.artifacts import BundleManifest
 from recsys.config import parse_config
-from recsys.publishing import RunManifest
-from recsys.recommender.evaluate import evaluate_lists
-from recsys.recommender.index import IndexReport
-from recsys.recommender.lists import similar_items_schema
-from recsys.recommender.model import Selection
-from recsys.schema import recommendations_schema
 
 PAGES = all_pages()
 README = Page(ROOT / "README.md")
-FORMATS = Page(ROOT / "docs" / "formats.md")
 REFERENCE = runpy.run_path(str(ROOT / "docs" / "config_reference.py"))
 SECTIONS: dict[str, type] = dict(REFERENCE["config_sections"](JobConfig))
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
-def command_at(words: list[str]) -> tuple[Any, list[str]]:
+def command_at(words: list[str]) -> tuple[TyperCommand | TyperGroup, list[str]]:
     """The command that the first words name, and the words after its name."""
-    command: Any = typer.main.get_command(app)
-    while words and words[0] in getattr(command, "commands", {}):
+    command: TyperCommand | TyperGroup = typer.main.get_command(app)  # with options of completion
+    while words and isinstance(command, TyperGroup) and words[0] in command.commands:
         command, words = command.commands[words[0]], words[1:]
     return command, words
 
@@ -58,9 +45,9 @@ def command_at(words: list[str]) -> tuple[Any, list[str]]:
 def recsys_calls(page: Page) -> Iterator[list[str]]:
     """Arguments of each call of the command in the shell blocks of a page."""
     for line in shell_lines(page):
-        words = [word for word in shlex.split(line, comments=True) if "=" not in word.split("/")[0]]
-        if words and Path(words[0]).name == "recsys":
-            yield shlex.split(line[line.index(words[0]) :], comments=True)[1:]
+        found = re.match(r"(?:\w+=\S+ )*(?:\S*/)?recsys (.*)", line.strip())
+        if found:
+            yield shlex.split(found[1], comments=True)
 
 
 @each_page
@@ -68,35 +55,49 @@ def test_calls_of_the_command_parse(page: Page) -> None:
     """Every call in a shell block is accepted by the real command line."""
     for call in recsys_calls(page):
         command, arguments = command_at(call)
-        assert not hasattr(command, "commands"), f"recsys {' '.join(call)}: no such command"
+        assert isinstance(command, TyperCommand), f"recsys {' '.join(call)}: no such command"
         command.make_context("recsys", list(arguments))
+
+
+def all_commands(
+    name: str = "recsys", group: TyperGroup | None = None
+) -> Iterator[tuple[str, TyperCommand]]:
+    """Names and commands, groups left out."""
+    group = typer.main.get_group(app) if group is None else group
+    for word, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from all_commands(f"{name} {word}", command)
+        else:
+            yield f"{name} {word}", command
+
+
+def options_of(command: TyperCommand | TyperGroup) -> set[str]:
+    """Long options of a command, but for `--help`, which every one has."""
+    return {name for one in command.params for name in one.opts if name.startswith("--")}
 
 
 @each_page
 def test_commands_in_the_prose_exist(page: Page) -> None:
-    """A command that is mentioned exists, and so do the options that are mentioned with it."""
+    """A command that is mentioned exists, and so do its options, and options by themselves."""
+    known = {name for _, command in all_commands() for name in options_of(command)}
     for span in page.spans:
+        if span.startswith("--") and page.name.startswith("docs/guide/"):
+            assert re.findall(r"[\w-]+", span)[0] in known, span
         if not span.startswith("recsys "):
             continue
         command, rest = command_at(span.split()[1:])
-        options = {name for one in command.params for name in one.opts} | {"--help"}
-        unknown = {word for word in rest if word.startswith("-")} - options
-        assert not unknown, span
-        assert not hasattr(command, "commands") or all(word.startswith("-") for word in rest), span
+        options = {word for word in rest if word.startswith("--")}
+        assert options <= options_of(command) | {"--help"}, span
+        assert isinstance(command, TyperCommand) or len(options) == len(rest), span
 
 
 def test_every_command_and_option_is_described() -> None:
     """The guide mentions each command, and each of its options."""
     guide = "\n".join(page.text for page in PAGES if page.name.startswith("docs/guide/"))
-    pending = [("recsys", typer.main.get_command(app))]
-    while pending:
-        name, command = pending.pop()
-        pending += [(f"{name} {one}", sub) for one, sub in getattr(command, "commands", {}).items()]
-        if hasattr(command, "commands"):
-            continue
+    for name, command in all_commands():
         assert f"`{name}" in guide, name
-        for option in (name for one in command.params for name in one.opts):
-            assert not option.startswith("--") or option in guide, f"{name} {option}"
+        for option in options_of(command):
+            assert re.search(rf"{option}\b", guide), f"{name} {option}"
 
 
 @each_page
@@ -230,105 +231,3 @@ def test_the_tree_of_the_readme_is_the_real_one() -> None:
 
     assert missing == []
     assert [module for module in modules if module not in paths] == []
-
-
-@pytest.mark.parametrize(
-    ("heading", "schema"),
-    [
-        ("Recommendations", recommendations_schema(pa.string(), pa.int64())),
-        ("Similar items", similar_items_schema(pa.int64())),
-    ],
-)
-def test_schemas_are_described_as_they_are(heading: str, schema: pa.Schema) -> None:
-    """The page of formats has the columns of each output, in their order, with their types."""
-    (rows,) = FORMATS.tables(heading)
-
-    assert [row[0] for row in rows] == schema.names
-    for row, field in zip(rows, schema, strict=True):
-        assert str(field.type) in row[1].split(" or ")
-        assert not field.nullable
-
-
-@pytest.mark.parametrize(
-    ("heading", "number", "fields"),
-    [
-        ("A published run", 0, RunManifest),
-        ("A bundle", 0, BundleManifest),
-        ("The model", 1, Selection),
-        ("The index", 1, IndexReport),
-    ],
-)
-def test_documents_are_described_as_they_are(heading: str, number: int, fields: type) -> None:
-    """The page of formats has the fields of each JSON document, in their order."""
-    rows = FORMATS.tables(heading)[number]
-
-    assert [row[0] for row in rows] == [field.name for field in dataclasses.fields(fields)]
-
-
-def test_exit_codes_are_those_of_the_errors() -> None:
-    """The guide has each kind of error that ends a job with a code of its own."""
-    rows = Page(ROOT / "docs" / "guide" / "nightly.md").tables("What a scheduler sees")[0]
-    told = {row[1].partition(":")[0]: int(row[0]) for row in rows}
-    kinds = [errors.RecsysError, *errors.RecsysError.__subclasses__()]
-
-    assert {kind.__name__: kind.exit_code for kind in kinds}.items() <= told.items()
-
-
-def test_measures_are_those_of_an_evaluation() -> None:
-    """The guide explains every measure that an evaluation reports, and no other."""
-    rows = Page(ROOT / "docs" / "guide" / "evaluation.md").tables("Measures")[0]
-    log = sparse.csr_array(np.eye(2, dtype=np.float32))
-    found = evaluate_lists(
-        np.array([[1], [0]]), log, train=log, ks=(1,), item_embeddings_CD=np.eye(2)
-    )
-
-    assert {row[0] for row in rows} == {
-        name.partition("@")[0] for name in found.overall if not name.endswith("_margin")
-    }
-
-
-def test_the_sample_is_what_its_page_says() -> None:
-    """Columns, types, order and numbers of the sample data are those on its page."""
-    page = Page(ROOT / "data" / "README.md")
-    log, items = (
-        pq.read_table(ROOT / "data" / "sample" / f"movietweetings_{name}.parquet")
-        for name in ("interactions", "items")
-    )
-    told = page.tables("The sample: MovieTweetings 100K")
-    genres = [genre for row in items["genres"].to_pylist() for genre in row]
-
-    for rows, table in zip(told, (log, items), strict=True):
-        assert [(row[0], row[1]) for row in rows] == [
-            (one.name, str(one.type)) for one in table.schema
-        ]
-    for number in (log.num_rows, len(log["user_id"].unique()), len(log["item_id"].unique())):
-        assert f"{number:,} " in page.text
-    assert log.equals(log.sort_by([("user_id", "ascending"), ("item_id", "ascending")]))
-    assert log.group_by(["user_id", "item_id"]).aggregate([]).num_rows == log.num_rows
-    assert f"{len(set(genres) - {''})} genres; {genres.count('')} films" in page.text
-
-
-def test_the_layers_are_those_that_are_checked() -> None:
-    """The table of layers in the architecture is the contract that import-linter checks."""
-    rows = Page(ROOT / "docs" / "architecture.md").tables("Two packages, one direction")[0]
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
-    layers = contracts["contracts"][0]["layers"]
-
-    assert [row[0].split(", ") for row in rows] == [layer.split(" | ") for layer in layers]
-
-
-def test_the_changelog_has_this_version() -> None:
-    """The version of the package is a heading of the changelog and that of the project file."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-    assert project["version"] == recsys.__version__
-    assert f"## [{recsys.__version__}]" in Page(ROOT / "CHANGELOG.md").text
-
-
-def test_decisions_are_numbered_without_gaps() -> None:
-    """The pages of decisions count from 1, and the title of each has its number."""
-    pages = [page for page in PAGES if page.name.startswith("docs/decisions/")]
-
-    for number, page in zip(itertools.count(1), pages, strict=False):
-        assert int(page.path.name[:4]) == number
-        assert re.match(rf"# 0*{number}[.:] ", page.text)

@@ -18,7 +18,7 @@ class RobustScaler:
     median: float
     """Centre of the values seen at fitting."""
     spread: float
-    """Interquartile range over 1.349, the standard deviation of a normal column; never 0."""
+    """Interquartile range over 1.349, the standard deviation of a normal column; greater than 0."""
 
     @classmethod
     def fit(cls, values: npt.NDArray[np.floating]) -> RobustScaler:
@@ -27,8 +27,10 @@ class RobustScaler:
         if not len(finite):
             return cls(median=0.0, spread=1.0)
         low, median, high = np.quantile(finite, [0.25, 0.5, 0.75])
+        if finite.min() == finite.max():  # the deviation of equal values need not round to 0
+            return cls(median=float(median), spread=1.0)
         # Columns that are mostly one value have no interquartile range.
-        spread = float(high - low) / _IQR_OF_A_NORMAL or float(finite.std()) or 1.0
+        spread = float(high - low) / _IQR_OF_A_NORMAL or float(finite.std())
         return cls(median=float(median), spread=spread)
 
     def scale(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:

@@ -74,7 +74,7 @@ class _CatalogueSoftmax(torch.autograd.Function):
         scores_BC = buffer.view(len(query), len(candidate), query.device)
         torch.mm(query, candidate.T, out=scores_BC)
         places = positives.rows, positives.columns
-        score_P, first_score_B = scores_BC[places].to(dtype), scores_BC[:, 0].to(dtype)
+        score_P, first_score_B = scores_BC[places].to(dtype), scores_BC[:, 0].to(dtype, copy=True)
         probs_BC = torch.softmax(scores_BC, dim=1, out=scores_BC)
         # One score and its probability give the logarithm of the sum: no other pass is needed.
         log_sum_B = first_score_B - probs_BC[:, 0].to(dtype).log()

@@ -92,7 +92,7 @@ def sampled_softmax_loss(
         A scalar.
     """
     check_loss_inputs(query_BD, candidate_CD, temperature)
-    logits_BC = query_BD @ candidate_CD.T / temperature
+    logits_BC = (query_BD / temperature) @ candidate_CD.T
     positive_P = logits_BC[positives.rows, positives.columns]
     negative_BC = (logits_BC - log_inclusion_C).masked_fill(known_BC, -torch.inf)
     negative_B = torch.logsumexp(negative_BC, dim=1)

@@ -36,7 +36,7 @@ class _UnitLength(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, vectors_BD: Tensor) -> Tensor:  # noqa: ANN401  torch gives it no type
-        lengths_B1 = torch.linalg.vector_norm(vectors_BD, dim=1, keepdim=True)
+        lengths_B1: Tensor = torch.linalg.vector_norm(vectors_BD, dim=1, keepdim=True)
         lengths_B1.masked_fill_(lengths_B1 < _SHORTEST, 1)
         unit_BD = vectors_BD / lengths_B1
         ctx.save_for_backward(unit_BD, lengths_B1)

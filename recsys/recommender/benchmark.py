@@ -33,7 +33,7 @@ from recsys.recommender.train import (
     fit_recommender,
     select_settings,
 )
-from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
+from recsys.schema import EVENT_TIME, ITEM_ID, RANK, USER_ID
 from recsys.training import EpochResult
 
 _VALID_SHARE = 0.1
@@ -132,7 +132,7 @@ def measure_lists(
     """Measures of lists as they were written.
 
     Args:
-        recommendations: user_id, item_id, rank.
+        recommendations: user_id, item_id, rank; lists of users without test items do not count.
         test: Test interactions; items that are not in the catalogue count among them.
         items: The catalogue of the model.
         k: List length.
@@ -162,9 +162,11 @@ def _list_matrix(
 ) -> Numbers:
     """Item numbers by user and rank, -1 where there are none. Shape (U, K)."""
     lists_UK = np.full((len(users), k), -1, dtype=np.int64)
-    ranks = np.asarray(recommendations["rank"])
     rows = users.numbers(recommendations[USER_ID])
-    lists_UK[rows, ranks - 1] = items.numbers(recommendations[ITEM_ID])
+    places = np.asarray(recommendations[RANK]) - 1
+    counted = (rows != UNKNOWN) & (places < k)
+    numbers = items.numbers(recommendations[ITEM_ID])
+    lists_UK[rows[counted], places[counted]] = numbers[counted]
     return lists_UK
 
 

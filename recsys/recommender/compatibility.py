@@ -55,7 +55,7 @@ def check_id_types(
 def _check_user_features(encoder: TableEncoder, dataset: Dataset, users: pa.Table) -> None:
     for name, expected in _column_types(encoder).items():
         present = name in users.column_names
-        found = _plain(users.schema.field(name).type) if present else None
+        found = users.schema.field(name).type if present else None
         if found == expected:
             continue
         origin = dataset.origin("users", name)
@@ -76,10 +76,3 @@ def _column_types(encoder: TableEncoder) -> dict[str, pa.DataType]:
         **{name: pa.float32() for name in encoder.numeric},
         **{name: pa.list_(pa.float32(), width) for name, width in encoder.dense.items()},
     }
-
-
-def _plain(found: pa.DataType) -> pa.DataType:
-    """A list type with the standard name of its values, which files may call otherwise."""
-    if pa.types.is_fixed_size_list(found):
-        return pa.list_(found.value_type, found.list_size)
-    return pa.list_(found.value_type) if pa.types.is_list(found) else found

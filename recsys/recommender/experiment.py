@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import sparse
 
 from recsys.datasets.dataset import Dataset
@@ -40,7 +41,7 @@ MODEL = "two-tower"
 """Name of the model among its baselines."""
 
 _BATCH_USERS = 4096
-_MAX_LABELS = 12
+_MAX_LABELS, _OTHER = 12, "other"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -257,8 +258,19 @@ def _segments(
     segments: dict[str, npt.ArrayLike] = {"history length": history_length_segment(seen)}
     if before.users is not None:
         rows = rows_of(before.users, USER_ID, users.terms)
-        segments |= {name: rows[name].to_numpy() for name in config.segments}
+        segments |= {name: _labels(rows[name]) for name in config.segments}
     return segments
+
+
+def _labels(terms: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    """Terms as labels; beyond the most frequent dozen all are "other", nulls stay."""
+    counts = pc.value_counts(terms.drop_null())
+    table = pa.table({"term": counts.field("values"), "count": counts.field("counts")})
+    order = table.sort_by([("count", "descending"), ("term", "ascending")])
+    frequent = pc.is_in(terms, value_set=order["term"][:_MAX_LABELS].combine_chunks())
+    names = terms.cast(pa.string())
+    labels = pc.if_else(pc.or_(frequent, terms.is_null()), names, _OTHER)
+    return labels.to_numpy()  # type: ignore[no-any-return]  # pyarrow has no types
 
 
 def _padded(embeddings_CD: npt.NDArray[np.float32], num_items: int) -> npt.NDArray[np.float32]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -203,7 +204,8 @@ class RecommenderModel:
 def rows_or_empty(matrix: UserItemMatrix, rows: npt.NDArray[np.int64]) -> UserItemMatrix:
     """Rows of a matrix by number, empty ones for `UNKNOWN`. Shape (len(rows), C)."""
     if matrix.shape[0] == 0:
-        return sparse.csr_array((len(rows), matrix.shape[1]), dtype=np.float32)
+        empty = sparse.csr_array((len(rows), matrix.shape[1]), dtype=np.float32)
+        return cast("UserItemMatrix", empty)
     known = rows != UNKNOWN
     found = sparse.csr_array(matrix[np.where(known, rows, 0)])
     return found if known.all() else _without(found, ~known)

@@ -14,6 +14,7 @@ from scipy import sparse
 
 from recsys.artifacts import Bundle, read_bundle, write_bundle
 from recsys.config import config_to_dict, parse_config
+from recsys.datasets.origin import one_line
 from recsys.errors import ArtifactError, ConfigError
 from recsys.features.encoder import TableEncoder
 from recsys.features.history import UserItemMatrix
@@ -81,8 +82,11 @@ def load_model(folder: Path) -> tuple[RecommenderModel, Bundle]:
     bundle = read_bundle(folder, kind=BUNDLE_KIND)
     try:
         return _read(bundle), bundle
-    except (ConfigError, KeyError, TypeError, RuntimeError) as error:
-        raise ArtifactError(f"{folder}: expected a model of this version, got {error}") from error
+    except (ConfigError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        got = one_line(str(error))
+        raise ArtifactError(
+            f"{folder}: expected a model of this version, got {got}; train again"
+        ) from error
 
 
 def _read(bundle: Bundle) -> RecommenderModel:

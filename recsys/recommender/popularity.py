@@ -31,13 +31,15 @@ def popularity(
     numbers = items.numbers(interactions[ITEM_ID])
     values = event_values(interactions, half_life_days=half_life_days)
     known = numbers != UNKNOWN
-    return np.bincount(numbers[known], weights=values[known], minlength=len(items))
+    totals_C = np.bincount(numbers[known], weights=values[known], minlength=len(items))
+    return totals_C.astype(np.float64)  # without any event, bincount counts in integers
 
 
 def log_shares(popularity_C: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     """Log of each item's share of all events, 0 for the largest. Shape (C,), not above 0."""
     floored = popularity_C + popularity_C.sum() * _FLOOR_SHARE + np.finfo(np.float64).tiny
-    return np.log(floored / floored.max()).astype(np.float32)
+    shares_C: npt.NDArray[np.float32] = np.log(floored / floored.max()).astype(np.float32)
+    return shares_C
 
 
 def half_lives(interactions: pa.Table) -> Sequence[float | None]:
@@ -65,7 +67,12 @@ def choose_half_life(
         seen: What the users had before. Shape (U, C).
         relevant: What they took afterwards. Shape (U, C).
         k: List length.
+
+    Returns:
+        Days, or None where age does not matter or there are no users.
     """
+    if not relevant.shape[0]:
+        return None
 
     def quality(half_life_days: float | None) -> float:
         scores_C = log_shares(popularity(interactions, items, half_life_days=half_life_days))

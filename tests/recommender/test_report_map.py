@@ -39,6 +39,7 @@ def test_the_map_depends_on_vectors_and_seed_alone() -> None:
     first = item_map(vectors_CD, seed=1)
     np.random.rand()
     assert np.array_equal(first, item_map(vectors_CD, seed=1))
+    assert not np.array_equal(first, item_map(vectors_CD, seed=2))
     assert first.shape == (30, 2)
 
 
@@ -126,7 +127,7 @@ def test_labels_on_the_map_hide_no_other() -> None:
     """Written titles neither overlap nor leave the figure; those without room are left out."""
     crowd = ItemMap(
         positions=np.concatenate([np.full((30, 2), 0.5), [[0.0, 0.0], [1.0, 1.0]]]),
-        labels={row: f"A title of some length {row}" for row in range(32)},
+        labels={row: f"From $5^{{ to $6 {row}" for row in range(32)},
     )
     with house_style():
         axes = map_figure(crowd).axes[0]

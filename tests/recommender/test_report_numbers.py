@@ -11,7 +11,14 @@ from report_example import K, Page, epochs, evaluation, full_content, index_repo
 
 from recsys.recommender.comparison import paired_difference
 from recsys.recommender.report import ReportContent, render_report
-from recsys.recommender.report.formats import duration
+from recsys.recommender.report.drawing import house_style
+from recsys.recommender.report.figures import (
+    comparison_figure,
+    index_figure,
+    prefix_figure,
+    training_figure,
+)
+from recsys.recommender.report.formats import duration, signed_percent
 from recsys.recommender.report.quality_sections import MAX_LABELS
 
 
@@ -46,9 +53,25 @@ def test_measures_are_those_of_the_evaluations(page: Page, content: ReportConten
         "Diversity": ("diversity", "{:.4f}"),
     }
     for label, (name, form) in forms.items():
-        shown = [cell.removesuffix(" best") for cell in table[f"{label}@{K}"]]
-        assert shown == [form.format(ranker.overall[f"{name}@{K}"]) for ranker in rankers]
+        shown = [form.format(ranker.overall[f"{name}@{K}"]) for ranker in rankers]
+        best = " best" if name in ("mrr", "hit_rate") else ""
+        assert table[f"{label}@{K}"] == [f"{shown[0]}{best}", *shown[1:]]
         assert label in page.text[page.text.index("What the measures mean", 900) :]
+
+
+def test_the_top_sets_the_model_beside_the_best_baseline(
+    page: Page, content: ReportContent
+) -> None:
+    """Each figure in large print is the model's; below it is the baseline that has the most."""
+    for label, name in {"Recall": "recall", "Hit rate": "hit_rate"}.items():
+        key = f"{name}@{K}"
+        model, margin = (content.model.overall.get(one) for one in (key, f"{key}_margin"))
+        values = {rival: one.overall[key] for rival, one in content.baselines.items()}
+        rival = max(values, key=values.__getitem__)
+        shown = f"{model:.4f}" if margin is None else f"{model:.4f} ± {margin:.4f}"
+        assert len(set(values.values())) == 2
+        assert f"{label}@{K} {shown} {rival}: {values[rival]:.4f}" in page.text
+    assert "54,321 interactions of 60 users with 40 items, 2013-02-28 to 2013-09-01." in page.text
 
 
 def test_differences_are_paired(page: Page, content: ReportContent) -> None:
@@ -159,6 +182,19 @@ def test_durations_round_within_their_unit(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
+def test_changes_show_their_sign() -> None:
+    """A rise and a fall cannot be mixed up."""
+    assert [signed_percent(value) for value in (0.3521, -0.3521)] == ["+35.2%", "-35.2%"]
+
+
+def test_long_tables_are_shown_on_demand() -> None:
+    """A table of many epochs is folded, as its picture says it all; a short one stands open."""
+    for num_epochs, num_folded in ((16, 0), (17, 1)):
+        content = replace(least_content(), epochs=epochs(num_epochs, best=4))
+        tags = [tag for tag, _ in Page(render_report(content)).tags]
+        assert tags.count("details") == num_folded
+
+
 def test_the_measured_part_is_named(page: Page) -> None:
     """A comparison on validation data is told to flatter the model, one on test data not."""
     assert f"Lists of {K} items, measured on 60 users with items in the test part." in page.text
@@ -200,3 +236,26 @@ def test_what_is_not_known_is_a_dash() -> None:
     assert page.table("The model less")["same"] == ["\N{EN DASH}"] * 2
     assert not re.search(r"\bnan\b", " ".join(page.body_texts[1:]), re.IGNORECASE)
     assert content.beats_baselines is False
+
+
+def test_figures_draw_the_numbers_they_are_given(content: ReportContent) -> None:
+    """Curves pass through the measured points, and the best epoch is the one that is marked."""
+    measures = content.headline
+    with house_style():
+        loss, validation = training_figure(content.epochs, content.refit_epochs, measures[1]).axes
+        widths = prefix_figure(content.prefixes, measures).axes[0].get_lines()
+        index = index_figure(index_report("ivf")).axes[0].get_lines()
+        dots = comparison_figure({"model": content.model}, measures).axes
+    assert loss.get_lines()[0].get_ydata() == pytest.approx([6.5432 / n for n in range(1, 7)])
+    assert len(loss.get_lines()[1].get_ydata()) == len(content.refit_epochs)
+    assert validation.get_lines()[0].get_ydata()[3] == 0.1234
+    assert list(validation.get_lines()[1].get_xdata()) == [4, 4]
+    for line, key in zip(widths, measures, strict=True):
+        assert line.get_xdata().tolist() == [8, 32]
+        assert line.get_ydata().tolist() == [content.prefixes[w][key] for w in (8, 32)]
+    assert [line.get_ydata().tolist() for line in index] == [[0.8765, 0.9654], [1.0], [0.9654]]
+    assert index[0].get_xdata().tolist() == [9876 / 4, 9876 / 8]
+    for axes, key in zip(dots, measures, strict=True):
+        value, margin = content.model.overall[key], content.model.overall[f"{key}_margin"]
+        dot, low, high = (line.get_xdata().item() for line in axes.get_lines())
+        assert (dot, low, high) == pytest.approx((value, value - margin, value + margin))

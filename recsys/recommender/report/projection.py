@@ -52,9 +52,10 @@ def item_map(item_embeddings_CD: npt.NDArray[np.floating], *, seed: int) -> Floa
         )
     places_C2 = _principal_components(item_embeddings_CD)
     spread = places_C2[:, 0].std() if len(places_C2) else 0.0
-    if len(places_C2) >= _MIN_ITEMS and True:
-        layout = TSNE(
-            init=(places_C2 / spread * 1e-4).astype(np.float32),
+    if len(places_C2) >= _MIN_ITEMS and spread > 0:
+        jitter_C2 = np.random.default_rng(seed).normal(scale=0.01, size=places_C2.shape)
+        layout = TSNE(  # it starts small; the jitter takes equal vectors apart
+            init=((places_C2 / spread + jitter_C2) * 1e-4).astype(np.float32),
             perplexity=min(_PERPLEXITY, (len(places_C2) - 1) / 3),
             max_iter=_STEPS,
             random_state=seed,

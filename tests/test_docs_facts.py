@@ -1,0 +1,130 @@
+"""The documents state facts of the code: schemas, codes, measures, layers, and the sample data."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+import tomllib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from markdown_pages import ROOT, Page, all_pages
+from scipy import sparse
+
+import recsys
+from recsys import errors
+from recsys.artifacts import BundleManifest
+from recsys.publishing import RunManifest
+from recsys.recommender.evaluate import evaluate_lists
+from recsys.recommender.index import IndexReport
+from recsys.recommender.lists import similar_items_schema
+from recsys.recommender.model import Selection
+from recsys.schema import recommendations_schema
+
+FORMATS = Page(ROOT / "docs" / "formats.md")
+GUIDE = ROOT / "docs" / "guide"
+
+
+@pytest.mark.parametrize(
+    ("heading", "schema"),
+    [
+        ("Recommendations", recommendations_schema(pa.string(), pa.int64())),
+        ("Similar items", similar_items_schema(pa.int64())),
+    ],
+)
+def test_schemas_are_described_as_they_are(heading: str, schema: pa.Schema) -> None:
+    """The page of formats has the columns of each output, in their order, with their types."""
+    (rows,) = FORMATS.tables(heading)
+
+    assert [row[0] for row in rows] == schema.names
+    for row, field in zip(rows, schema, strict=True):
+        assert str(field.type) in row[1].split(" or ")
+        assert not field.nullable
+
+
+@pytest.mark.parametrize(
+    ("heading", "number", "fields"),
+    [
+        ("A published run", 0, RunManifest),
+        ("A bundle", 0, BundleManifest),
+        ("The model", 1, Selection),
+        ("The index", 1, IndexReport),
+    ],
+)
+def test_documents_are_described_as_they_are(heading: str, number: int, fields: type) -> None:
+    """The page of formats has the fields of each JSON document, in their order."""
+    rows = FORMATS.tables(heading)[number]
+
+    assert [row[0] for row in rows] == [field.name for field in dataclasses.fields(fields)]
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    """The guide has each kind of error that ends a job with a code of its own."""
+    rows = Page(GUIDE / "nightly.md").tables("What a scheduler sees")[0]
+    told = {row[1].partition(":")[0]: int(row[0]) for row in rows}
+    kinds = [errors.RecsysError, *errors.RecsysError.__subclasses__()]
+
+    assert {kind.__name__: kind.exit_code for kind in kinds}.items() <= told.items()
+
+
+def test_measures_are_those_of_an_evaluation() -> None:
+    """The guide explains every measure that an evaluation reports, and no other."""
+    rows = Page(GUIDE / "evaluation.md").tables("Measures")[0]
+    log = sparse.csr_array(np.eye(2, dtype=np.float32))
+    found = evaluate_lists(
+        np.array([[1], [0]]), log, train=log, ks=(1,), item_embeddings_CD=np.eye(2)
+    )
+
+    assert {row[0] for row in rows} == {
+        name.partition("@")[0] for name in found.overall if not name.endswith("_margin")
+    }
+
+
+def test_the_sample_is_what_its_page_says() -> None:
+    """Columns, types, order and numbers of the sample data are those on its page."""
+    page = Page(ROOT / "data" / "README.md")
+    log, items = (
+        pq.read_table(ROOT / "data" / "sample" / f"movietweetings_{name}.parquet")
+        for name in ("interactions", "items")
+    )
+    told = page.tables("The sample: MovieTweetings 100K")
+    genres = [genre for row in items["genres"].to_pylist() for genre in row]
+
+    for rows, table in zip(told, (log, items), strict=True):
+        assert [(row[0], row[1]) for row in rows] == [
+            (one.name, str(one.type)) for one in table.schema
+        ]
+    for number in (log.num_rows, len(log["user_id"].unique()), len(log["item_id"].unique())):
+        assert f"{number:,} " in page.text
+    assert log.equals(log.sort_by([("user_id", "ascending"), ("item_id", "ascending")]))
+    assert log.group_by(["user_id", "item_id"]).aggregate([]).num_rows == log.num_rows
+    assert f"{len(set(genres) - {''})} genres; {genres.count('')} films" in page.text
+
+
+def test_the_layers_are_those_that_are_checked() -> None:
+    """The table of layers in the architecture is the contract that import-linter checks."""
+    rows = Page(ROOT / "docs" / "architecture.md").tables("Two packages, one direction")[0]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = contracts["contracts"][0]["layers"]
+
+    assert [row[0].split(", ") for row in rows] == [layer.split(" | ") for layer in layers]
+
+
+def test_the_changelog_has_this_version() -> None:
+    """The version of the package is a heading of the changelog and that of the project file."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert project["version"] == recsys.__version__
+    assert f"## [{recsys.__version__}]" in Page(ROOT / "CHANGELOG.md").text
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    """The pages of decisions count from 1, and the title of each has its number."""
+    pages = [page for page in all_pages() if page.name.startswith("docs/decisions/")]
+
+    for number, page in zip(itertools.count(1), pages, strict=False):
+        assert int(page.path.name[:4]) == number
+        assert re.match(rf"# 0*{number}[.:] ", page.text)
