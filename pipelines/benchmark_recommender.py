@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config import JobConfig
@@ -18,6 +19,7 @@ from recsys.datasets.validation import validate_dataset
 from recsys.errors import ConfigError
 from recsys.recommender.benchmark import fit_benchmark, measure_lists, rank_test_users
 from recsys.recommender.train import TrainingCallbacks
+from recsys.schema import ITEM_ID, USER_ID
 
 
 def benchmark_recommender(
@@ -44,16 +46,18 @@ def benchmark_recommender(
     """
     lists_file = out / "recommendations.parquet"
     if lists_file.exists():
-        raise ConfigError(f"--out: expected a folder without {lists_file.name}, got {out}")
+        raise ConfigError(
+            f"--out: expected a folder without {lists_file.name}, got {out}; choose another one"
+        )
     train = _load(config, config.data.interactions)
-    test_log = _load(config, test).interactions
-    valid_log = None if valid is None else _load(config, valid).interactions
-    out.mkdir(parents=True, exist_ok=True)
+    test_log = _load_like(config, test, train)
+    valid_log = None if valid is None else _load_like(config, valid, train)
     callbacks = TrainingCallbacks(
         on_epoch=reporter.epoch, on_batch=reporter.batch, on_stage=reporter.say
     )
     with reporter.training():
         fitted = fit_benchmark(train, valid_log, config.recommender, k=k, callbacks=callbacks)
+    out.mkdir(parents=True, exist_ok=True)
     summary = rank_test_users(
         fitted.model, test_log, lists_file, k=k, index=config.index,
         user_table=train.users, seed=config.training.seed,
@@ -82,3 +86,17 @@ def _load(config: JobConfig, interactions: Path) -> Dataset:
     dataset = load_dataset(data, config.columns, config.features)
     validate_dataset(dataset, limits=config.validation).raise_if_refused()
     return dataset
+
+
+def _load_like(config: JobConfig, interactions: Path, train: Dataset) -> pa.Table:
+    """Interactions whose ids are of the types of the train file."""
+    dataset = _load(config, interactions)
+    for name in (USER_ID, ITEM_ID):
+        expected, got = train.interactions[name].type, dataset.interactions[name].type
+        if got != expected:
+            raise dataset.origin("interactions", name).refusal(
+                expected=f"{expected} ids, as in {config.data.interactions}",
+                got=str(got),
+                remedy='1 and "1" do not match: write both files with the same type',
+            )
+    return dataset.interactions

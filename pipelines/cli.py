@@ -32,7 +32,8 @@ app = typer.Typer(
       recsys write-recommendations shop.toml    a list for every user, as Parquet
 
     Exit codes: 0 done, 2 wrong setting, 3 data refused, 4 damaged artifact, 5 training failed,
-    6 not published; the last good output stays live. The last line on the standard output is JSON.
+    6 not published; the last good output stays live. The last line that a job writes to the
+    standard output is JSON.
     """,
 )
 benchmark = typer.Typer(no_args_is_help=True, help="Quality and cost on files of your own.")

@@ -77,13 +77,15 @@ def train_recommender(
         )
         reporter.say(f"published {published.folder}")
         version = _track(run, config, experiment, published.folder)
+        report = published.folder / "report" / "report.html"
         return {
             "job": "train-recommender",
             "outcome": "PUBLISHED",
             "run": str(published.folder),
-            "report": str(published.folder / "report" / "report.html"),
+            "report": str(report) if report.exists() else None,
             "model_version": version,
             "tracked": run.location,
+            "peak_rss_mb": peak_rss_mb(),
             "verdict": summary_line(experiment, config.evaluation.k),
         }
 
@@ -128,6 +130,7 @@ def _write_documents(folder: Path, experiment: Experiment, index: ItemIndex) -> 
     }
     if experiment.comparison is not None:
         found = experiment.comparison
+        metrics["part"] = found.part
         metrics["evaluations"] = {name: e.to_dict() for name, e in found.evaluations.items()}
         metrics["by_prefix"] = {str(w): e.to_dict()["overall"] for w, e in found.by_prefix.items()}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
@@ -169,7 +172,8 @@ def _track(run: TrackedRun, config: JobConfig, experiment: Experiment, folder: P
     run.log_metrics({f"{name}_s": value for name, value in experiment.durations_s.items()})
     run.log_metrics({"peak_rss_mb": peak_rss_mb()})
     for name in ("report", "metrics.json"):
-        run.log_artifact(folder / name)
+        if (folder / name).exists():
+            run.log_artifact(folder / name)
     model = experiment.model
     version = run.log_model(
         served_recommender(

@@ -1,3 +1,3 @@
-"""Embeddings at work in scheduled batch jobs: a two-tower recommender and a fraud scorer."""
+"""Embeddings at work in scheduled batch jobs: a two-tower recommender."""
 
 __version__ = "0.1.0"

@@ -1,1 +1,1 @@
-"""Neural building blocks shared by the recommender and the fraud scorer."""
+"""Neural building blocks that know nothing of what they are trained for."""

@@ -90,4 +90,9 @@ def verdict(model: Evaluation, baselines: Mapping[str, Evaluation], measures: Se
     ]
     if not_beaten:
         return f"The model does NOT beat {'; '.join(not_beaten)}."
-    return f"The model beats {' and '.join(baselines)} on {' and '.join(measures)}."
+    return f"The model beats {_listed(list(baselines))} on {_listed(measures)}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names as a phrase: one, two and three."""
+    return " and ".join([part for part in (", ".join(names[:-1]), names[-1]) if part])

@@ -66,12 +66,6 @@ class CandidateTower(nn.Module):
             own = own + self.features(features)
         return unit_length(own)
 
-    def embed_new(self, features: EncodedTable) -> Tensor:
-        """Embed items that were not there at training time from their features alone."""
-        if self.features is None:
-            raise ConfigError("embed_new: expected a tower with item features, got one without")
-        return unit_length(self.features(features))
-
 
 class QueryTower(nn.Module):
     """Users to unit vectors: history plus features plus, if configured, a vector of their own.

@@ -26,9 +26,7 @@ COLUMNS = st.one_of(
 
 
 @given(column=COLUMNS, min_count=st.integers(1, 3))
-def test_terms_are_the_frequent_values_in_ascending_order(
-    column: pa.Array, min_count: int
-) -> None:
+def test_terms_are_the_frequent_values_in_ascending_order(column: pa.Array, min_count: int) -> None:
     """Terms are the values that a counter counts often enough, each once, sorted, of one type."""
     counts = Counter(value for value in column.to_pylist() if value is not None)
     frequent = [value for value, count in counts.items() if count >= min_count]
