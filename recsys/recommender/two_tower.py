@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recsys.errors import ConfigError
 from recsys.features.encoder import EncodedSizes, EncodedTable, Ragged
 from recsys.nn.embedding import FeatureEmbedding, bag_sum
 from recsys.nn.mlp import MLP

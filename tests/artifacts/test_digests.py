@@ -115,7 +115,18 @@ def test_bytes_in_null_slots_do_not_count() -> None:
         ({"a": pa.array([1], pa.int32())}, {"a": pa.array([1], pa.int64())}),
         ({"a": pa.array([], pa.int64())}, {"a": pa.array([], pa.string())}),
     ],
-    ids=str,
+    ids=[
+        "order of rows",
+        "names",
+        "integers and texts",
+        "ends of texts",
+        "nulls and empty texts",
+        "signs of zeros",
+        "ends of lists",
+        "order of columns",
+        "widths of integers",
+        "types of empty columns",
+    ],
 )
 def test_tables_that_look_alike_differ(first: dict[str, object], second: dict[str, object]) -> None:
     """Order, names, types, borders of strings and lists, and places of nulls count."""

@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
+import pytest
 
+from pipelines.cli import main
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.ids import IdType
 from recsys.datasets.synthetic import generate_interactions
@@ -109,6 +111,18 @@ def run_command(*arguments: object, cwd: Path | None = None) -> subprocess.Compl
         [RECSYS, *map(str, arguments)],
         capture_output=True, text=True, check=False, cwd=cwd, timeout=120,
     )  # fmt: skip
+
+
+def run_main(*arguments: object) -> object:
+    """Exit code of the command, run in this process: what is imported already costs no time."""
+    argv = ["recsys", *map(str, arguments)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", argv)
+        try:
+            main()
+        except SystemExit as end:
+            return end.code
+    return 0
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from shop import ITEM_FEATURES, SMALL_MODEL, shop_dataset, write_table
+from shop import ITEM_FEATURES, SMALL_MODEL, run_main, shop_dataset, write_table
 
-from pipelines.cli import main
 from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
 
 K = 8
@@ -46,11 +44,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def benchmark(files: Path, out: Path, *options: object, config: str = "small") -> object:
     """Run the command in this process; its exit code."""
     defaults = ["--config", files / f"{config}.toml", "--k", K, "--out", out, "--quiet"]
-    words = ["recsys", "benchmark", "recommender", "--train", files / "train.parquet", *defaults]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
-        patch.setattr(sys, "argv", [str(word) for word in (*words, *options)])
-        main()
-    return end.value.code
+    train = files / "train.parquet"
+    return run_main("benchmark", "recommender", "--train", train, *defaults, *options)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +54,12 @@ def first(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("first") / "deep" / "out"
     assert benchmark(files, out, "--test", files / "test.parquet") == 0
     return out
+
+
+@pytest.fixture
+def shared(files: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """The files, and a folder to write to that does not exist."""
+    return files, tmp_path / "out"
 
 
 def test_it_writes_lists_of_the_test_users(files: Path, first: Path) -> None:
@@ -94,8 +95,7 @@ def test_it_writes_the_figures(first: Path, files: Path) -> None:
 
 
 def test_another_test_file_changes_no_list(files: Path, first: Path, tmp_path: Path) -> None:
-    """The model is that of the train file: users of both test files get the same lists; a new user
-    with a new item counts as a miss."""
+    """Users of both test files get the same lists: the model is that of the train file alone."""
     assert benchmark(files, tmp_path, "--test", files / "other.parquet") == 0
     before, after = (
         pq.read_table(out / "recommendations.parquet").to_pandas().set_index(USER_ID)
@@ -131,15 +131,14 @@ def test_features_and_a_validation_file_are_taken(files: Path, tmp_path: Path) -
     ],
 )
 def test_what_cannot_be_measured_is_refused(
-    files: Path,
-    tmp_path: Path,
+    shared: tuple[Path, Path],
     options: list[str],
     code: int,
     says: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A file that is missing or does not fit ends the run in one line, before anything is written."""
-    out = tmp_path / "out"
+    """What is missing or does not fit ends the run in one line, before anything is written."""
+    files, out = shared
     words = [files / word if word.endswith(".parquet") else word for word in options]
     assert benchmark(files, out, *words) == code
     (line,) = capsys.readouterr().err.splitlines()

@@ -21,6 +21,7 @@ from recsys.schema import ITEM_ID
 
 HEAVY = ("torch", "mlflow", "pandas", "pyarrow", "numpy", "scipy", "faiss", "sklearn", "matplotlib")
 COMMANDS = {
+    "init",
     "validate",
     "train-recommender",
     "write-recommendations",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from shop import contents, run_command
+from shop import contents, run_command, run_main
 
-from pipelines.cli import main
 from recsys.schema import ITEM_ID, USER_ID
 
 LIVE = "runs/models/runs/2024-03-31/live"
@@ -26,34 +24,24 @@ def flip_byte(file: Path) -> None:
     file.write_bytes(data)
 
 
-@pytest.fixture
-def run_here(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[object, list[str]]]:
-    """Runs the command in this process, which saves the imports: its exit code and errors."""
-
-    def run(*arguments: object) -> tuple[object, list[str]]:
-        monkeypatch.setattr(sys, "argv", ["recsys", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code, capsys.readouterr().err.splitlines()
-
-    return run
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[object, str]:
+    """Exit code and error of the command, which has to be the only line."""
+    code = run_main(*arguments)
+    (line,) = capsys.readouterr().err.splitlines()
+    return code, line
 
 
 @pytest.mark.parametrize("command", ["write-recommendations", "similar-items"])
-def test_no_model_is_published_yet(
-    shop_copy: Path, command: str, run_here: Callable[..., tuple[object, list[str]]]
-) -> None:
+def test_no_model_is_published_yet(shop_copy: Path, command: str) -> None:
     """Before the first training the message names the command that has to come first."""
     shutil.rmtree(shop_copy / "runs")
     before = contents(shop_copy)
-    ended = run_here(command, shop_copy / "shop.toml", "--quiet")
+    done = run_command(command, shop_copy / "shop.toml", "--quiet")
     says = (
         f"error: {shop_copy}/runs/models: expected a published model, got none; "
-        "run `recsys train-recommender` first or correct output.directory"
+        "run `recsys train-recommender` first or correct output.directory\n"
     )
-    assert ended == (4, [says])
+    assert (done.returncode, done.stderr, done.stdout) == (4, says, "")
     assert contents(shop_copy) == before
 
 
@@ -72,11 +60,11 @@ def test_a_changed_byte_of_the_model_is_refused(shop_copy: Path) -> None:
 
 @pytest.mark.parametrize("file", ["index/blobs/index.bin", "index/manifest.json"])
 def test_a_changed_byte_of_the_index_is_refused(
-    shop_copy: Path, file: str, run_here: Callable[..., tuple[object, list[str]]]
+    shop_copy: Path, file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The index is checked as the model is."""
     flip_byte(shop_copy / LIVE / file)
-    code, (line,) = run_here("similar-items", shop_copy / "shop.toml")
+    code, line = refusal(capsys, "similar-items", shop_copy / "shop.toml")
     assert code == 4
     assert line.startswith(f"error: {shop_copy / LIVE}/index: expected ")
 
@@ -190,16 +178,15 @@ def test_tables_that_do_not_fit_are_refused(
     breaking: Callable[[Path], list[str]],
     file: str,
     says: str,
-    run_here: Callable[..., tuple[object, list[str]]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Ids of other types, rules that are missing and events to come end the scoring job."""
     settings = [word for setting in breaking(shop_copy) for word in ("--set", setting)]
     before = contents(shop_copy)
-    ended = run_here(
-        "write-recommendations", shop_copy / "shop.toml",
+    code, line = refusal(
+        capsys, "write-recommendations", shop_copy / "shop.toml",
         "--quiet", "--as-of", "2024-03-30", *settings,
     )  # fmt: skip
-    code, (line,) = ended
     assert code == 3
     assert line.startswith(f"error: {shop_copy / file}: {says}"), line
     assert contents(shop_copy) == before
