@@ -38,7 +38,13 @@ def demo_job(config: JobConfig, reporter: Reporter) -> None:
     reporter.say("")
     reporter.say(str(trained["verdict"]))
     for name, place in places.items():
-        reporter.say(f"{name + ':':<17}{place}")
+        reporter.say(f"{name + ':':<17}{_from_here(str(place))}")
+
+
+def _from_here(place: str) -> str:
+    """A path as short as it can be told from the working directory."""
+    path = Path(place)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else place
 
 
 def _show(config: JobConfig, lists_file: Path, reporter: Reporter) -> None:

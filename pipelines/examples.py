@@ -58,8 +58,9 @@ def active_users(
     if among is not None:
         active = active.filter(pc.is_in(active, value_set=among))
     active = active.take(pc.sort_indices(active))
-    places = np.unique(np.linspace(0, len(active) - 1, num_users + 2)[1:-1].astype(int))
-    return active.take(pa.array(places[: len(active)]))
+    num_users = min(num_users, len(active))
+    places = (np.arange(num_users) + 0.5) * (len(active) / max(num_users, 1))
+    return active.take(pa.array(places.astype(np.int64)))
 
 
 def latest_items(interactions: pa.Table, user: pa.Scalar, num_items: int) -> pa.Array:

@@ -48,7 +48,8 @@ def train_recommender(
             experiment = run_experiment(
                 dataset, split, config.recommender, config.evaluation, callbacks=callbacks
             )
-        reporter.say(summary_line(experiment, config.evaluation.k))
+        for line in _quality_lines(experiment, config.evaluation.k):
+            reporter.say(line)
 
         def write(folder: Path) -> None:
             bundle = save_model(experiment.model, folder / "model", data_digests=digests)
@@ -100,6 +101,16 @@ def summary_line(experiment: Experiment, k: int) -> str:
     if comparison.part == "validation":
         found += " Measured on the validation part, which flatters the model."
     return found
+
+
+def _quality_lines(experiment: Experiment, k: int) -> list[str]:
+    """The verdict, and the measures that it goes by."""
+    found = experiment.comparison
+    lines = [summary_line(experiment, k)]
+    for name, evaluation in found.evaluations.items() if found is not None else ():
+        recall, ndcg = evaluation.overall[f"recall@{k}"], evaluation.overall[f"ndcg@{k}"]
+        lines.append(f"  {name + ':':<18} recall@{k} {recall:.4f}, ndcg@{k} {ndcg:.4f}")
+    return lines
 
 
 def _build_index(
