@@ -217,7 +217,9 @@ def choose_precision(
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         # AVX-512 alone has bfloat16 instructions that are no faster than float32 ones.
-        fast = bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+        # Older versions of torch cannot say; `dict` stands for no capability that is known.
+        known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+        fast = bool(known.get("amx_bf16", False))
     return torch.bfloat16 if fast else torch.float32
 
 

@@ -114,7 +114,7 @@ class Objective:
             mean_loss = self._exact(batch, widths)
         else:
             mean_loss = self._sampled(batch, widths, self.log_inclusion)
-        return mean_loss * (float(batch.positives.weights.sum()) / self.mean_weight)
+        return mean_loss * (batch.positives.weights.sum() / self.mean_weight)
 
     def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
         """Adam over all parameters; a table of items that is sampled moves only where it is."""

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 from recsys.features.history import UserItemMatrix, event_values
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
+from recsys.recommender.baselines import MostPopular
 from recsys.recommender.metrics import hit_matrix, ndcg_at_k, relevant_counts
-from recsys.recommender.topk import masked_top_k
+from recsys.recommender.ranking import rank_all
 from recsys.schema import EVENT_TIME, ITEM_ID
 
 _NUM_HALVINGS = 9
@@ -76,9 +77,10 @@ def choose_half_life(
 
     def quality(half_life_days: float | None) -> float:
         scores_C = log_shares(popularity(interactions, items, half_life_days=half_life_days))
-        lists = masked_top_k(
-            np.ones((relevant.shape[0], 1), np.float32), scores_C[:, None], k, excluded=seen
-        )[0]
+        order_C = np.argsort(-scores_C, kind="stable")
+        ranker = MostPopular(order=order_C, num_users=scores_C[order_C])
+        batches = rank_all(ranker, np.arange(relevant.shape[0]), k=k, train=seen)
+        lists = np.concatenate([items_BK for _, items_BK, _ in batches])
         ndcg = ndcg_at_k(hit_matrix(lists, relevant), relevant_counts(relevant), k=k)
         return float(np.nanmean(ndcg))
 

@@ -131,16 +131,16 @@ def test_two_losses_of_one_buffer_keep_their_own_gradients() -> None:
 
 
 def test_users_of_vanishing_weight_leave_the_others_alone() -> None:
-    """Weights at the floor of float32 beside weights of 1000 give no NaN and no gradient."""
+    """Weights at the floor of float32 beside weights of 1e10 give no NaN and no gradient."""
     query_BD, candidate_CD, _ = case_of(2, 5, 4, 0)
     positives = Positives(
         rows=torch.tensor([0, 0, 1]),
         columns=torch.tensor([1, 2, 3]),
-        weights=torch.tensor([TINY, TINY, 1e3]),
+        weights=torch.tensor([TINY, TINY, 1e10]),
     )
     fast, plain = both_losses((query_BD, candidate_CD, positives), 0.1, ScoreBuffer(torch.float32))
     torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-5)
-    assert not fast[1][0].any()
+    assert fast[1][0].abs().max() < 1e-30
 
 
 def test_the_buffer_grows_and_is_kept() -> None:

@@ -60,9 +60,11 @@ def test_options_alone_make_a_config(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_settings_win_over_the_file(tmp_path: Path) -> None:
-    """The last `--set` of a key counts; the others stay as the file has them."""
+    """Options count, of a key the last one; other keys stay as the file has them."""
     path = written(tmp_path, '[data]\ninteractions = "a"\n[lists]\nk = 5\nfilter_seen = false\n')
-    config = load_job_config(path, overrides=["lists.k=6", "lists.k=7"])
+    data = {"interactions": Path("/b")}
+    config = load_job_config(path, overrides=["lists.k=6", "lists.k=7"], data=data)
+    assert config.data.interactions == Path("/b")
     assert (config.lists.k, config.lists.filter_seen) == (7, False)
 
 
@@ -70,8 +72,7 @@ def test_settings_win_over_the_file(tmp_path: Path) -> None:
     ("lines", "says"),
     [
         (
-            '[evaluation]\nsegments = ["town"]\n'
-            '[features.users]\nage = "numeric"\nsex = "categorical"',
+            '[evaluation]\nsegments = ["town"]\n[features.users]\nsex = "categorical"',
             r"evaluation.segments among the categorical features of users \(sex\), got 'town'; add",
         ),
         (

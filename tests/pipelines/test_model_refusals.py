@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,19 @@ def test_a_refused_training_leaves_the_live_model(shop_copy: Path) -> None:
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {shop_copy}/items.parquet: column 'price': expected finite ")
+    assert contents(shop_copy) == before
+
+
+def test_one_publisher_at_a_time(shop_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """While another run publishes, a second one gives up and leaves everything as it is."""
+    (shop_copy / "runs/recommendations").mkdir()
+    with (shop_copy / "runs/recommendations/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = contents(shop_copy)
+        config = shop_copy / "shop.toml"
+        code, line = refusal(capsys, "write-recommendations", config, "--quiet")
+    assert code == 6
+    assert "expected to be the only publisher, got another one at work; wait for it" in line
     assert contents(shop_copy) == before
 
 

@@ -47,12 +47,7 @@ def parquet_night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     return spend_nights(folder, shop_dataset("int64"), "parquet", own_vectors, UNTRACKED)
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("csv_night", marks=pytest.mark.xdist_group("csv")),
-        pytest.param("parquet_night", marks=pytest.mark.xdist_group("parquet")),
-    ]
-)
+@pytest.fixture(params=["csv_night", "parquet_night"])
 def night(request: pytest.FixtureRequest) -> Night:
     """Each of the shops."""
     return request.getfixturevalue(request.param)
@@ -144,10 +139,21 @@ def test_the_live_run_is_the_latest_by_date(night: Night) -> None:
     assert current_run(root) == live
     assert pq.read_table(str(again["file"])).equals(pq.read_table(str(night.written["file"])))
     runs = published_runs(root)
-    dates = [run.manifest.logical_date for run in runs]
-    assert dates == ["2024-04-01", "2024-04-02", "2024-04-01"]
+    stored = [Path(str(done["file"])).parent for done in (night.written, night.plain, again)]
+    assert set(stored) <= {run.folder for run in runs}
+    assert [folder.parent.name for folder in stored] == ["2024-04-01", "2024-04-02", "2024-04-01"]
     for run in runs:
         verify_run(run.folder)
+
+
+def test_seen_items_come_back_where_that_is_asked_for(night: Night) -> None:
+    """With `filter_seen = false` most lists hold something that their user already had."""
+    lists_config = replace(night.config.lists, filter_seen=False, deny=None)
+    done = write_recommendations_job(replace(night.config, lists=lists_config), NIGHT, QUIET)
+    seen = pairs_of(night.today.interactions)
+    lists = lists_of(done["file"])
+    num_repeating = sum(bool(set(lists[user][ITEM_ID]) & seen[user]) for user in seen)
+    assert num_repeating > len(seen) / 2
 
 
 def test_similar_items_are_neighbours_of_every_item(night: Night) -> None:
@@ -191,7 +197,6 @@ def test_the_training_run_holds_everything(night: Night) -> None:
     assert widest == figures["evaluations"]["two-tower"]["overall"]
 
 
-@pytest.mark.xdist_group("csv")
 def test_the_run_is_tracked(csv_night: Night) -> None:
     """MLflow has every setting, figures of each epoch, digests of the tables, the report."""
     client = load_mlflow().MlflowClient(tracking_uri=csv_night.config.tracking.uri)
@@ -233,7 +238,6 @@ def test_the_run_is_tracked(csv_night: Night) -> None:
     assert {"report.html", "metrics.json", "environment.json"} <= kept
 
 
-@pytest.mark.xdist_group("csv")
 def test_the_champion_recommends_as_the_job_does(csv_night: Night) -> None:
     """The registered model, loaded by alias, gives the lists that were written for old users."""
     mlflow = load_mlflow()

@@ -21,6 +21,7 @@ from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.benchmark import fit_benchmark, measure_lists, rank_test_users
 from recsys.recommender.config import IndexConfig
 from recsys.recommender.evaluate import evaluate_lists
+from recsys.recommender.train import select_settings
 from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
 
 K = 4
@@ -137,6 +138,21 @@ def test_the_final_fit_is_on_all_of_the_train_file() -> None:
         assert all(epoch.validation is not None for epoch in fit.epochs)
         assert fit.select_s > 0
         assert fit.refit_s > 0
+
+
+def test_what_is_selected_on_is_not_trained_on() -> None:
+    """The selection is that of training on the train file without the pairs of the other one."""
+    train = small_dataset()
+    valid = train.interactions[-150:]
+    frame, held_out = train.interactions.to_pandas(), valid.to_pandas()
+    pairs = set(zip(held_out[USER_ID], held_out[ITEM_ID], strict=True))
+    kept = [pair not in pairs for pair in zip(frame[USER_ID], frame[ITEM_ID], strict=True)]
+    rest = replace(train, interactions=train.interactions.filter(pa.array(kept)))
+    selection, _, epochs = select_settings(rest, valid, CONFIG, k=K)
+    fit = fit_benchmark(train, valid, CONFIG, k=K)
+    assert fit.selection == selection
+    assert [epoch.loss for epoch in fit.epochs] == [epoch.loss for epoch in epochs]
+    assert 0 < rest.interactions.num_rows < train.interactions.num_rows - 150  # repeated pairs too
 
 
 def test_a_log_without_times_is_enough() -> None:
