@@ -14,7 +14,7 @@ demo: $(STAMP) ## set up, train on the sample, write a list for every user
 	$(VENV)/bin/recsys demo
 
 test: $(STAMP) ## set up and run the tests
-	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 check: $(STAMP) ## format, lint, types, layers
 	$(VENV)/bin/ruff format --check .

@@ -31,9 +31,10 @@ app = typer.Typer(
 
       recsys write-recommendations shop.toml    a list for every user, as Parquet
 
-    Exit codes: 0 done, 2 wrong setting, 3 data refused, 4 damaged artifact, 5 training failed,
-    6 not published; the last good output stays live. The last line that a job writes to the
-    standard output is JSON.
+    Exit codes: 0 done, 2 wrong setting, 3 data refused, 4 missing or damaged artifact,
+    5 training failed, 6 not published; the last good output stays live.
+
+    The last line that a job writes to the standard output is JSON.
     """,
 )
 benchmark = typer.Typer(no_args_is_help=True, help="Quality and cost on files of your own.")
@@ -49,7 +50,7 @@ Users = Annotated[Path | None, typer.Option(help="Users table, in place of the c
 Items = Annotated[Path | None, typer.Option(help="Items table, in place of the config's.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. model.embedding_dim=64."),
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. training.num_epochs=5."),
 ]
 AsOf = Annotated[
     datetime | None,
@@ -212,9 +213,6 @@ def _run(command: Callable[[], object]) -> None:
     except RecsysError as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("error: interrupted; what was live still is\n")
-        sys.exit(130)
 
 
 def _load(

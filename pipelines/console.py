@@ -43,17 +43,21 @@ class Reporter:
         if self.quiet or not self.console.is_terminal:
             yield
             return
-        with Progress(
+        bar = Progress(
             TextColumn("  epoch {task.fields[epoch]}"),
             BarColumn(),
             TextColumn("{task.fields[speed]}"),
             TimeElapsedColumn(),
             console=self.console,
             transient=True,
-        ) as self._progress:
-            self._progress.add_task("", total=1.0, epoch="", speed="")
-            yield
-        self._progress = None
+        )
+        bar.add_task("", total=1.0, epoch="", speed="")
+        self._progress = bar
+        try:
+            with bar:
+                yield
+        finally:
+            self._progress = None
 
     def batch(self, done: BatchProgress) -> None:
         """Move the progress bar."""

@@ -38,6 +38,8 @@ def demo_job(config: JobConfig, reporter: Reporter) -> None:
     reporter.say("")
     reporter.say(str(trained["verdict"]))
     for name, place in places.items():
+        if not place:  # tracking is off
+            continue
         reporter.say(f"{name + ':':<17}{_from_here(str(place))}")
 
 

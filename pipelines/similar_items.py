@@ -50,6 +50,7 @@ def similar_items_job(
     return {
         "job": "similar-items",
         "outcome": "PUBLISHED",
+        "live": published.is_current,
         "file": str(published.folder / FILE_NAME),
         "model": str(run),
         "items": summary.num_lists,

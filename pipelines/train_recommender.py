@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from datetime import date
 from pathlib import Path
 
@@ -11,19 +10,19 @@ from pipelines.config import JobConfig
 from pipelines.console import Reporter
 from pipelines.job import load_checked, logical_date, new_run_id, peak_rss_mb
 from pipelines.report_content import report_content
-from recsys.artifacts import Bundle, digest_table, read_bundle
+from pipelines.training_record import record_tables, record_training, table_digests
+from recsys.artifacts import Bundle
 from recsys.config import config_to_dict
-from recsys.datasets.dataset import Dataset
 from recsys.datasets.splits import split_interactions
 from recsys.publishing import publish
 from recsys.recommender.comparison import verdict
 from recsys.recommender.experiment import MODEL, Experiment, run_experiment
 from recsys.recommender.index import ItemIndex
-from recsys.recommender.model_bundle import BUNDLE_KIND, save_model
+from recsys.recommender.model_bundle import save_model
 from recsys.recommender.report import write_report
 from recsys.recommender.serving import build_index, load_recommender
 from recsys.recommender.train import TrainingCallbacks
-from recsys.tracking import TrackedRun, served_recommender, start_run
+from recsys.tracking import start_run
 
 
 def train_recommender(
@@ -36,11 +35,11 @@ def train_recommender(
     """
     dataset = load_checked(config, as_of, reporter, needs_time=config.split.needs_time)
     split = split_interactions(dataset.interactions, config.split, seed=config.training.seed)
-    digests = _digests(dataset)
+    digests = table_digests(dataset)
     with start_run(config.tracking, run_name=f"train {logical_date(as_of)}") as run:
         run.log_params({**config_to_dict(config), "tracking": {}})
         run.log_environment()
-        _log_tables(run, dataset, digests)
+        record_tables(run, dataset, digests)
         callbacks = TrainingCallbacks(
             on_epoch=reporter.epoch, on_batch=reporter.batch, on_stage=reporter.say
         )
@@ -77,11 +76,12 @@ def train_recommender(
             keep=config.output.keep,
         )
         reporter.say(f"published {published.folder}")
-        version = _track(run, config, experiment, published.folder)
+        version = record_training(run, config, experiment, published)
         report = published.folder / "report" / "report.html"
         return {
             "job": "train-recommender",
             "outcome": "PUBLISHED",
+            "live": published.is_current,
             "run": str(published.folder),
             "report": str(report) if report.exists() else None,
             "model_version": version,
@@ -150,51 +150,3 @@ def _write_documents(folder: Path, experiment: Experiment, index: ItemIndex) -> 
 def _check_opens(folder: Path) -> None:
     """Refuse to publish what readers could not open."""
     load_recommender(folder / "model", folder / "index")
-
-
-def _digests(dataset: Dataset) -> dict[str, str]:
-    tables = {
-        "interactions": dataset.interactions, "users": dataset.users, "items": dataset.items
-    }  # fmt: skip
-    return {name: digest_table(table) for name, table in tables.items() if table is not None}
-
-
-def _log_tables(run: TrackedRun, dataset: Dataset, digests: dict[str, str]) -> None:
-    for name, digest in digests.items():
-        run.log_dataset(
-            name,
-            digest=digest,
-            num_rows=getattr(dataset, name).num_rows,
-            source=str(getattr(dataset.data, name)),
-            context="training",
-        )
-
-
-def _track(run: TrackedRun, config: JobConfig, experiment: Experiment, folder: Path) -> int | None:
-    """Figures, report and model to the tracking server; the new version gets the alias."""
-    for epoch in experiment.epochs:
-        figures = {"loss": epoch.loss, "interactions_per_s": epoch.examples_per_s}
-        if epoch.validation is not None:
-            figures["validation_ndcg"] = epoch.validation
-        run.log_metrics(figures, step=epoch.epoch)
-    if experiment.comparison is not None:
-        overall = experiment.comparison.evaluations[MODEL].overall
-        run.log_metrics({name: value for name, value in overall.items() if math.isfinite(value)})
-    run.log_metrics({f"{name}_s": value for name, value in experiment.durations_s.items()})
-    run.log_metrics({"peak_rss_mb": peak_rss_mb()})
-    for name in ("report", "metrics.json"):
-        if (folder / name).exists():
-            run.log_artifact(folder / name)
-    model = experiment.model
-    version = run.log_model(
-        served_recommender(
-            model=read_bundle(folder / "model", kind=BUNDLE_KIND),
-            index=read_bundle(folder / "index", kind="item-index"),
-            user_id_type=model.users.terms.type,
-            item_id_type=model.items.terms.type,
-            k=config.lists.k,
-        )
-    )
-    if version is not None:
-        run.promote(version)
-    return version

@@ -77,6 +77,7 @@ def write_recommendations_job(
     return {
         "job": "write-recommendations",
         "outcome": "PUBLISHED",
+        "live": published.is_current,
         "file": str(published.folder / FILE_NAME),
         "model": str(run),
         "users": summary.num_lists,

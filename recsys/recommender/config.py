@@ -49,7 +49,8 @@ class TwoTowerConfig:
         if any(narrow >= wide for narrow, wide in itertools.pairwise(dims)) or dims[0] < 1:
             raise ValueError(
                 "expected prefix_dims that ascend and stay below embedding_dim, "
-                f"got {list(self.prefix_dims)} and {self.embedding_dim}"
+                f"got {list(self.prefix_dims)} and {self.embedding_dim}; set both, or "
+                "prefix_dims = []"
             )
         return self
 

@@ -193,12 +193,14 @@ class RecommenderModel:
         return self.user_encoder.encode(rows), described
 
     def _checked(self, width: int | None) -> int:
-        if width is not None and width > self.config.embedding_dim:
+        if width is None:
+            return self.config.embedding_dim
+        if not 1 <= width <= self.config.embedding_dim:
             raise ConfigError(
-                f"prefix_dim: expected at most the {self.config.embedding_dim} dimensions of the "
-                f"model, got {width}"
+                f"prefix_dim: expected at least 1 and at most the {self.config.embedding_dim} "
+                f"dimensions of the model, got {width}"
             )
-        return width or self.config.embedding_dim
+        return width
 
 
 def rows_or_empty(matrix: UserItemMatrix, rows: npt.NDArray[np.int64]) -> UserItemMatrix:
