@@ -1,0 +1,129 @@
+"""The shape of the code: layers, sizes, and what no module may do."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LIBRARY = sorted((ROOT / "recsys").rglob("*.py"))
+SOURCES = [*LIBRARY, *sorted((ROOT / "pipelines").rglob("*.py"))]
+MAX_FILE_LINES, MAX_BODY_LINES = 300, 40
+
+UNSAFE_MODULES = {
+    "pickle",
+    "cPickle",
+    "_pickle",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "shelve",
+    "marshal",
+}
+"""Modules that run code when they read data."""
+CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time"}
+"""Calls that make a result depend on when it was computed."""
+GLOBAL_RANDOMNESS = {"np.random.seed", "random.seed", "np.random.rand", "np.random.randn"}
+"""Calls that draw from, or reset, random numbers that others use too."""
+FRAMEWORK_BASES = {"nn.Module", "torch.autograd.Function", "mlflow.pyfunc.PythonModel", "Protocol"}
+"""What a class may inherit from, errors and generics apart."""
+
+
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def found(paths: list[Path], kind: type[ast.AST]) -> Iterator[tuple[Path, ast.AST]]:
+    """Each node of a kind with the file that it is in."""
+    for path in paths:
+        yield from ((path, node) for node in ast.walk(parsed(path)) if isinstance(node, kind))
+
+
+def place(path: Path, node: ast.AST) -> str:
+    """File and line."""
+    return f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+def imported(node: ast.AST) -> set[str]:
+    """Top-level names of the modules that a statement imports."""
+    if isinstance(node, ast.Import):
+        return {alias.name.split(".")[0] for alias in node.names}
+    if isinstance(node, ast.ImportFrom):
+        return {(node.module or "").split(".")[0]}
+    return set()
+
+
+def test_the_layers_hold() -> None:
+    """import-linter keeps every contract of pyproject.toml."""
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_every_module_stands_in_a_layer() -> None:
+    """No module of the library escapes the contracts by being new."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    named = {name.strip() for layer in layers for name in layer.split("|")}
+    modules = {
+        f"recsys.{path.stem}"
+        for path in (ROOT / "recsys").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert modules - {"recsys.__init__"} == named - {"pipelines"}
+
+
+def test_the_folder_of_the_tracking_server_hides_no_library() -> None:
+    """A Python file in `mlflow/` would be imported in place of the library of that name."""
+    folder = ROOT / "mlflow"
+    assert folder.is_dir()
+    assert [path for path in folder.rglob("*.py") if "store" not in path.parts] == []
+
+
+def test_no_data_can_run_code() -> None:
+    """Neither pickles nor the functions that read them: a bundle is data, whoever made it."""
+    for path, node in itertools.chain(found(SOURCES, ast.Import), found(SOURCES, ast.ImportFrom)):
+        assert not imported(node) & UNSAFE_MODULES, place(path, node)
+    for path, node in found(SOURCES, ast.Call):
+        called = ast.unparse(node.func)
+        assert called not in {"torch.load", "torch.save", "eval", "exec"}, place(path, node)
+        assert "read_pickle" not in called, place(path, node)
+        assert all(keyword.arg != "allow_pickle" for keyword in node.keywords), place(path, node)
+
+
+def test_the_library_knows_no_clock_and_no_shared_randomness() -> None:
+    """Dates and generators are passed in, so that a run can be repeated on another day."""
+    for path, node in found(LIBRARY, ast.Call):
+        called = ast.unparse(node.func)
+        assert called not in CLOCKS | GLOBAL_RANDOMNESS, place(path, node)
+        if called == "np.random.default_rng":
+            assert node.args or node.keywords, place(path, node)
+    for path, node in found(LIBRARY, ast.Import):
+        assert "random" not in imported(node), place(path, node)
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_are_short(path: Path) -> None:
+    """At most 300 lines a file, and 40 a function, its signature and docstring apart."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+    for _, node in found([path], ast.FunctionDef):
+        body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+        if body:
+            assert body[-1].end_lineno - body[0].lineno < MAX_BODY_LINES, place(path, node)
+
+
+def test_classes_inherit_from_frameworks_and_errors_alone() -> None:
+    """No tree of classes: only errors inherit from each other."""
+    errors = {node.name for _, node in found([ROOT / "recsys" / "errors.py"], ast.ClassDef)}
+    for path, node in found(SOURCES, ast.ClassDef):
+        for base in node.bases:
+            name = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
+            assert name in FRAMEWORK_BASES | errors | {"Exception", "Generic"}, place(path, node)
