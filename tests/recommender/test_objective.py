@@ -13,8 +13,8 @@ from scipy import sparse
 
 from recsys.features.encoder import EncodedSizes, EncodedTable, Ragged
 from recsys.features.history import UserItemMatrix
-from recsys.nn.losses import softmax_loss
-from recsys.recommender.batches import UserBatches
+from recsys.nn.losses import log_inclusion, sampled_softmax_loss, softmax_loss
+from recsys.recommender.batches import UserBatches, sample_items
 from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.objective import Objective, default_batch_size, is_sampled
 from recsys.recommender.two_tower import TwoTower, prefix
@@ -165,6 +165,32 @@ def test_the_sampled_loss_with_everything_sampled_equals_the_exact_one() -> None
     sampled, _ = objective_of(replace(SAMPLED, **settings), matrix)
     for batch in batches.draw(1):
         torch.testing.assert_close(sampled.loss(batch), exact.loss(batch))
+
+
+def test_the_sampled_loss_corrects_for_how_the_sample_was_drawn() -> None:
+    """It is the sampled softmax of the items drawn, by the probabilities of batches and draws."""
+    matrix = log()
+    objective, batches = objective_of(replace(SAMPLED, prefix_dims=()), matrix)
+    log_inclusion_C = log_inclusion(
+        torch.from_numpy((matrix.toarray() > 0).sum(axis=0)),
+        num_queries=NUM_USERS,
+        batch_size=6,
+        num_uniform=4,
+    )
+    generator = torch.Generator().manual_seed(0)
+    for batch in batches.draw(1):
+        sample = sample_items(batch, num_items=NUM_ITEMS, num_uniform=4, generator=generator)
+        item_ND = objective.towers.candidate(None, None)[sample.items]
+        expected = sampled_softmax_loss(
+            objective.towers.query(sample.batch.inputs, item_ND),
+            item_ND,
+            sample.batch.positives,
+            log_inclusion_C=log_inclusion_C[sample.items],
+            known_BC=sample.known,
+            temperature=0.1,
+        )
+        share = batch.positives.weights.sum() / objective.mean_weight
+        torch.testing.assert_close(objective.loss(batch), expected * share)
 
 
 @pytest.mark.parametrize("config", [EXACT, SAMPLED], ids=["exact", "sampled"])
