@@ -53,7 +53,7 @@ def check_id_types(
 
 
 def _check_user_features(encoder: TableEncoder, dataset: Dataset, users: pa.Table) -> None:
-    for name, expected in _column_types(encoder).items():
+    for name, expected in encoder.column_types.items():
         present = name in users.column_names
         found = users.schema.field(name).type if present else None
         if found == expected:
@@ -66,13 +66,3 @@ def _check_user_features(encoder: TableEncoder, dataset: Dataset, users: pa.Tabl
             got=str(found) if present else "no such feature in [features.users]",
             remedy=_REMEDY,
         )
-
-
-def _column_types(encoder: TableEncoder) -> dict[str, pa.DataType]:
-    """Type of each column that an encoder reads."""
-    return {
-        **{name: terms.terms.type for name, terms in encoder.categorical.items()},
-        **{name: pa.list_(terms.terms.type) for name, terms in encoder.multi_hot.items()},
-        **{name: pa.float32() for name in encoder.numeric},
-        **{name: pa.list_(pa.float32(), width) for name, width in encoder.dense.items()},
-    }
