@@ -11,9 +11,9 @@ from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
 import pytest
+from html_page import Page
 from report_example import (
     K,
-    Page,
     evaluation,
     full_content,
     item_map_of,

@@ -8,12 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from matplotlib.text import Annotation
-from report_example import item_map_of
 
 from recsys.errors import DataError
 from recsys.recommender.report import MAP_ITEMS, ItemMap, item_map, map_catalogue
-from recsys.recommender.report.drawing import drawable, house_style, literal_legend
 from recsys.recommender.report.map_figure import map_figure
+from recsys.reporting.drawing import house_style
 
 
 def clusters(num_clusters: int, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -158,13 +157,6 @@ def test_every_item_is_drawn_once_and_every_colour_named() -> None:
     assert len(axes.collections[0].get_offsets()) == 2 * 11 + 2
 
 
-def test_text_is_made_drawable() -> None:
-    """Text becomes one line of bounded length in which nothing is missing from the font."""
-    assert drawable("  Two\nlines ") == "Two lines"
-    assert drawable("x" * 50, 10) == "xxxxxxxxx…"
-    assert drawable("日本 \x07 Amélie") == "□□ □ Amélie"
-
-
 def test_the_map_holds_a_bounded_number_of_items() -> None:
     """A large catalogue costs no more than its best-known items."""
     num_items = MAP_ITEMS + 5
@@ -173,20 +165,3 @@ def test_the_map_holds_a_bounded_number_of_items() -> None:
     )
     assert len(catalogue.positions) == MAP_ITEMS
     assert catalogue.labels == {0: str(num_items - 1)}
-
-
-def test_literal_legends_need_nothing_but_entries() -> None:
-    """Labels that the drawing library would read as its own are shown as they are."""
-    with house_style():
-        axes = map_figure(item_map_of(9)).axes[0]
-        literal_legend(
-            axes,
-            [("_hidden", axes.collections[0]), ("$x$", axes.collections[1])],
-            loc="upper center",
-            anchor=(0, 0),
-            num_columns=1,
-        )
-        legend = axes.get_legend()
-        assert legend is not None
-        assert [text.get_text() for text in legend.get_texts()] == ["_hidden", "$x$"]
-        assert not any(text.get_parse_math() for text in legend.get_texts())

@@ -7,19 +7,19 @@ import re
 from dataclasses import replace
 
 import pytest
-from report_example import K, Page, epochs, evaluation, full_content, index_report, least_content
+from html_page import Page
+from report_example import K, epochs, evaluation, full_content, index_report, least_content
 
 from recsys.recommender.comparison import paired_difference
 from recsys.recommender.report import ReportContent, render_report
-from recsys.recommender.report.drawing import house_style
 from recsys.recommender.report.figures import (
     comparison_figure,
     index_figure,
     prefix_figure,
     training_figure,
 )
-from recsys.recommender.report.formats import duration, signed_percent
 from recsys.recommender.report.quality_sections import MAX_LABELS
+from recsys.reporting.drawing import house_style
 
 
 @pytest.fixture(scope="module")
@@ -161,30 +161,6 @@ def test_the_facts_of_the_run_are_shown(page: Page) -> None:
     }
     assert page.table("All settings")["model word.dims"] == ["8, 32"]
     assert page.table("Versions")["numpy"] == ["1 word"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.0049, "4.9 ms"),
-        (0.0951, "0.10 s"),
-        (9.99, "9.99 s"),
-        (9.996, "10.0 s"),
-        (59.94, "59.9 s"),
-        (59.96, "1 min 00 s"),
-        (3599.4, "59 min 59 s"),
-        (3599.6, "1 h 00 min"),
-        (7384.0, "2 h 03 min"),
-    ],
-)
-def test_durations_round_within_their_unit(seconds: float, text: str) -> None:
-    """No duration is shown as 60 seconds or 60 minutes."""
-    assert duration(seconds) == text
-
-
-def test_changes_show_their_sign() -> None:
-    """A rise and a fall cannot be mixed up."""
-    assert [signed_percent(value) for value in (0.3521, -0.3521)] == ["+35.2%", "-35.2%"]
 
 
 def test_long_tables_are_shown_on_demand() -> None:

@@ -13,7 +13,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from recsys.recommender.evaluate import Evaluation
 from recsys.recommender.index.report import IndexReport, OperatingPoint
-from recsys.recommender.report.drawing import (
+from recsys.recommender.report.measures import label_of
+from recsys.reporting.drawing import (
     BASELINE_MARKERS,
     BEST_COLOUR,
     HALF_WIDTH,
@@ -24,7 +25,6 @@ from recsys.recommender.report.drawing import (
     drawable,
     literal_legend,
 )
-from recsys.recommender.report.measures import label_of
 from recsys.training import EpochResult, best_epoch
 
 EFFORT_NAMES = {"ivf": "nprobe", "hnsw": "efSearch", "exact": "effort"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from recsys.recommender.report import formats
 from recsys.recommender.report.content import ReportContent
 from recsys.recommender.report.measures import label_of, measure_of
 from recsys.recommender.report.tables import value_cell
+from recsys.reporting import formats
 
 _TILES = ("recall", "ndcg", "hit_rate", "coverage")
 

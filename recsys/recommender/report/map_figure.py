@@ -18,7 +18,7 @@ from matplotlib.transforms import Bbox
 
 from recsys.recommender.metrics import Floats
 from recsys.recommender.report.content import ItemMap
-from recsys.recommender.report.drawing import (
+from recsys.reporting.drawing import (
     MODEL_COLOUR,
     PALETTE,
     TEXT_COLOUR,

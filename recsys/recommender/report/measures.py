@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from recsys.recommender.report import formats
+from recsys.reporting import formats
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from recsys.files import replace
 from recsys.publishing.runs import disk_errors
 from recsys.recommender.report import quality_sections, run_sections
-from recsys.recommender.report.blocks import Section
 from recsys.recommender.report.content import ReportContent
-from recsys.recommender.report.drawing import house_style
 from recsys.recommender.report.headline import summary, tiles
 from recsys.recommender.report.measures import glossary
+from recsys.recommender.report.sections import Section
 from recsys.recommender.report.tables import shown_measures
+from recsys.reporting.drawing import house_style
+from recsys.reporting.templates import page_templates
 
 FIGURES_FOLDER = "figures"
 """Where the PNG files go, beside the report."""
 
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,  # titles, ids and column names are not ours
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = page_templates(Path(__file__).parent)
 
 
 def write_report(path: Path, content: ReportContent) -> tuple[Path, ...]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from recsys.recommender.report import figures, formats, tables
-from recsys.recommender.report.blocks import Block, Section, described
+from recsys.recommender.report import figures, tables
 from recsys.recommender.report.content import ReportContent
-from recsys.recommender.report.drawing import Picture
 from recsys.recommender.report.measures import label_of
+from recsys.recommender.report.sections import Section
+from recsys.reporting import formats
+from recsys.reporting.blocks import Block, described
+from recsys.reporting.drawing import Picture
 
 MAX_LABELS = 15
 """Labels of a segment that are shown at most."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from recsys.recommender.index.report import IndexReport
 from recsys.recommender.model import Selection
-from recsys.recommender.report import figures, formats, tables
-from recsys.recommender.report.blocks import Block, Section, described
+from recsys.recommender.report import figures, tables
 from recsys.recommender.report.content import ItemMap, ReportContent
-from recsys.recommender.report.drawing import Picture
 from recsys.recommender.report.map_figure import map_figure, numbered_labels
 from recsys.recommender.report.measures import label_of
-from recsys.recommender.report.tables import Table
+from recsys.recommender.report.sections import Section
+from recsys.reporting import formats
+from recsys.reporting.blocks import Block, described
+from recsys.reporting.drawing import Picture
+from recsys.reporting.tables import Table, fact_table, flattened
 from recsys.training import best_epoch
 
 
@@ -109,13 +111,13 @@ def run_section(content: ReportContent) -> Section | None:
     used = {name: formats.duration(seconds) for name, seconds in content.durations_s.items()}
     if content.peak_memory_mb is not None:
         used["peak memory"] = formats.megabytes(content.peak_memory_mb)
-    settings = dict(tables.flattened(content.settings))
+    settings = dict(flattened(content.settings))
     shown = (
         None if content.data is None else tables.data_table(content.data),
         None if content.selection is None else _selection_table(content.selection),
-        tables.fact_table("Time and memory", used),
-        tables.fact_table("All settings", settings, is_folded=True),
-        tables.fact_table("Versions", content.versions, is_folded=True),
+        fact_table("Time and memory", used),
+        fact_table("All settings", settings, is_folded=True),
+        fact_table("Versions", content.versions, is_folded=True),
     )
     columns = [[table for table in some if table and table.rows] for some in (shown[:1], shown[1:])]
     blocks = tuple(Block(tables=tuple(column)) for column in columns if column)
@@ -126,7 +128,7 @@ def _selection_table(selection: Selection) -> Table:
     def half_life(days: float | None) -> str:
         return "age does not matter" if days is None else f"{formats.decimal(days)} days"
 
-    return tables.fact_table(
+    return fact_table(
         "Chosen on validation data",
         {
             "epochs": str(selection.num_epochs),

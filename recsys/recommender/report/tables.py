@@ -3,49 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from recsys.recommender.comparison import paired_difference
 from recsys.recommender.evaluate import Evaluation
 from recsys.recommender.index.report import IndexReport
-from recsys.recommender.report import formats
 from recsys.recommender.report.content import DataFacts, ReportContent
 from recsys.recommender.report.measures import MEASURES, label_of, measure_of
+from recsys.reporting import formats
+from recsys.reporting.tables import Cell, Table, fact_table
 from recsys.training import EpochResult
 
 Values = Mapping[str, float]
 
 _MAX_OPEN_ROWS = 16
 """Longer tables of figures that are drawn beside them are shown on demand."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """A value as text."""
-
-    text: str
-    """The value."""
-    note: str = ""
-    """What stands beside it in small print, e.g. its margin."""
-    is_best: bool = False
-    """Whether it is the best of its row."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """Rows under a header; the first cell of a row names it."""
-
-    caption: str
-    """What the table holds."""
-    header: tuple[str, ...]
-    """Name of each column."""
-    rows: tuple[tuple[Cell, ...], ...]
-    """As many cells as the header has."""
-    is_numeric: bool = True
-    """Whether the cells after the first hold numbers, to be set flush right."""
-    is_folded: bool = False
-    """Whether it is shown on demand only."""
 
 
 def comparison_table(content: ReportContent) -> Table:
@@ -180,42 +152,12 @@ def data_table(data: DataFacts) -> Table:
     )
 
 
-def fact_table(caption: str, facts: Mapping[str, str], *, is_folded: bool = False) -> Table:
-    """Names and what they stand for."""
-    return Table(
-        caption=caption,
-        header=("Name", "Value"),
-        rows=tuple((Cell(text=name), Cell(text=value)) for name, value in facts.items()),
-        is_numeric=False,
-        is_folded=is_folded,
-    )
-
-
 def value_cell(values: Values, key: str, *, is_best: bool = False) -> Cell:
     """A measure with its margin, where it has one."""
     measure = measure_of(key)
     value, margin = values.get(key, math.nan), values.get(f"{key}_margin", math.nan)
     note = "" if math.isnan(margin) else f"± {measure.show(margin)}"
     return Cell(text=measure.show(value), note=note, is_best=is_best)
-
-
-def flattened(settings: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Dotted keys and values of tables within tables."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from flattened(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", _setting(value)
-
-
-def _setting(value: object) -> str:
-    if value is None:
-        return formats.NOTHING
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_setting, value)) or formats.NOTHING
-    return str(value)
 
 
 def shown_measures(overall: Values, k: int) -> list[str]:
