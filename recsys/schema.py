@@ -27,11 +27,25 @@ SCORE = "score"
 """Score of a recommendation: finite, not increasing with the rank."""
 SOURCE = "source"
 """What a recommendation was made from."""
+TRANSACTION_ID = "transaction_id"
+"""External key of a transaction: int64 or string, exact."""
+ACCOUNT_ID = "account_id"
+"""External key of the account that pays or is paid: int64 or string, exact."""
+COUNTERPARTY_ID = "counterparty_id"
+"""External key of the other side, a merchant or a terminal: int64 or string, exact."""
+AMOUNT = "amount"
+"""Amount of a transaction, refunds negative: float64."""
+CURRENCY = "currency"
+"""Currency of the amount: string."""
+IS_FRAUD = "is_fraud"
+"""Confirmed label of a transaction: boolean."""
 
 EVENT_TIME_TYPE = pa.timestamp("us", tz="UTC")
 """The one type of `EVENT_TIME` in memory."""
 WEIGHT_TYPE = pa.float32()
 """The one type of `WEIGHT` in memory."""
+AMOUNT_TYPE = pa.float64()
+"""The one type of `AMOUNT` in memory."""
 ID_TYPES = (pa.int64(), pa.string())
 """The two types that an id column may have in memory."""
 

@@ -1,0 +1,1 @@
+"""Transactions in: reading them, setting unusable rows aside, and the labels that come later."""

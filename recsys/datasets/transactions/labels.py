@@ -1,0 +1,155 @@
+"""Confirmed labels: read apart from the transactions, and revealed only after their delay."""
+
+# Shape suffixes: N transactions.
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.datasets.ids import id_column, plain_column
+from recsys.datasets.origin import Origin
+from recsys.datasets.tables import is_csv, read_table
+from recsys.datasets.transactions.config import TransactionColumnsConfig, TransactionsDataConfig
+from recsys.datasets.transactions.loading import TransactionLog
+from recsys.errors import ConfigError
+from recsys.schema import EVENT_TIME, IS_FRAUD, TRANSACTION_ID
+
+UNKNOWN = -1
+"""Value of `known_labels` where no label is known yet; 0 is legitimate, 1 is fraud."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER = 2**63 - 1
+_ANSWERS = {"0": False, "1": True, "false": False, "true": True}
+
+
+def load_labels(
+    data: TransactionsDataConfig, columns: TransactionColumnsConfig, log: TransactionLog
+) -> pa.Table:
+    """Read labels: transaction_id, of the type it has in the log, and is_fraud, by ascending id.
+
+    Rows without an id or an answer say nothing and are left out; equal rows count once.
+
+    Args:
+        data: Where the labels are.
+        columns: The user's names of the columns.
+        log: The transactions that the labels are for.
+
+    Raises:
+        ConfigError: `data.labels` is not set.
+        DataError: A file that cannot be read, a missing column, ids of another type than in the
+            log, answers other than booleans and 0 or 1, or two answers for one transaction.
+    """
+    path = data.labels
+    if path is None:
+        raise ConfigError(
+            "data.labels: expected the path of a table of labels, got none; set it, or run "
+            "without labels"
+        )
+    names = (columns.transaction_id, columns.is_fraud)
+    raw = read_table(path, columns=names, delimiter=data.csv.delimiter)
+    id_origin, answer_origin = (
+        Origin(file=str(path), column=name, is_text=is_csv(path)) for name in names
+    )
+    ids = id_column(raw[names[0]], id_origin, text_type=data.csv.transaction_id_type)
+    _check_ids_match(ids, id_origin, log)
+    answers = _answer_column(raw[names[1]], answer_origin)
+    return _one_answer_each(pa.table({TRANSACTION_ID: ids, IS_FRAUD: answers}), answer_origin)
+
+
+def known_labels(
+    table: pa.Table, labels: pa.Table, *, delay_days: int, at: datetime
+) -> npt.NDArray[np.int8]:
+    """What is known about each transaction at a moment: 1 fraud, 0 legitimate, -1 nothing yet.
+
+    A label becomes known `delay_days` after the event of its transaction, to the microsecond.
+    Transactions without a label stay unknown.
+
+    Args:
+        table: Transactions, with transaction_id and event_time.
+        labels: Labels as `load_labels` returns them.
+        delay_days: Days from the event until its label is known.
+        at: The moment, with a time zone.
+
+    Returns:
+        Array of shape (N,).
+
+    Raises:
+        ConfigError: A negative delay, by which labels would be known before the event.
+    """
+    if delay_days < 0:
+        raise ConfigError(f"expected a delay of labels of 0 days or more, got {delay_days}")
+    latest_event = (at - _EPOCH) // timedelta(microseconds=1) - delay_days * 86_400_000_000
+    times = table[EVENT_TIME].cast(pa.int64())
+    is_due_N = pc.fill_null(times, _NEVER).to_numpy() <= latest_event
+    places = pc.index_in(table[TRANSACTION_ID].filter(pa.array(is_due_N)), labels[TRANSACTION_ID])
+    answers = labels[IS_FRAUD].cast(pa.int8()).take(places)
+    known_N = np.full(table.num_rows, UNKNOWN, np.int8)
+    known_N[is_due_N] = pc.fill_null(answers, UNKNOWN).to_numpy()
+    return known_N
+
+
+def _check_ids_match(ids: pa.ChunkedArray, origin: Origin, log: TransactionLog) -> None:
+    expected = log.table.schema.field(TRANSACTION_ID).type
+    if ids.type != expected:
+        raise origin.refusal(
+            expected=f"{expected} ids, as in {log.origin().file}",
+            got=str(ids.type),
+            remedy='1 and "1" do not match: write both columns with the same type',
+        )
+
+
+def _answer_column(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
+    """Answers as booleans: from booleans, the integers 0 and 1, or CSV text that says so."""
+    values = plain_column(column)
+    if pa.types.is_boolean(values.type) or pa.types.is_null(values.type):
+        return values.cast(pa.bool_())
+    if pa.types.is_string(values.type) and origin.is_text:
+        written, meant = pc.utf8_lower(values), pa.array(list(_ANSWERS))
+        places = pc.index_in(written, meant, skip_nulls=True)
+        answers = pa.chunked_array([pa.array(list(_ANSWERS.values()))]).take(places)
+    elif pa.types.is_integer(values.type):
+        is_answer = pc.is_in(values, pa.array([0, 1], values.type))
+        answers = pc.if_else(is_answer, pc.equal(values, pa.scalar(1, values.type)), None)
+    else:
+        raise origin.refusal(
+            expected="labels: booleans, or integers 0 and 1",
+            got=str(values.type),
+            remedy="write the column as one of these, null where nothing is known yet",
+        )
+    _check_all_understood(values, answers, origin)
+    return answers
+
+
+def _check_all_understood(
+    values: pa.ChunkedArray, answers: pa.ChunkedArray, origin: Origin
+) -> None:
+    strange = values.filter(pc.and_(pc.is_valid(values), pc.is_null(answers)))
+    if len(strange):
+        raise origin.refusal(
+            expected="labels of 0 (legitimate) or 1 (fraud), or true and false",
+            got=f"{len(strange)} values such as {strange[0].as_py()!r}",
+            remedy="write 0, 1, or nothing where the answer is not known yet",
+        )
+
+
+def _one_answer_each(table: pa.Table, origin: Origin) -> pa.Table:
+    """One row an id, ascending; rows with nulls are left out."""
+    labels = table.drop_null().sort_by(TRANSACTION_ID)
+    ids, answers = labels[TRANSACTION_ID], labels[IS_FRAUD]
+    repeats = pc.equal(ids.slice(1), ids.slice(0, max(len(ids) - 1, 0)))
+    differs = pc.not_equal(answers.slice(1), answers.slice(0, max(len(ids) - 1, 0)))
+    contradicted = ids.slice(1).filter(pc.and_(repeats, differs))
+    if len(contradicted):
+        raise origin.refusal(
+            expected="one answer a transaction",
+            got=f"0 and 1 for {len(pc.unique(contradicted))} transactions, such as "
+            f"{contradicted[0].as_py()!r}",
+            remedy="keep the answer that holds",
+        )
+    is_first = np.concatenate([np.ones(min(len(ids), 1), np.bool_), ~repeats.to_numpy()])
+    return labels.filter(pa.array(is_first))
