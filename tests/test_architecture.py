@@ -32,7 +32,13 @@ CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "ti
 """Calls that make a result depend on when it was computed."""
 GLOBAL_RANDOMNESS = {"np.random.seed", "random.seed", "np.random.rand", "np.random.randn"}
 """Calls that draw from, or reset, random numbers that others use too."""
-FRAMEWORK_BASES = {"nn.Module", "torch.autograd.Function", "mlflow.pyfunc.PythonModel", "Protocol"}
+FRAMEWORK_BASES = {
+    "nn.Module",
+    "torch.autograd.Function",
+    "mlflow.pyfunc.PythonModel",
+    "Protocol",
+    "NamedTuple",
+}
 """What a class may inherit from, errors and generics apart."""
 
 

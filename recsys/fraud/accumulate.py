@@ -1,0 +1,99 @@
+"""What an account did over the days before each transaction: sums in windows of several lengths.
+
+One unusual transaction may be chance; several within days are a stolen card. No label is read here.
+
+Shapes: N transactions in the order of time, V values of a transaction, W windows, A accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from recsys.errors import ConfigError
+
+Codes = npt.NDArray[np.int64]
+Days = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
+Array = npt.NDArray[np.float64]
+
+njit: Any = numba.njit(cache=True)
+
+
+def sums_before(
+    account_N: Codes, day_N: Days, values_NV: Floats, *, windows_days: Sequence[float]
+) -> Floats:
+    """Sums over the account's transactions before each one, at most a window of days before it.
+
+    Rows of the same time count as before if they come earlier in the log. A column of ones among
+    the values gives counts.
+
+    Args:
+        account_N: Account codes from 0.
+        day_N: Times in days, ascending.
+        values_NV: What is summed.
+        windows_days: Lengths of the windows.
+
+    Returns:
+        Shape (N, W, V).
+
+    Raises:
+        ConfigError: A window that is not longer than 0.
+    """
+    if not all(days > 0 for days in windows_days):
+        raise ConfigError(
+            f"windows: expected lengths greater than 0 days, got {list(windows_days)}; check them"
+        )
+    num_rows, num_values = values_NV.shape
+    sums_NWV = np.zeros((num_rows, len(windows_days), num_values), dtype=np.float32)
+    num_accounts = int(account_N.max(initial=-1)) + 1
+    following_N = _following(account_N, num_accounts)
+    for window, days in enumerate(windows_days):
+        _sum_before(
+            account_N, day_N, values_NV, following_N, num_accounts, float(days), sums_NWV[:, window]
+        )
+    return sums_NWV
+
+
+@njit
+def _following(account_N: Codes, num_accounts: int) -> Codes:
+    """The account's next transaction after each one; N after its last."""
+    following_N = np.full(len(account_N), len(account_N))
+    next_A = np.full(num_accounts, len(account_N))
+    for row in range(len(account_N) - 1, -1, -1):
+        following_N[row] = next_A[account_N[row]]
+        next_A[account_N[row]] = row
+    return following_N
+
+
+@njit
+def _sum_before(
+    account_N: Codes,
+    day_N: Days,
+    values_NV: Floats,
+    following_N: Codes,
+    num_accounts: int,
+    window_days: float,
+    sums_NV: Floats,
+) -> None:
+    """One pass, in which a pointer an account follows to the transactions that leave the window."""
+    num_values = values_NV.shape[1]
+    oldest_A = np.full(num_accounts, -1)
+    running_AV = np.zeros((num_accounts, num_values))
+    for row in range(len(account_N)):
+        account = account_N[row]
+        oldest = row if oldest_A[account] < 0 else oldest_A[account]
+        while oldest < row and day_N[row] - day_N[oldest] > window_days:
+            for value in range(num_values):
+                running_AV[account, value] -= values_NV[oldest, value]
+            oldest = following_N[oldest]
+        if oldest == row:
+            running_AV[account, :] = 0.0  # rounding does not pile up
+        oldest_A[account] = oldest
+        for value in range(num_values):
+            sums_NV[row, value] = running_AV[account, value]
+            running_AV[account, value] += values_NV[row, value]

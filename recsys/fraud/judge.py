@@ -1,0 +1,127 @@
+"""From evidence to scores: calibrated, weighted, accumulated; one frozen object.
+
+    evidence  ── tails ──►  surprise of each kind, in nats
+    surprise  ── weights, or trees where they are trusted ──►  own score of the transaction
+    own score ── tail, plus what the account piled up before ──►  combined score
+    combined  ── tail ──►  p-value, anomaly_score = 1 - p
+
+Shapes: N transactions, J kinds of evidence, F features of the booster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.fraud.booster import Booster
+from recsys.fraud.inputs import CodedTransactions
+from recsys.fraud.profiles.arrays import Codes, Floats
+from recsys.fraud.profiles.heat import add_heat
+from recsys.fraud.profiles.state import ProfileState
+from recsys.fraud.tails import TAIL_SHARE, Tail, surprise_of
+
+Array = npt.NDArray[np.float64]
+
+HEAT_CAP = 5.0
+"""Nats that one transaction can add to what its account piled up."""
+_TIE_BREAK = 0.01
+CONTEXT_FEATURES = ("amount", "hour_of_day", "context")
+"""What the booster knows of a transaction beside its evidence."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judgement:
+    """Scores of transactions and what they are made of."""
+
+    surprise: Floats
+    """-log tail probability of each kind of evidence, in nats. Shape (N, J)."""
+    own: Array
+    """-log tail probability of the transaction taken alone. Shape (N,)."""
+    heat: Floats
+    """What the account had piled up before. Shape (N, NUM_HEATS)."""
+    combined: Array
+    """Nats of both. Shape (N,)."""
+    p_value: Array
+    """Probability of a score as high under normal behaviour, greater than 0. Shape (N,)."""
+
+    @property
+    def anomaly_score(self) -> Array:
+        """1 - p. Shape (N,)."""
+        return 1 - self.p_value
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judge:
+    """How evidence is weighed."""
+
+    kinds: tuple[str, ...]
+    """Names of the kinds of evidence."""
+    tails: tuple[Tail, ...]
+    """Calibration of each."""
+    weights: Array
+    """What the surprise of each is worth. Shape (J,)."""
+    heat_weights: tuple[float, float]
+    """What the logs of what piled up in a day and in two weeks count for."""
+    booster: Booster | None
+    """Scores from all evidence at once; None where weights do as well."""
+    own_tail: Tail
+    """Calibration of the own score."""
+    combined_tail: Tail
+    """Calibration of the combined score."""
+
+    def judge(
+        self,
+        evidence_NJ: Floats,
+        coded: CodedTransactions,
+        account_N: Codes,
+        state: ProfileState,
+        *,
+        num_threads: int,
+    ) -> Judgement:
+        """Score transactions; what accounts pile up moves on in place."""
+        own_N = self.own_tail.surprise(self.raw_scores(evidence_NJ, coded, num_threads=num_threads))
+        excess_N = np.clip(own_N + np.log(TAIL_SHARE), 0, HEAT_CAP).astype(np.float32)
+        heat_NH = add_heat(account_N, coded.day, excess_N, state)
+        combined_N = own_N + _heat_score(heat_NH, self.heat_weights)
+        return Judgement(
+            surprise=surprise_of(self.tails, evidence_NJ),
+            own=own_N,
+            heat=heat_NH,
+            combined=combined_N,
+            p_value=np.exp(-self.combined_tail.surprise(combined_N)),
+        )
+
+    def raw_scores(
+        self, evidence_NJ: Floats, coded: CodedTransactions, *, num_threads: int
+    ) -> Array:
+        """Scores of transactions taken alone, on no particular scale. Shape (N,)."""
+        weighted_N = weighted_surprise(self.tails, self.weights, evidence_NJ)
+        if self.booster is None:
+            return weighted_N
+        scores_N = self.booster.score(booster_features(evidence_NJ, coded), num_threads=num_threads)
+        # Trees give many transactions the same score; a little of the surprise orders those.
+        return scores_N + _TIE_BREAK * weighted_N
+
+
+def _heat_score(heat_NH: Floats, weights: tuple[float, float]) -> Array:
+    """What piled up before, in nats. The log keeps an old episode from outshouting a new one."""
+    logs_NH = np.log1p(heat_NH.astype(np.float64))
+    day_weight, fortnight_weight = weights
+    return np.asarray(logs_NH[:, 0] * day_weight + logs_NH[:, 1] * fortnight_weight)
+
+
+def booster_features(evidence_NJ: Floats, coded: CodedTransactions) -> Floats:
+    """Evidence beside amount, hour and context. Shape (N, F)."""
+    beside_N3 = np.stack([coded.amount, coded.hour, coded.context], axis=1).astype(np.float32)
+    return np.hstack([evidence_NJ, beside_N3])
+
+
+def weighted_surprise(tails: tuple[Tail, ...], weights_J: Array, evidence_NJ: Floats) -> Array:
+    """Sum of the weighted surprise of all kinds. Shape (N,)."""
+    total_N = np.zeros(len(evidence_NJ))
+    for kind, (tail, weight) in enumerate(zip(tails, weights_J, strict=True)):
+        if weight:
+            total_N += tail.surprise(evidence_NJ[:, kind]) * weight
+    return total_N

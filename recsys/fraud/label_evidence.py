@@ -1,0 +1,258 @@
+"""What confirmed labels say of a transaction, each label from the moment on that it is known.
+
+A label becomes known a fixed delay after its transaction. Everything here is a count, a rate or an
+age over the labels that are known when a transaction happens. Counterparties get a posterior of
+their risk, with the rate of frauds in the whole log as the prior.
+
+A stolen card is used for unusual amounts at many counterparties, and each of these gets a fraud. A
+counterparty that has itself turned bad has frauds of ordinary amounts, and hardly any legitimate
+transaction among them. So ordinary frauds are counted apart, and as runs: an unbroken series of
+them, the age of which tells how long the counterparty has been bad.
+
+Shapes: N transactions, L kinds of label evidence, A accounts, M counterparties, W windows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from recsys.errors import ConfigError, DataError
+
+FRAUD, LEGITIMATE, UNLABELLED = 1, 0, -1
+
+WINDOW_DAYS = (1, 7, 30)
+"""Lengths of the windows in which labels are counted; all end a delay before the transaction."""
+
+LABEL_EVIDENCE = (
+    "base_rate",
+    *(f"counterparty_labels_{days}d" for days in WINDOW_DAYS),
+    *(f"counterparty_frauds_{days}d" for days in WINDOW_DAYS),
+    *(f"counterparty_risk_{days}d" for days in WINDOW_DAYS),
+    *(f"counterparty_ordinary_risk_{days}d" for days in WINDOW_DAYS),
+    *(f"account_frauds_{days}d" for days in WINDOW_DAYS),
+    "counterparty_run_frauds",
+    "counterparty_run_age_days",
+    "counterparty_run_gap_days",
+    "counterparty_ordinary_age_days",
+    "counterparty_legitimate_age_days",
+    "account_fraud_age_days",
+)
+"""Names of the columns.
+
+base_rate: share of frauds among all labels known, shrunk towards 1 in 100.
+counterparty_labels, counterparty_frauds: how many are known of the window.
+counterparty_risk: posterior mean of the share of frauds.
+counterparty_ordinary_risk: the same of frauds of ordinary amounts.
+account_frauds: frauds of the account that are known of the window.
+counterparty_run_frauds: ordinary frauds since the last legitimate transaction.
+counterparty_run_age_days: days since the first of them; NaN where there is none.
+counterparty_run_gap_days: days between it and the legitimate transaction before; NaN without both.
+counterparty_ordinary_age_days, counterparty_legitimate_age_days, account_fraud_age_days: days since
+the last one that is known; NaN where there is none.
+"""
+
+ORDINARY_EXCESS = 1.0
+"""Nats of amount excess from which a fraud is no longer one of an ordinary amount."""
+
+_PRIOR_LABELS = 100.0  # of which 1 is a fraud: the base rate before there are labels
+_STRENGTH = 1.0  # labels that the base rate counts for in the risk of a counterparty
+_NUM_WINDOWS = len(WINDOW_DAYS)
+# Places of what is counted in a window, and of the times that are kept of a counterparty.
+_LABELS, _FRAUDS, _ORDINARY = range(3)
+_RUN_START, _LAST_ORDINARY, _LAST_LEGITIMATE = range(3)
+
+Codes = npt.NDArray[np.int64]
+Days = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int8]
+
+njit: Any = numba.njit(cache=True, error_model="numpy")
+
+
+class _Rows(NamedTuple):
+    """Transactions in the order of time."""
+
+    account: Codes  # (N,)
+    counterparty: Codes  # (N,), -1 where there is none
+    day: Days  # (N,)
+    is_ordinary: npt.NDArray[np.bool_]  # (N,)
+    label: Labels  # (N,)
+
+
+class _Known(NamedTuple):
+    """What the labels known so far say. Nothing is learnt of the last counterparty, which is none."""
+
+    left: Codes  # (W,): rows that have left each window
+    total: Days  # (2,): labels and frauds of the whole log
+    counts: npt.NDArray[np.int32]  # (M + 1, W, 3)
+    run: npt.NDArray[np.int32]  # (M + 1,)
+    times: Days  # (M + 1, 3)
+    account_frauds: npt.NDArray[np.int32]  # (A, W)
+    account_time: Days  # (A,)
+
+
+def label_evidence(
+    *,
+    account_N: Codes,
+    counterparty_N: Codes,
+    day_N: Days,
+    amount_excess_N: Floats,
+    label_N: Labels,
+    delay_days: float,
+) -> Floats:
+    """What the labels known at the time of each transaction say of it.
+
+    A label is known at a transaction if its own transaction lies at least the delay before it, and
+    strictly before it whatever the delay. Nothing else of a later transaction is looked at either.
+
+    Args:
+        account_N: Account codes from 0.
+        counterparty_N: Counterparty codes from 0, -1 where there is none.
+        day_N: Times in days, ascending.
+        amount_excess_N: How unusually high each amount is for its account, in nats.
+        label_N: 1 for fraud, 0 for legitimate, -1 where there never is a label.
+        delay_days: Days from a transaction to its label.
+
+    Returns:
+        Columns as `LABEL_EVIDENCE` names them. Shape (N, L).
+
+    Raises:
+        ConfigError: A negative delay.
+        DataError: Columns of different lengths, times that do not ascend, other codes or labels.
+    """
+    if not delay_days >= 0:
+        raise ConfigError(
+            f"label delay: expected at least 0 days, got {delay_days}; labels follow transactions"
+        )
+    is_ordinary_N = amount_excess_N < ORDINARY_EXCESS
+    rows = _Rows(account_N, counterparty_N, day_N, is_ordinary_N, label_N)
+    _check(rows)
+    evidence_NL = np.empty((len(day_N), len(LABEL_EVIDENCE)), dtype=np.float32)
+    _walk(rows, _ignorance(rows), delay_days, evidence_NL)
+    return evidence_NL
+
+
+def _check(rows: _Rows) -> None:
+    lengths = {len(column) for column in rows}
+    if len(lengths) > 1:
+        raise _refusal("columns of one length", f"lengths {sorted(lengths)}")
+    if not np.all(np.diff(rows.day) >= 0):
+        raise _refusal("times in ascending order", "others", "sort them by time")
+    if min(rows.account.min(initial=0), rows.counterparty.min(initial=0) + 1) < 0:
+        raise _refusal("account codes from 0 and counterparty codes from -1", "lower ones")
+    if not np.isin(rows.label, (FRAUD, LEGITIMATE, UNLABELLED)).all():
+        raise _refusal("labels 1, 0 and -1", f"labels {np.unique(rows.label)[:5].tolist()}")
+
+
+def _refusal(expected: str, got: str, remedy: str = "encode the log again") -> DataError:
+    return DataError(file="labelled transactions", expected=expected, got=got, remedy=remedy)
+
+
+def _ignorance(rows: _Rows) -> _Known:
+    """What is known before the first label."""
+    num_accounts = int(rows.account.max(initial=-1)) + 1
+    num_counterparties = int(rows.counterparty.max(initial=-1)) + 1
+    return _Known(
+        left=np.zeros(_NUM_WINDOWS, dtype=np.int64),
+        total=np.array([_PRIOR_LABELS, 1.0]),
+        counts=np.zeros((num_counterparties + 1, _NUM_WINDOWS, 3), dtype=np.int32),
+        run=np.zeros(num_counterparties + 1, dtype=np.int32),
+        times=np.full((num_counterparties + 1, 3), np.nan),
+        account_frauds=np.zeros((num_accounts, _NUM_WINDOWS), dtype=np.int32),
+        account_time=np.full(num_accounts, np.nan),
+    )
+
+
+@njit
+def _walk(rows: _Rows, known: _Known, delay: float, evidence_NL: Floats) -> None:
+    """One pass; pointers follow it to the labels that become known and that leave each window."""
+    arrived = 0
+    for row in range(len(rows.day)):
+        now = rows.day[row]
+        while rows.day[arrived] + delay <= now and rows.day[arrived] < now:
+            for window in range(_NUM_WINDOWS):
+                _count(rows, known, arrived, window, 1)
+            _remember(rows, known, arrived)
+            arrived += 1
+        for window in range(_NUM_WINDOWS):
+            oldest = known.left[window]
+            while oldest < arrived and rows.day[oldest] + delay + WINDOW_DAYS[window] <= now:
+                _count(rows, known, oldest, window, -1)
+                oldest += 1
+            known.left[window] = oldest
+        _write(rows, known, row, evidence_NL[row])
+
+
+@njit
+def _count(rows: _Rows, known: _Known, row: int, window: int, sign: int) -> None:
+    """Add a label to what is counted in a window, or take it out again."""
+    label, counterparty = rows.label[row], rows.counterparty[row]
+    if label == UNLABELLED:
+        return
+    known.account_frauds[rows.account[row], window] += sign * label
+    if counterparty < 0:
+        return
+    counts = known.counts[counterparty, window]
+    counts[_LABELS] += sign
+    counts[_FRAUDS] += sign * label
+    if rows.is_ordinary[row]:
+        counts[_ORDINARY] += sign * label
+
+
+@njit
+def _remember(rows: _Rows, known: _Known, row: int) -> None:
+    """Keep what a label says beyond the windows."""
+    label = rows.label[row]
+    if label == UNLABELLED:
+        return
+    known.total[0] += 1
+    known.total[1] += label
+    if label == FRAUD:
+        known.account_time[rows.account[row]] = rows.day[row]
+    if rows.counterparty[row] >= 0:
+        _remember_counterparty(rows, known, row)
+
+
+@njit
+def _remember_counterparty(rows: _Rows, known: _Known, row: int) -> None:
+    """A legitimate transaction ends the run; an ordinary fraud goes on with it or starts one."""
+    counterparty, day = rows.counterparty[row], rows.day[row]
+    times = known.times[counterparty]
+    if rows.label[row] == LEGITIMATE:
+        times[_LAST_LEGITIMATE] = day
+        times[_RUN_START] = np.nan
+        known.run[counterparty] = 0
+    elif rows.is_ordinary[row]:
+        times[_LAST_ORDINARY] = day
+        if known.run[counterparty] == 0:
+            times[_RUN_START] = day
+        known.run[counterparty] += 1
+
+
+@njit
+def _write(rows: _Rows, known: _Known, row: int, evidence_L: Floats) -> None:
+    """Columns of one transaction, in the order of `LABEL_EVIDENCE`."""
+    account, counterparty, now = rows.account[row], rows.counterparty[row], rows.day[row]
+    base = known.total[1] / known.total[0]
+    evidence_L[0] = base
+    for window in range(_NUM_WINDOWS):
+        counts = known.counts[counterparty, window]  # -1 is the last one, which stays empty
+        weight = counts[_LABELS] + _STRENGTH
+        column = 1 + window
+        evidence_L[column] = counts[_LABELS]
+        evidence_L[column + _NUM_WINDOWS] = counts[_FRAUDS]
+        evidence_L[column + 2 * _NUM_WINDOWS] = (counts[_FRAUDS] + _STRENGTH * base) / weight
+        evidence_L[column + 3 * _NUM_WINDOWS] = (counts[_ORDINARY] + _STRENGTH * base) / weight
+        evidence_L[column + 4 * _NUM_WINDOWS] = known.account_frauds[account, window]
+    times = known.times[counterparty]
+    ages_L = evidence_L[1 + 5 * _NUM_WINDOWS :]
+    ages_L[0] = known.run[counterparty]
+    ages_L[1] = now - times[_RUN_START]
+    ages_L[2] = times[_RUN_START] - times[_LAST_LEGITIMATE]
+    ages_L[3] = now - times[_LAST_ORDINARY]
+    ages_L[4] = now - times[_LAST_LEGITIMATE]
+    ages_L[5] = now - known.account_time[account]

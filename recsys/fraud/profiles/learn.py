@@ -1,0 +1,116 @@
+"""How accounts and counterparties learn from a transaction.
+
+Counts, means and squared deviations are updated by the rule of Welford 1962, "Note on a method for
+calculating corrected sums of squares and products".
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from recsys.fraud.compiled import compiled
+from recsys.fraud.profiles.arrays import (
+    NUM_HOURS,
+    NUM_VELOCITIES,
+    Counterparties,
+    Excess,
+    Floats,
+    Layout,
+    Priors,
+    Rows,
+    Sketches,
+)
+from recsys.fraud.profiles.measure import EXCESS_HALF_LIFE
+
+_MAX_COUNT = 1000.0  # what is older than this many transactions fades
+_PEER_MEMORY = 0.99  # of the likelihood that an account belongs to a peer group
+_EXCESS_CAP = 5.0  # nats that one transaction may say against a counterparty
+
+
+@compiled
+def learn(
+    state: Floats, layout: Layout, priors: Priors, rows: Rows, row: int, is_new: bool
+) -> None:
+    """Let the account learn from a transaction that passes for normal."""
+    context, hour = rows.context[row], rows.hour[row]
+    place = layout.contexts + 3 * context
+    _add(state, place, rows.amount[row])
+    if state[layout.num_known] >= _MAX_COUNT:
+        _fade(state, layout)
+    state[layout.num_known] += 1.0
+    state[layout.num_new] += 1.0 if is_new else 0.0
+    known = state[layout.num_known]
+    for velocity in range(NUM_VELOCITIES):
+        mean = layout.velocity_mean + velocity
+        value = math.log1p(state[layout.velocity + velocity])
+        deviation = value - state[mean]
+        state[mean] += deviation / known
+        state[layout.velocity_m2 + velocity] += deviation * (value - state[mean])
+    state[layout.hours + hour] += 0.5
+    state[layout.hours + (hour + 1) % NUM_HOURS] += 0.25
+    state[layout.hours + (hour - 1) % NUM_HOURS] += 0.25
+    state[layout.clusters + np.argmax(rows.log_density[row])] += 1.0
+    for peer in range(len(priors.context)):
+        var = priors.amount_var[peer, context]
+        deviation = rows.amount[row] - priors.amount_mean[peer, context]
+        likelihood = math.log(priors.context[peer, context] * priors.hour[peer, context, hour])
+        likelihood -= 0.5 * (min(deviation * deviation / var, 25.0) + math.log(var))
+        state[layout.peers + peer] = state[layout.peers + peer] * _PEER_MEMORY + likelihood
+
+
+@compiled
+def _add(state: Floats, place: int, value: float) -> None:
+    """One more value for a count, a mean and a sum of squared deviations that lie side by side."""
+    if state[place] >= _MAX_COUNT:
+        state[place + 2] *= (_MAX_COUNT - 1.0) / state[place]
+        state[place] = _MAX_COUNT - 1.0
+    state[place] += 1.0
+    deviation = value - state[place + 1]
+    state[place + 1] += deviation / state[place]
+    state[place + 2] += deviation * (value - state[place + 1])
+
+
+@compiled
+def _fade(state: Floats, layout: Layout) -> None:
+    """Bring all counts of an account down a little, so that it can go on learning."""
+    keep = (_MAX_COUNT - 1.0) / state[layout.num_known]
+    state[layout.num_known] *= keep
+    state[layout.num_new] *= keep
+    for place in range(layout.velocity_m2, layout.velocity_m2 + NUM_VELOCITIES):
+        state[place] *= keep
+    for place in range(layout.contexts, layout.hours, 3):
+        state[place] *= keep
+        state[place + 2] *= keep
+    for place in range(layout.hours, layout.peers):
+        state[place] *= keep
+
+
+@compiled
+def learn_counterparty(
+    counterparties: Counterparties, rows: Rows, row: int, total: float, excess: Excess
+) -> None:
+    """Let the counterparty learn: its amounts if normal, and what it says against others."""
+    counterparty, account = rows.counterparty[row], rows.account[row]
+    if counterparty < 0:
+        return
+    values = counterparties.values[counterparty]
+    fade = 0.5 ** ((rows.day[row] - counterparties.day[counterparty]) / EXCESS_HALF_LIFE)
+    values[3] *= fade
+    values[4] *= fade
+    values[5] *= fade
+    if counterparties.last_account[counterparty] != account:
+        values[3] += 1.0
+        values[5] = min(total, _EXCESS_CAP)
+        values[4] += values[5]
+        counterparties.last_account[counterparty] = account
+    if total <= excess.limit:
+        _add(values, 0, rows.amount[row])
+    counterparties.day[counterparty] = rows.day[row]
+
+
+@compiled
+def meet(sketch_B: Sketches, bit: int) -> None:
+    """Remember a counterparty."""
+    sketch_B[bit >> 6] |= np.uint64(1) << np.uint64(bit & 63)

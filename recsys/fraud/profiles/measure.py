@@ -1,0 +1,193 @@
+"""How unusual a transaction is for its account, given what the account did before.
+
+Compiled by numba; `function.py_func` is the same function in plain Python.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from recsys.fraud.compiled import compiled
+from recsys.fraud.profiles.arrays import (
+    NUM_HOURS,
+    NUM_VELOCITIES,
+    Counterparties,
+    Excess,
+    Floats,
+    Layout,
+    Priors,
+    Rows,
+    Sketches,
+)
+
+HALF_LIVES = (1 / 24, 1.0, 1.0)
+"""Days, of the short count, the long count and the amount."""
+EXCESS_HALF_LIFE = 3.0
+"""Days, of the excess at a counterparty."""
+MIN_VARIANCE = 1e-3
+"""Of log amounts and log velocities: an account that always pays the same is not that sure."""
+
+
+@compiled
+def peer_group(state: Floats, layout: Layout, priors: Priors) -> int:
+    """The peer group that the account most likely belongs to, the first of equals."""
+    best = 0
+    for peer in range(1, len(priors.context)):
+        if state[layout.peers + peer] > state[layout.peers + best]:
+            best = peer
+    return best
+
+
+@compiled
+def expected_amount(
+    state: Floats, layout: Layout, priors: Priors, peer: int, context: int
+) -> tuple[float, float]:
+    """Mean and variance of the log amount: those of the account, shrunk towards its peers.
+
+    The mean is that of a normal mean with a conjugate prior; the variance counts the prior
+    variance and the distance of the prior mean as as many observations more.
+    """
+    place = layout.contexts + 3 * context
+    count, mean, m2 = state[place], state[place + 1], state[place + 2]
+    prior_mean = priors.amount_mean[peer, context]
+    shrunk = (count * mean + priors.strength * prior_mean) / (count + priors.strength)
+    spread = m2 + count * (mean - shrunk) ** 2
+    spread += priors.strength * (priors.amount_var[peer, context] + (prior_mean - shrunk) ** 2)
+    return shrunk, max(spread / (count + priors.strength), MIN_VARIANCE)
+
+
+@compiled
+def hour_surprise(
+    state: Floats, layout: Layout, priors: Priors, peer: int, rows: Rows, row: int
+) -> float:
+    """-log p(hour | peer group, context), tilted by how the account's hours differ from its peers'.
+
+    p(h | account, context) is proportional to p(h | peer, context) p(h | account) / p(h | peer).
+    """
+    context, observed = rows.context[row], rows.hour[row]
+    known = state[layout.num_known]
+    total, chosen = 0.0, 0.0
+    for hour in range(NUM_HOURS):
+        usual = priors.hour_of_peer[peer, hour]
+        own = (state[layout.hours + hour] + priors.strength * usual) / (known + priors.strength)
+        share = priors.hour[peer, context, hour] * own / usual
+        total += share
+        if hour == observed:
+            chosen = share
+    return -math.log(chosen / total)
+
+
+@compiled
+def context_surprise(
+    state: Floats, layout: Layout, priors: Priors, peer: int, context: int
+) -> float:
+    """-log p(context | account), shrunk towards the peers."""
+    count = state[layout.contexts + 3 * context] + priors.strength * priors.context[peer, context]
+    return -math.log(count / (state[layout.num_known] + priors.strength))
+
+
+@compiled
+def move_velocities(state: Floats, layout: Layout, gap: float, amount: float) -> None:
+    """Let the decayed counts and amounts of the account fade, and add the present transaction."""
+    for velocity in range(NUM_VELOCITIES):
+        place = layout.velocity + velocity
+        state[place] *= 0.5 ** (gap / HALF_LIVES[velocity])
+        state[place] += 1.0 if velocity < 2 else math.expm1(max(amount, 0.0))
+
+
+@compiled
+def velocity_surprise(state: Floats, layout: Layout, priors: Priors, velocity: int) -> float:
+    """Squared deviation, upwards only, of a log velocity from what the account is used to."""
+    value = math.log1p(state[layout.velocity + velocity])
+    mean, var = _expected_velocity(state, layout, priors, velocity)
+    return float((value - mean) / math.sqrt(var))
+
+
+@compiled
+def part_in_sum(state: Floats, layout: Layout, amount: float) -> float:
+    """How much of the day's sum is this transaction's doing, at most 1 for an equal part.
+
+    Without it a small purchase after a large one would pass for the large one.
+    """
+    total, count = state[layout.velocity + 2], state[layout.velocity + 1]
+    if total <= 0.0:
+        return 0.0
+    return float(min(1.0, math.expm1(max(amount, 0.0)) * count / total))
+
+
+@compiled
+def _expected_velocity(
+    state: Floats, layout: Layout, priors: Priors, velocity: int
+) -> tuple[float, float]:
+    known = state[layout.num_known]
+    mean, prior_mean = state[layout.velocity_mean + velocity], priors.velocity_mean[velocity]
+    shrunk = (known * mean + priors.strength * prior_mean) / (known + priors.strength)
+    spread = state[layout.velocity_m2 + velocity] + known * (mean - shrunk) ** 2
+    spread += priors.strength * (priors.velocity_var[velocity] + (prior_mean - shrunk) ** 2)
+    return shrunk, max(spread / (known + priors.strength), MIN_VARIANCE)
+
+
+@compiled
+def counterparty_evidence(
+    state: Floats,
+    layout: Layout,
+    priors: Priors,
+    peer: int,
+    rows: Rows,
+    row: int,
+    sketches_AB: Sketches,
+    counterparties: Counterparties,
+    excess: Excess,
+    evidence: Floats,
+) -> bool:
+    """Whether the counterparty is new to the account; its evidence is written in place."""
+    counterparty, account = rows.counterparty[row], rows.account[row]
+    evidence[7], evidence[8], evidence[9] = 0.0, 0.0, 0.0
+    if counterparty < 0:
+        return False
+    is_new = not _has_met(sketches_AB[account], rows.bit[row])
+    if is_new:
+        new = state[layout.num_new] + priors.strength * priors.new_share
+        evidence[7] = -math.log(new / (state[layout.num_known] + priors.strength))
+    values = counterparties.values[counterparty]
+    prior_mean = priors.amount_mean[peer, rows.context[row]]
+    prior_var = priors.amount_var[peer, rows.context[row]]
+    total = values[0] + priors.strength
+    mean = (values[0] * values[1] + priors.strength * prior_mean) / total
+    spread = values[2] + values[0] * (values[1] - mean) ** 2
+    spread += priors.strength * (prior_var + (prior_mean - mean) ** 2)
+    var = max(spread / total, MIN_VARIANCE)
+    evidence[8] = (rows.amount[row] - mean) / math.sqrt(var)
+    fade = 0.5 ** ((rows.day[row] - counterparties.day[counterparty]) / EXCESS_HALF_LIFE)
+    events, others = values[3] * fade, values[4] * fade
+    if counterparties.last_account[counterparty] == account:
+        others -= values[5] * fade
+        events -= fade
+    if events > 0.0:
+        beyond = others - events * excess.mean
+        evidence[9] = max(beyond, 0.0) / math.sqrt((events + 1.0) * excess.variance)
+    return is_new
+
+
+@compiled
+def distances(
+    state: Floats, layout: Layout, priors: Priors, peer: int, log_density_K: Floats
+) -> tuple[float, float]:
+    """-log density of the embedding under the account's mixture of clusters and its peers'."""
+    known = state[layout.num_known]
+    highest = log_density_K.max()
+    own, peers = 0.0, 0.0
+    for cluster in range(len(log_density_K)):
+        density = math.exp(log_density_K[cluster] - highest)
+        usual = priors.cluster[peer, cluster]
+        count = state[layout.clusters + cluster] + priors.strength * usual
+        own += density * count / (known + priors.strength)
+        peers += density * usual
+    return -(highest + math.log(own)), -(highest + math.log(peers))
+
+
+@compiled
+def _has_met(sketch_B: Sketches, bit: int) -> bool:
+    return bool((sketch_B[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1))

@@ -1,0 +1,140 @@
+"""The state of accounts and counterparties between two passes, and how it grows and is kept.
+
+Shapes: N transactions, A accounts, M counterparties, S state values of an account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from recsys.features.vocabulary import Vocabulary
+from recsys.fraud.profiles.arrays import (
+    COUNTERPARTY_VALUES,
+    SKETCH_BITS,
+    Accounts,
+    Counterparties,
+    Days,
+    Floats,
+)
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+NUM_HEATS = 2
+"""Decayed sums of past excess that an account carries: of a day and of two weeks."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ProfileState:
+    """What is known of accounts and counterparties up to a moment.
+
+    `pass_over` changes the arrays in place; `copy` first what has to stay.
+    """
+
+    account_ids: Vocabulary
+    """Accounts in the order of the state."""
+    counterparty_ids: Vocabulary
+    """Counterparties in the order of the state."""
+    accounts: Accounts
+    """Profiles of the accounts."""
+    counterparties: Counterparties
+    """Profiles of the counterparties."""
+    heat: Floats
+    """Decayed past excess of each account, as of `heat_day`. Shape (A, NUM_HEATS)."""
+    heat_day: Days
+    """Day of the transaction that was added last, -inf before the first. Shape (A,)."""
+    until: float
+    """Days since 1970 up to which everything was seen; what comes earlier comes too late."""
+
+    def copy(self) -> ProfileState:
+        """The same state in memory of its own."""
+        return ProfileState(
+            account_ids=self.account_ids,
+            counterparty_ids=self.counterparty_ids,
+            accounts=Accounts._make(array.copy() for array in self.accounts),
+            counterparties=Counterparties._make(array.copy() for array in self.counterparties),
+            heat=self.heat.copy(),
+            heat_day=self.heat_day.copy(),
+            until=self.until,
+        )
+
+    def grown(
+        self, account_ids: pa.ChunkedArray, counterparty_ids: pa.ChunkedArray | None
+    ) -> ProfileState:
+        """A copy with room for accounts and counterparties that are new."""
+        accounts = extended(self.account_ids, account_ids)
+        counterparties = (
+            self.counterparty_ids
+            if counterparty_ids is None
+            else extended(self.counterparty_ids, counterparty_ids)
+        )
+        num_values = self.accounts.values.shape[1]
+        fresh = empty_state(accounts, counterparties, num_values=num_values, until=self.until)
+        old_arrays, new_arrays = self.arrays(), fresh.arrays()
+        for name, array in new_arrays.items():
+            array[: len(old_arrays[name])] = old_arrays[name]
+        return fresh
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything but the ids, to be kept; `from_arrays` reads it."""
+        named = {f"account_{name}": array for name, array in self.accounts._asdict().items()}
+        named |= {
+            f"counterparty_{name}": array for name, array in self.counterparties._asdict().items()
+        }
+        alone = {"heat": self.heat, "heat_day": self.heat_day, "until": np.array([self.until])}
+        return {**named, **alone}
+
+
+def from_arrays(
+    account_ids: Vocabulary, counterparty_ids: Vocabulary, arrays: Arrays
+) -> ProfileState:
+    """The state that `ProfileState.arrays` was taken from."""
+
+    def part(prefix: str, fields: tuple[str, ...]) -> list[npt.NDArray[Any]]:
+        return [np.array(arrays[f"{prefix}_{name}"]) for name in fields]
+
+    return ProfileState(
+        account_ids=account_ids,
+        counterparty_ids=counterparty_ids,
+        accounts=Accounts(*part("account", Accounts._fields)),
+        counterparties=Counterparties(*part("counterparty", Counterparties._fields)),
+        heat=np.array(arrays["heat"]),
+        heat_day=np.array(arrays["heat_day"]),
+        until=float(arrays["until"][0]),
+    )
+
+
+def empty_state(
+    account_ids: Vocabulary, counterparty_ids: Vocabulary, *, num_values: int, until: float
+) -> ProfileState:
+    """The state of accounts and counterparties that nothing is known of."""
+    num_accounts, num_counterparties = len(account_ids), len(counterparty_ids)
+    return ProfileState(
+        account_ids=account_ids,
+        counterparty_ids=counterparty_ids,
+        accounts=Accounts(
+            values=np.zeros((num_accounts, num_values), dtype=np.float32),
+            day=np.full(num_accounts, -np.inf),
+            sketch=np.zeros((num_accounts, SKETCH_BITS // 64), dtype=np.uint64),
+        ),
+        counterparties=Counterparties(
+            values=np.zeros((num_counterparties, COUNTERPARTY_VALUES), dtype=np.float32),
+            day=np.full(num_counterparties, -np.inf),
+            last_account=np.full(num_counterparties, -1, dtype=np.int64),
+        ),
+        heat=np.zeros((num_accounts, NUM_HEATS), dtype=np.float32),
+        heat_day=np.full(num_accounts, -np.inf),
+        until=until,
+    )
+
+
+def extended(known: Vocabulary, column: pa.ChunkedArray) -> Vocabulary:
+    """The known terms in their order, then those of a column that are new, ascending."""
+    seen = Vocabulary.fit(column)
+    new = seen.terms.filter(pa.array(known.numbers(seen.terms) < 0))
+    return known if len(new) == 0 else Vocabulary(pa.concat_arrays([known.terms, new]))

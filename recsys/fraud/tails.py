@@ -1,0 +1,106 @@
+"""From a number that is higher the more unusual to the probability of one as high or higher.
+
+Up to the 95th percentile the probability is that of the calibration rows. Beyond it the tail is a
+generalised Pareto distribution (Coles 2001, "An introduction to statistical modeling of extreme
+values", chapter 4). Its rate is that between the 95th and the 99th percentile: fraud that sits in
+the calibration rows lies mostly beyond the latter and does not move it, and what is more unusual
+than anything there still gets a lower probability. Its shape is a fixed 0.2, a tail heavier than
+an exponential one, so that far out, where no data can tell, no absurd certainty is claimed.
+
+Shapes: N transactions, Q quantiles, J kinds of evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.floating]
+
+TAIL_SHARE = 0.05
+"""Share of normal transactions whose evidence lies in the tail."""
+
+_SHAPE = 0.2
+_NUM_QUANTILES = 400
+_MAX_EXCESS = 1000.0  # a probability below 1e-13, which 1 - p can still tell from 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tail:
+    """Calibration of one number."""
+
+    quantiles: Array
+    """Ascending, from the least to the 95th percentile, equally far apart. Shape (Q,)."""
+    rate: float
+    """Excess that one unit beyond the 95th percentile is worth; 0 where the tail is a point."""
+
+    @classmethod
+    def fit(cls, values_N: Numbers) -> Tail:
+        """Calibrate on rows that pass for normal; NaN and infinite values are left out."""
+        finite = values_N[np.isfinite(values_N)].astype(np.float64)
+        if not len(finite):
+            return cls(quantiles=np.zeros(_NUM_QUANTILES), rate=0.0)
+        shares = np.linspace(0, 1 - TAIL_SHARE, _NUM_QUANTILES)
+        quantiles = np.quantile(finite, shares)
+        high = float(np.quantile(finite, 1 - TAIL_SHARE / 5))
+        width = high - float(quantiles[-1])
+        if width <= 0:  # a number that is hardly ever anything else: go on to the largest one
+            width = (float(finite.max()) - float(quantiles[-1])) * np.log(5) / np.log(len(finite))
+        # Between two quantiles of this distribution lie so many units of its scale.
+        units = (5**_SHAPE - 1) / _SHAPE
+        return cls(quantiles=quantiles, rate=float(units / width) if width > 0 else 0.0)
+
+    @property
+    def threshold(self) -> float:
+        """The 95th percentile."""
+        return float(self.quantiles[-1])
+
+    def surprise(self, values_N: Numbers) -> Array:
+        """-log probability of a value as high or higher, in nats. Shape (N,).
+
+        A value at which many calibration rows lie counts as the least unusual of them.
+        """
+        excess_N = self.excess(values_N)
+        shares = np.linspace(0, 1 - TAIL_SHARE, len(self.quantiles))
+        places_N = np.searchsorted(self.quantiles, values_N, side="left")
+        places_N = np.minimum(places_N, len(self.quantiles) - 1)
+        below_N = np.interp(values_N, self.quantiles, shares)
+        # np.interp takes the last of equal quantiles; the first one is the honest share below.
+        below_N = np.where(self.quantiles[places_N] == values_N, shares[places_N], below_N)
+        body_N = -np.log1p(-below_N)
+        inside_N = values_N <= self.threshold
+        tail_N = np.log1p(_SHAPE * excess_N) / _SHAPE - np.log(TAIL_SHARE)
+        return np.where(inside_N, body_N, tail_N)
+
+    def excess(self, values_N: Numbers) -> Array:
+        """Distance beyond the 95th percentile in units of the tail, 0 below it. Shape (N,).
+
+        It keeps what the size of a value says, which a probability blurs.
+        """
+        beyond_N = np.maximum(values_N.astype(np.float64) - self.threshold, 0)
+        return np.minimum(beyond_N * self.rate, _MAX_EXCESS)
+
+
+def fit_tails(evidence_NJ: Numbers) -> tuple[Tail, ...]:
+    """One calibration a column."""
+    return tuple(Tail.fit(column_N) for column_N in evidence_NJ.T)
+
+
+def excess_of(tails: Sequence[Tail], evidence_NJ: Numbers) -> npt.NDArray[np.float32]:
+    """Excess of every column. Shape (N, J)."""
+    excess_NJ = np.empty(evidence_NJ.shape, dtype=np.float32)
+    for place, tail in enumerate(tails):
+        excess_NJ[:, place] = tail.excess(evidence_NJ[:, place])
+    return excess_NJ
+
+
+def surprise_of(tails: Sequence[Tail], evidence_NJ: Numbers) -> npt.NDArray[np.float32]:
+    """Surprise of every column in nats. Shape (N, J)."""
+    surprise_NJ = np.empty(evidence_NJ.shape, dtype=np.float32)
+    for place, tail in enumerate(tails):
+        surprise_NJ[:, place] = tail.surprise(evidence_NJ[:, place])
+    return surprise_NJ

@@ -1,0 +1,201 @@
+"""Fitting the judge: calibration, weights, and trees where they earn it.
+
+Shapes: N transactions, J kinds of evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.fraud.booster import Booster, fit_booster
+from recsys.fraud.config import FraudConfig
+from recsys.fraud.episodes import (
+    Contrast,
+    Neighbourhood,
+    evidence_weights,
+    has_unusual_neighbours,
+    is_own,
+    trust,
+    trusted_weights,
+    unusual_own,
+)
+from recsys.fraud.inputs import CodedTransactions
+from recsys.fraud.judge import CONTEXT_FEATURES, Judge, booster_features, weighted_surprise
+from recsys.fraud.profiles.arrays import Codes, Floats
+from recsys.fraud.profiles.state import ProfileState
+from recsys.fraud.tails import Tail, excess_of, fit_tails
+
+Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+_CLEARLY_BETTER = 1.25
+"""How many times as trustworthy as the weights the trees have to be."""
+_SHARPNESS = 4
+"""Power of the shares of evidence that come in episodes: little is left of what is half noise."""
+_HEAT_OF_TRUST = (1.5, 0.25)
+_LEAST_HEAT = (0.5, 0.1)
+_UNFITTED = Tail(quantiles=np.zeros(2), rate=0.0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Weighed:
+    """A judge and how it was chosen."""
+
+    judge: Judge
+    """How evidence is weighed."""
+    state: ProfileState
+    """The state with what accounts piled up by the end of the log."""
+    episode_shares: Array
+    """Share of the high values of each kind that come in episodes. Shape (J,)."""
+    trust_weights: float
+    """Trust in the weights (see `episodes.trust`)."""
+    trust_trees: float
+    """Trust in trees, on accounts they did not see; NaN where none were fitted."""
+
+
+def fit_judge(
+    kinds: tuple[str, ...],
+    evidence_NJ: Floats,
+    coded: CodedTransactions,
+    account_N: Codes,
+    state: ProfileState,
+    *,
+    covered: tuple[str, ...],
+    known_N: Flags,
+    num_fit: int,
+    config: FraudConfig,
+    num_threads: int,
+) -> Weighed:
+    """Learn from the first rows what evidence is worth; calibrate it on the others.
+
+    Args:
+        kinds: Names of the evidence.
+        evidence_NJ: Evidence of a log in the order of time.
+        coded: Its transactions as numbers.
+        account_N: Place of the account of each in the state.
+        state: What is known after the log, nothing piled up yet; it stays as it is.
+        covered: Columns that the pass measures itself.
+        known_N: Whether the account had enough history.
+        num_fit: Number of the first rows.
+        config: What to train.
+        num_threads: Threads of the trees.
+    """
+    in_fit_N = np.arange(len(account_N)) < num_fit
+    held_out_N = _some(~in_fit_N & known_N, ~in_fit_N)
+    around = Neighbourhood(
+        account=account_N, day=coded.day, usable=_some(in_fit_N & known_N, in_fit_N)
+    )
+    tails = fit_tails(evidence_NJ[held_out_N])
+    own_J = np.array([is_own(kind, covered) for kind in kinds])
+    excess_NJ = excess_of(tails, evidence_NJ)
+    shares_J = evidence_weights(around, excess_NJ, own_J)
+    unusual_N = unusual_own(excess_NJ, shares_J, own_J)
+    del excess_NJ
+    contrast = Contrast.of(around, unusual_N)
+    sharp_N = weighted_surprise(tails, shares_J**_SHARPNESS, evidence_NJ)
+    trust_weights = trust(around, contrast, sharp_N)
+    weights_J = trusted_weights(shares_J, trust_weights, sharpness=_SHARPNESS)
+    trees = _Trees(
+        features=booster_features(evidence_NJ, coded),
+        names=(*kinds, *CONTEXT_FEATURES),
+        target=has_unusual_neighbours(around, unusual_N),
+        around=around,
+        config=config,
+        num_threads=num_threads,
+    )
+    trust_trees, booster = float("nan"), None
+    trusted = trust_weights
+    if config.scoring.learn_episodes == "auto" and trees.can_be_fitted:
+        trust_trees = trust(around, contrast, trees.cross_scores())
+        if trust_trees > _CLEARLY_BETTER * max(trust_weights, 0.0):
+            booster, trusted = trees.fit(around.usable), trust_trees
+    judge = Judge(
+        kinds=kinds,
+        tails=tails,
+        weights=weights_J,
+        heat_weights=heat_weights(trusted),
+        booster=booster,
+        own_tail=_UNFITTED,
+        combined_tail=_UNFITTED,
+    )
+    raw_N = judge.raw_scores(evidence_NJ, coded, num_threads=num_threads)
+    judge = replace(judge, own_tail=Tail.fit(raw_N[held_out_N]))
+    after = state.copy()
+    combined_N = judge.judge(evidence_NJ, coded, account_N, after, num_threads=num_threads).combined
+    judge = replace(judge, combined_tail=Tail.fit(combined_N[held_out_N]))
+    return Weighed(
+        judge=judge,
+        state=after,
+        episode_shares=shares_J,
+        trust_weights=trust_weights,
+        trust_trees=trust_trees,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Trees:
+    """Trees that tell from a transaction whether its neighbours are unusual."""
+
+    features: Floats
+    names: tuple[str, ...]
+    target: Flags
+    around: Neighbourhood
+    config: FraudConfig
+    num_threads: int
+
+    @property
+    def can_be_fitted(self) -> bool:
+        """Whether each half of the accounts has examples of both kinds for several leaves."""
+        least = 2 * self.config.scoring.min_rows_per_leaf
+        usable = self.around.usable
+        return all(
+            (self.target & usable & half_N).sum() >= least // 4 and (usable & half_N).sum() > least
+            for half_N in self._halves()
+        )
+
+    def cross_scores(self) -> Array:
+        """Scores of each half of the accounts from trees that were fitted on the other half."""
+        scores_N = np.zeros(len(self.target))
+        for half_N in self._halves():
+            booster = self.fit(self.around.usable & ~half_N)
+            scores_N[half_N] = booster.score(self.features[half_N], num_threads=self.num_threads)
+        return scores_N
+
+    def fit(self, chosen_N: Flags) -> Booster:
+        """Trees from some of the rows."""
+        scoring = self.config.scoring
+        return fit_booster(
+            self.features[chosen_N],
+            self.target[chosen_N],
+            names=self.names,
+            categorical=("context",),
+            num_rounds=scoring.num_rounds,
+            min_rows_per_leaf=scoring.min_rows_per_leaf,
+            seed=self.config.seed,
+            num_threads=self.num_threads,
+        )
+
+    def _halves(self) -> tuple[Flags, Flags]:
+        """The accounts in two halves, whatever their order means."""
+        num_accounts = int(self.around.account.max()) + 1
+        rng = np.random.default_rng(self.config.seed)
+        first_A = rng.permutation(num_accounts) < num_accounts / 2
+        first_N = first_A[self.around.account]
+        return first_N, ~first_N
+
+
+def heat_weights(trusted: float) -> tuple[float, float]:
+    """What piled up counts for more where scores are known to come in episodes."""
+    day, fortnight = (
+        max(per_trust * trusted, least)
+        for per_trust, least in zip(_HEAT_OF_TRUST, _LEAST_HEAT, strict=True)
+    )
+    return day, fortnight
+
+
+def _some(preferred_N: Flags, otherwise_N: Flags) -> Flags:
+    """The rows that are preferred, if there are a fair number of them."""
+    return preferred_N if preferred_N.sum() >= 0.2 * otherwise_N.sum() else otherwise_N
