@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pipelines.config import JobConfig
+from pipelines.fraud_config import FraudJobConfig
 
 TARGET = Path(__file__).parent / "guide" / "configuration.md"
 """The page that is written."""
@@ -28,18 +29,23 @@ TARGET = Path(__file__).parent / "guide" / "configuration.md"
 _INTRODUCTION = """\
 # Configuration reference
 
-One TOML file configures all jobs. A section is a table of the file. Every key has a default or
-may be left out (*not set*), but for `data.interactions` and the kind of a feature. The types are
-strict: `"64"` is not `64`. An unknown key is refused, and the message names the nearest known one.
+One TOML file configures all jobs of a half: one for the [recommender](#the-recommender), one for the
+[fraud scorer](#the-fraud-scorer). A section is a table of the file. Every key has a default or may be
+left out (*not set*), but for the main table and the kind of a feature. The types are strict: `"64"`
+is not `64`. An unknown key is refused, and the message names the nearest known one.
 
 - **Paths** in the file start at the folder of the file; paths given as options start at the
   working directory.
 - **One setting for one run**: `--set model.embedding_dim=64`, as often as needed. The value is
   read as TOML; what is not TOML is taken as text.
-- **Paths of the tables** have options of their own: `--interactions`, `--users`, `--items`.
+- **Paths of the tables** have options of their own: `--interactions`, `--users`, `--items` for the
+  recommender, `--transactions` and `--labels` for the fraud scorer.
 
 This page is generated from the code by `python docs/config_reference.py`.
 """
+
+PARTS: dict[str, type] = {"The recommender": JobConfig, "The fraud scorer": FraudJobConfig}
+"""Headings of the parts of the page, and the config of the jobs that each is about."""
 
 _HEADER = "| Key | Type | Default | Meaning |\n|---|---|---|---|\n"
 _NOUNS = {bool: "boolean", int: "integer", float: "number", str: "string", Path: "path"}
@@ -48,13 +54,17 @@ _BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
 
 def reference() -> str:
     """The whole page."""
-    sections = dict(config_sections(JobConfig))
     places: dict[type, str] = {}
-    for place, config in sections.items():
-        places.setdefault(config, place)
-    return "\n".join(
-        [_INTRODUCTION, *(_section(place, one, places[one]) for place, one in sections.items())]
-    )
+    for part, config in PARTS.items():
+        for place, one in config_sections(config):
+            places.setdefault(one, heading(part, place))
+    return "\n".join([_INTRODUCTION, *(_part(part, one, places) for part, one in PARTS.items())])
+
+
+def heading(part: str, place: str) -> str:
+    """The heading of a table of the file; an empty place stands for the keys above all tables."""
+    name = f"`[{place}]`" if place else "Above all tables"
+    return name if part == next(iter(PARTS)) else f"{name} of {part[:1].lower()}{part[1:]}"
 
 
 def config_sections(config: type, path: tuple[str, ...] = ()) -> Iterator[tuple[str, type]]:
@@ -73,17 +83,34 @@ def config_fields(config: type) -> dict[str, FieldInfo]:
     return typing.cast("dict[str, FieldInfo]", vars(config)["__pydantic_fields__"])
 
 
-def _section(place: str, config: type, first_place: str) -> str:
+def _part(part: str, config: type, places: dict[type, str]) -> str:
+    """A part of the page: its plain keys, then each table of the file."""
+    sections = [f"## {part}\n\n{_paragraph(config.__doc__)}\n"]
+    rows = _rows(config)
+    if rows:
+        sections.append(f"### {heading(part, '')}\n\n{_HEADER}{rows}")
+    for place, one in config_sections(config):
+        sections.append(_section(heading(part, place), one, places[one]))
+    return "\n".join(sections)
+
+
+def _section(title: str, config: type, first_title: str) -> str:
     """A heading, what the table is, and its keys, unless an earlier section has them."""
-    heading = f"## `[{place}]`\n\n"
-    if place != first_place:
-        return f"{heading}The keys of `[{first_place}]`.\n"
-    rows = "".join(
+    if title != first_title:
+        return f"### {title}\n\nThe keys of {first_title}.\n"
+    rows = _rows(config)
+    return f"### {title}\n\n{_paragraph(config.__doc__)}\n" + (
+        f"\n{_HEADER}{rows}" if rows else ""
+    )
+
+
+def _rows(config: type) -> str:
+    """A row for each key that is no table."""
+    return "".join(
         _row(config, name, field)
         for name, field in config_fields(config).items()
         if _table_class(field.annotation) is None
     )
-    return f"{heading}{_paragraph(config.__doc__)}\n" + (f"\n{_HEADER}{rows}" if rows else "")
 
 
 def _row(config: type, name: str, field: FieldInfo) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.console import Reporter, print_result
+from pipelines.fraud_cli import add_fraud_commands
 from recsys.errors import RecsysError
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="""Recommendations from interaction logs, made by scheduled jobs.
+    help="""Recommendations from interaction logs and fraud flags from transactions, made by
+    scheduled jobs.
 
     A night is three commands over one config file, which [bold]recsys init[/bold] drafts:
 
@@ -31,6 +33,14 @@ app = typer.Typer(
 
       recsys write-recommendations shop.toml    a list for every user, as Parquet
 
+    The fraud half has a config of its own; pipelines/configs has examples:
+
+      recsys validate-transactions bank.toml    what the table holds, and what is wrong with it
+
+      recsys train-fraud bank.toml              learn what is normal, publish, register
+
+      recsys score-accounts bank.toml           the day's scores, flags and reasons
+
     Exit codes: 0 done, 2 wrong setting, 3 data refused, 4 missing or damaged artifact,
     5 training failed, 6 not published; the last good output stays live.
 
@@ -39,6 +49,7 @@ app = typer.Typer(
 )
 benchmark = typer.Typer(no_args_is_help=True, help="Quality and cost on files of your own.")
 app.add_typer(benchmark, name="benchmark")
+add_fraud_commands(app, benchmark)
 
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="TOML file; pipelines/configs has examples.")
@@ -158,14 +169,20 @@ def demo_command(
     config: Annotated[
         Path | None, typer.Option(help="Config to run; the sample's if not given.")
     ] = None,
+    fraud_config: Annotated[
+        Path | None, typer.Option(help="Config of the fraud half; the sample's if not given.")
+    ] = None,
     overrides: Overrides = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run the whole recommender on the sample data and show some of its lists."""
+    """Run both halves on the sample data and show some lists and some alerts."""
     from pipelines.demo import SAMPLE_CONFIG, demo_job
+    from pipelines.fraud_config import load_fraud_config
+    from pipelines.fraud_demo import SAMPLE_CONFIG as FRAUD_CONFIG
 
     settings = _load(config or SAMPLE_CONFIG, overrides, None, None, None)
-    demo_job(settings, Reporter(quiet=quiet))
+    fraud = load_fraud_config(fraud_config or FRAUD_CONFIG)
+    demo_job(settings, fraud, Reporter(quiet=quiet))
 
 
 @benchmark.command("recommender")

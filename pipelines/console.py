@@ -27,6 +27,7 @@ class Reporter:
     )
     """Where it is told."""
     _progress: Progress | None = field(default=None, init=False)
+    _unit: str = field(default="interactions", init=False)
 
     def say(self, message: str) -> None:
         """Tell one line."""
@@ -38,8 +39,9 @@ class Reporter:
         self.console.print(f"warning: {message}", markup=False)
 
     @contextmanager
-    def training(self) -> Iterator[None]:
-        """Show the progress of a training that runs in the block."""
+    def training(self, unit: str = "interactions") -> Iterator[None]:
+        """Show the progress of a training that runs in the block; `unit` is what it learns from."""
+        self._unit = unit
         if self.quiet or not self.console.is_terminal:
             yield
             return
@@ -66,7 +68,7 @@ class Reporter:
                 self._progress.task_ids[0],
                 completed=done.share_done,
                 epoch=f"{done.epoch}/{done.num_epochs}",
-                speed=f"{done.examples_per_s:,.0f} interactions/s",
+                speed=f"{done.examples_per_s:,.0f} {self._unit}/s",
             )
 
     def epoch(self, result: EpochResult) -> None:
@@ -74,7 +76,7 @@ class Reporter:
         measure = "" if result.validation is None else f", validation NDCG {result.validation:.4f}"
         self.say(
             f"  epoch {result.epoch}: loss {result.loss:.4f}{measure}, "
-            f"{result.examples_per_s:,.0f} interactions/s"
+            f"{result.examples_per_s:,.0f} {self._unit}/s"
         )
 
 

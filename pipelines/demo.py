@@ -1,4 +1,4 @@
-"""`recsys demo`: every job on the sample data, and some lists for a person to judge."""
+"""`recsys demo`: every job on the sample data, and some lists and alerts for a person to judge."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from rich.table import Table
 from pipelines.config import JobConfig
 from pipelines.console import Reporter
 from pipelines.examples import example_lists
+from pipelines.fraud_config import FraudJobConfig
+from pipelines.fraud_demo import fraud_demo
 from pipelines.similar_items import similar_items_job
 from pipelines.train_recommender import train_recommender
 from pipelines.write_recommendations import write_recommendations_job
@@ -23,17 +25,21 @@ _NUM_EXAMPLES = 3
 _NUM_SHOWN = 5
 
 
-def demo_job(config: JobConfig, reporter: Reporter) -> None:
-    """Train, write lists for every user and neighbours of every item, and show some."""
+def demo_job(config: JobConfig, fraud_config: FraudJobConfig, reporter: Reporter) -> None:
+    """Train, write lists for every user and neighbours of every item, flag accounts; show some."""
     trained = train_recommender(config, None, reporter)
     written = write_recommendations_job(config, None, reporter)
     similar = similar_items_job(config, None, reporter)
     _show(config, Path(str(written["file"])), reporter)
-    places = {
+    reporter.say("")
+    fraud = fraud_demo(fraud_config, reporter)
+    places: dict[str, object] = {
         "report": trained["report"],
         "recommendations": written["file"],
         "similar items": similar["file"],
         "tracked run": trained["tracked"],
+        "alerts page": fraud.alerts_page,
+        "account scores": fraud.account_scores,
     }
     reporter.say("")
     reporter.say(str(trained["verdict"]))

@@ -5,6 +5,8 @@ Readers rename the user's columns to these names once; nothing below them knows 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 USER_ID = "user_id"
@@ -40,6 +42,25 @@ CURRENCY = "currency"
 IS_FRAUD = "is_fraud"
 """Confirmed label of a transaction: boolean."""
 
+ANOMALY_SCORE = "anomaly_score"
+"""How unusual a transaction is, 0 to 1: the share of normal ones that are less so."""
+ACCOUNT_SCORE = "account_score"
+"""The same for an account on a day."""
+DAY = "day"
+"""A day in UTC."""
+ALERT = "alert"
+"""Whether an account is to be looked into."""
+REASONS = "reasons"
+"""Why, in a line; empty without an alert."""
+COLD = "cold"
+"""Whether an account had too little history to be judged by it."""
+NUM_TRANSACTIONS = "num_transactions"
+"""Transactions of an account on a day."""
+P_VALUE = "p_value"
+"""Probability of a score as high under normal behaviour."""
+BUNDLE_ID = "bundle_id"
+"""Fingerprint of the model that scored."""
+
 EVENT_TIME_TYPE = pa.timestamp("us", tz="UTC")
 """The one type of `EVENT_TIME` in memory."""
 WEIGHT_TYPE = pa.float32()
@@ -68,5 +89,48 @@ def recommendations_schema(user_id_type: pa.DataType, item_id_type: pa.DataType)
             pa.field(RANK, pa.int32(), nullable=False),
             pa.field(SCORE, pa.float32(), nullable=False),
             pa.field(SOURCE, pa.string(), nullable=False),
+        ]
+    )
+
+
+def transaction_scores_schema(
+    transaction_id_type: pa.DataType, account_id_type: pa.DataType, kinds: Sequence[str]
+) -> pa.Schema:
+    """Schema of scored transactions, one row each; no column is nullable.
+
+    Args:
+        transaction_id_type: Type of the transaction ids, one of `ID_TYPES`.
+        account_id_type: Type of the account ids, one of `ID_TYPES`.
+        kinds: Names of the evidence; each has a column `surprise_KIND`.
+    """
+    return pa.schema(
+        [
+            pa.field(TRANSACTION_ID, transaction_id_type, nullable=False),
+            pa.field(ACCOUNT_ID, account_id_type, nullable=False),
+            pa.field(EVENT_TIME, EVENT_TIME_TYPE, nullable=False),
+            pa.field(ANOMALY_SCORE, pa.float64(), nullable=False),
+            *(pa.field(f"surprise_{kind}", pa.float32(), nullable=False) for kind in kinds),
+        ]
+    )
+
+
+def account_scores_schema(account_id_type: pa.DataType) -> pa.Schema:
+    """Schema of scored accounts, one row an account and day; no column is nullable.
+
+    Args:
+        account_id_type: Type of the account ids, one of `ID_TYPES`.
+    """
+    return pa.schema(
+        [
+            pa.field(ACCOUNT_ID, account_id_type, nullable=False),
+            pa.field(DAY, pa.date32(), nullable=False),
+            pa.field(ACCOUNT_SCORE, pa.float64(), nullable=False),
+            pa.field(RANK, pa.int32(), nullable=False),
+            pa.field(ALERT, pa.bool_(), nullable=False),
+            pa.field(REASONS, pa.string(), nullable=False),
+            pa.field(COLD, pa.bool_(), nullable=False),
+            pa.field(NUM_TRANSACTIONS, pa.int32(), nullable=False),
+            pa.field(P_VALUE, pa.float64(), nullable=False),
+            pa.field(BUNDLE_ID, pa.string(), nullable=False),
         ]
     )

@@ -24,12 +24,20 @@ from typer.testing import CliRunner
 
 from pipelines.cli import app
 from pipelines.config import JobConfig
+from pipelines.fraud_config import FraudJobConfig
 from recsys.config import parse_config
+from recsys.datasets.synthetic_transactions import synthetic_transactions
 
 PAGES = all_pages()
 README = Page(ROOT / "README.md")
 REFERENCE = runpy.run_path(str(ROOT / "docs" / "config_reference.py"))
-SECTIONS: dict[str, type] = dict(REFERENCE["config_sections"](JobConfig))
+PARTS: dict[str, type] = REFERENCE["PARTS"]
+SECTIONS: list[tuple[str, str, type]] = [
+    (part, place, section)
+    for part, config in PARTS.items()
+    for place, section in (("", config), *REFERENCE["config_sections"](config))
+]
+PLACES = {place for _, place, _ in SECTIONS if place}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -109,12 +117,24 @@ def test_make_targets_exist(page: Page) -> None:
         assert found is None or re.search(rf"^{found[1]}:", makefile, re.MULTILINE), text
 
 
+def config_of(mapping: dict[str, object], page: Page) -> tuple[type, str]:
+    """The config that a block is of, by the table that it names or else by its page; that table."""
+    data = mapping.get("data", {})
+    assert isinstance(data, dict)
+    is_fraud_page = page.name.startswith("docs/guide/fraud") and "interactions" not in data
+    if "transactions" in data or is_fraud_page:
+        return FraudJobConfig, "transactions"
+    return JobConfig, "interactions"
+
+
 @each_page
 def test_settings_in_blocks_are_accepted(page: Page) -> None:
     """Every TOML block parses as the settings of a job; a part of a file gets the path it needs."""
     for block in page.blocks("toml"):
-        mapping = {"data": {"interactions": "log.parquet"}} | tomllib.loads(block)
-        parse_config(JobConfig, mapping, source=page.name)
+        mapping = tomllib.loads(block)
+        config, table = config_of(mapping, page)
+        data = {"data": {table: "log.parquet"}}
+        parse_config(config, data | mapping, source=page.name)
 
 
 @each_page
@@ -142,17 +162,20 @@ def test_links_lead_somewhere(page: Page) -> None:
 @each_page
 def test_paths_in_the_prose_exist(page: Page) -> None:
     """Every source or settings file that is named with its folder exists."""
-    roots = [ROOT, ROOT / "recsys", ROOT / "recsys" / "recommender", page.path.parent]
+    halves = [ROOT / "recsys" / half for half in ("recommender", "fraud")]
+    roots = [ROOT, ROOT / "recsys", *halves, page.path.parent]
     for span in page.spans:
         if re.fullmatch(r"[\w.-]+(/[\w.-]+)+\.(py|toml|sh|env|md)", span):
             assert any((root / span).is_file() for root in roots), f"{page.name}: {span}"
 
 
 def is_setting(dotted: str) -> bool:
-    """Whether a dotted name is a section or a key of the config file."""
-    place, _, key = dotted.rpartition(".")
+    """Whether a dotted name is a section or a key of a config file."""
+    above, _, key = dotted.rpartition(".")
     fields = REFERENCE["config_fields"]
-    return dotted in SECTIONS or (place in SECTIONS and key in fields(SECTIONS[place]))
+    return dotted in PLACES or any(
+        place == above and key in fields(section) for _, place, section in SECTIONS
+    )
 
 
 def is_name(dotted: str) -> bool:
@@ -170,11 +193,11 @@ def is_name(dotted: str) -> bool:
 @each_page
 def test_dotted_names_in_the_prose_exist(page: Page) -> None:
     """A name such as `model.temperature` is a setting, or something in the library."""
-    heads = {place.split(".")[0] for place in SECTIONS} | {"recsys", "recommender"}
+    heads = {place.split(".")[0] for place in PLACES} | {"recsys", "recommender", "fraud"}
     for span in page.spans:
         table = re.fullmatch(r"\[([a-z_.]+)\]", span)
         if table:
-            assert any(place.startswith(table[1]) for place in SECTIONS), f"{page.name}: {span}"
+            assert any(place.startswith(table[1]) for place in PLACES), f"{page.name}: {span}"
         dotted = span.partition(" = ")[0]
         is_file = dotted.endswith((".json", ".bin", ".py", ".parquet", ".html", ".md"))
         if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", dotted) and dotted.split(".")[0] in heads:
@@ -186,16 +209,23 @@ def test_the_reference_of_settings_is_current() -> None:
     assert REFERENCE["TARGET"].read_text(encoding="utf-8") == REFERENCE["reference"]()
 
 
-@pytest.mark.parametrize("place", SECTIONS)
-def test_every_setting_is_in_the_reference(place: str) -> None:
-    """Each section of the config file has a heading, and each plain key a row with a meaning."""
-    page = Page(REFERENCE["TARGET"])
-    rows = {row[0]: row for table in page.tables(f"`[{place}]`") for row in table}
-    is_repeated = "The keys of" in page.section(f"`[{place}]`")
-    for field in dataclasses.fields(SECTIONS[place]):
-        is_plain = not any(other.startswith(f"{place}.{field.name}") for other in SECTIONS)
-        if is_plain and not is_repeated:
-            assert rows[field.name][3], f"{place}.{field.name}"
+@pytest.mark.parametrize(("part", "place", "section"), SECTIONS, ids=str)
+def test_every_setting_is_in_the_reference(part: str, place: str, section: type) -> None:
+    """Each section of a config file has a heading, and each plain key a row with a meaning."""
+    tables = {other for one, other, _ in SECTIONS if one == part}
+    above = f"{place}." if place else ""
+    plain = [
+        field.name
+        for field in dataclasses.fields(section)
+        if not any(other.startswith(f"{above}{field.name}") for other in tables)
+    ]
+    if not place and not plain:
+        return  # nothing stands above the tables
+    page, heading = Page(REFERENCE["TARGET"]), REFERENCE["heading"](part, place)
+    rows = {row[0]: row for table in page.tables(heading) for row in table}
+    is_repeated = "The keys of" in page.section(heading)
+    for name in plain:
+        assert is_repeated or rows[name][3], f"{part}: {place}.{name}"
 
 
 def test_the_readme_starts_with_ten_lines_that_work(tmp_path: Path) -> None:
@@ -215,6 +245,28 @@ def test_the_readme_starts_with_ten_lines_that_work(tmp_path: Path) -> None:
     assert len(settings.splitlines()) == 10
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout.splitlines()[-1])["num_users"] == 2
+
+
+def test_ten_lines_of_the_readme_read_transactions(tmp_path: Path) -> None:
+    """The second settings in the README have ten lines, and a log of that kind passes validation.
+
+    It is a generated log under the names that these settings give its columns.
+    """
+    settings = README.blocks("toml")[1]
+    config = parse_config(FraudJobConfig, tomllib.loads(settings), source="README.md")
+    log = synthetic_transactions(num_accounts=20, num_days=10).table
+    theirs = dataclasses.asdict(config.columns)
+    log = log.rename_columns([theirs.get(name) or name for name in log.column_names])
+    pq.write_table(log, tmp_path / config.data.transactions.name)
+    (tmp_path / "bank.toml").write_text(settings)
+    options = ["--as-of", "2026-12-31", "--quiet"]
+    result = CliRunner().invoke(
+        app, ["validate-transactions", str(tmp_path / "bank.toml"), *options]
+    )
+
+    assert len(settings.splitlines()) == 10
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout.splitlines()[-1])["num_used"] == log.num_rows
 
 
 def test_the_tree_of_the_readme_is_the_real_one() -> None:

@@ -8,20 +8,12 @@ Shapes: N transactions in the order of time, V values of a transaction, W window
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numba
 import numpy as np
-import numpy.typing as npt
 
 from recsys.errors import ConfigError
-
-Codes = npt.NDArray[np.int64]
-Days = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.float32]
-Array = npt.NDArray[np.float64]
-
-njit: Any = numba.njit(cache=True)
+from recsys.fraud.compiled import compiled
+from recsys.fraud.profiles.arrays import Codes, Days, Floats
 
 
 def sums_before(
@@ -50,16 +42,13 @@ def sums_before(
         )
     num_rows, num_values = values_NV.shape
     sums_NWV = np.zeros((num_rows, len(windows_days), num_values), dtype=np.float32)
-    num_accounts = int(account_N.max(initial=-1)) + 1
-    following_N = _following(account_N, num_accounts)
     for window, days in enumerate(windows_days):
-        _sum_before(
-            account_N, day_N, values_NV, following_N, num_accounts, float(days), sums_NWV[:, window]
-        )
+        if num_rows:
+            _sum_before(account_N, day_N, values_NV, float(days), sums_NWV[:, window])
     return sums_NWV
 
 
-@njit
+@compiled
 def _following(account_N: Codes, num_accounts: int) -> Codes:
     """The account's next transaction after each one; N after its last."""
     following_N = np.full(len(account_N), len(account_N))
@@ -70,18 +59,17 @@ def _following(account_N: Codes, num_accounts: int) -> Codes:
     return following_N
 
 
-@njit
+@compiled
 def _sum_before(
     account_N: Codes,
     day_N: Days,
     values_NV: Floats,
-    following_N: Codes,
-    num_accounts: int,
     window_days: float,
     sums_NV: Floats,
 ) -> None:
     """One pass, in which a pointer an account follows to the transactions that leave the window."""
-    num_values = values_NV.shape[1]
+    num_accounts, num_values = account_N.max() + 1, values_NV.shape[1]
+    following_N = _following(account_N, num_accounts)
     oldest_A = np.full(num_accounts, -1)
     running_AV = np.zeros((num_accounts, num_values))
     for row in range(len(account_N)):

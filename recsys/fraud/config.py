@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from recsys.config import config_class
+from recsys.fraud.stacker import StackerConfig
 
 
 @config_class
@@ -76,6 +77,16 @@ class ScoringConfig:
 
 
 @config_class
+class LabelsConfig:
+    """What is done with confirmed labels, where a table of them is given."""
+
+    delay_days: float = Field(default=7.0, ge=0)
+    """Days after a transaction from which on its label counts as known."""
+    stacker: StackerConfig = StackerConfig()
+    """The trees that weigh evidence and labels together."""
+
+
+@config_class
 class FraudConfig:
     """What to train."""
 
@@ -85,5 +96,7 @@ class FraudConfig:
     """What is normal for an account."""
     scoring: ScoringConfig = ScoringConfig()
     """How evidence becomes a score."""
+    labels: LabelsConfig = LabelsConfig()
+    """What is done with confirmed labels."""
     seed: int = Field(default=0, ge=0)
     """Seed of everything random."""

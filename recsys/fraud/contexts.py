@@ -53,7 +53,7 @@ def share_of_one_value(accounts: pa.ChunkedArray, column: pa.ChunkedArray) -> fl
     table = pa.table({"account": accounts, "value": column})
     counts = table.group_by(["account", "value"]).aggregate([([], "count_all")])
     most = counts.group_by("account").aggregate([("count_all", "max")])
-    return float(pc.sum(most["count_all_max"]).as_py() or 0) / max(table.num_rows, 1)
+    return float(pc.sum(most["count_all_max"]).as_py() or 0) / max(int(table.num_rows), 1)
 
 
 def _explained(column: pa.ChunkedArray, amounts_N: Floats) -> float:

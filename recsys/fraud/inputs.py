@@ -83,8 +83,9 @@ class TransactionInputs:
         amounts_N = log_amounts(table, levels)
         profile = tuple(
             name
-            for name in features
-            if share_of_one_value(table[ACCOUNT_ID], table[name]) >= PROFILE_SHARE
+            for name, feature in features.items()
+            if feature.kind in {"categorical", "numeric"}  # the autoencoder refuses the others
+            and share_of_one_value(table[ACCOUNT_ID], table[name]) >= PROFILE_SHARE
         )
         candidates = [
             name
@@ -143,13 +144,32 @@ class TransactionInputs:
 def log_amounts(table: pa.Table, levels: Mapping[str, float]) -> Floats:
     """sign(a) log(1 + |a|), less the level of the currency. Shape (N,)."""
     amounts_N = np.asarray(table[AMOUNT], dtype=np.float64)
-    logs_N = np.sign(amounts_N) * np.log1p(np.abs(amounts_N))
-    if levels:
-        codes = pc.index_in(table[CURRENCY], value_set=pa.array(list(levels)))
-        shift = np.array([*levels.values(), _median_level(levels)])
-        numbers = np.asarray(pc.fill_null(codes, len(levels)), dtype=np.int64)
-        logs_N = logs_N - (shift[numbers] - _median_level(levels))
+    logs_N = np.sign(amounts_N) * np.log1p(np.abs(amounts_N)) - _level_shift(table, levels)
     return logs_N.astype(np.float32)
+
+
+def amounts_of_logs(
+    logs_N: npt.NDArray[np.floating], table: pa.Table, levels: Mapping[str, float]
+) -> npt.NDArray[np.float64]:
+    """The amounts that `log_amounts` gives some logs for, in the currencies of a table's rows.
+
+    Args:
+        logs_N: One a row.
+        table: Rows, of which the currency is read if there are levels.
+        levels: Median log amount of each currency.
+    """
+    shifted_N = logs_N.astype(np.float64) + _level_shift(table, levels)
+    return np.asarray(np.sign(shifted_N) * np.expm1(np.abs(shifted_N)))
+
+
+def _level_shift(table: pa.Table, levels: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    """Level of the currency of each row over the median level. Shape (N,)."""
+    if not levels:
+        return np.zeros(table.num_rows)
+    codes = pc.index_in(table[CURRENCY], value_set=pa.array(list(levels)))
+    shift = np.array([*levels.values(), _median_level(levels)])
+    numbers = np.asarray(pc.fill_null(codes, len(levels)), dtype=np.int64)
+    return np.asarray(shift[numbers] - _median_level(levels))
 
 
 def _median_level(levels: Mapping[str, float]) -> float:

@@ -14,13 +14,14 @@ Shapes: N transactions, L kinds of label evidence, A accounts, M counterparties,
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from recsys.errors import ConfigError, DataError
+from recsys.fraud.compiled import compiled
+from recsys.fraud.profiles.arrays import Codes, Days, Floats
 
 FRAUD, LEGITIMATE, UNLABELLED = 1, 0, -1
 
@@ -65,12 +66,7 @@ _NUM_WINDOWS = len(WINDOW_DAYS)
 _LABELS, _FRAUDS, _ORDINARY = range(3)
 _RUN_START, _LAST_ORDINARY, _LAST_LEGITIMATE = range(3)
 
-Codes = npt.NDArray[np.int64]
-Days = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int8]
-
-njit: Any = numba.njit(cache=True, error_model="numpy")
 
 
 class _Rows(NamedTuple):
@@ -84,7 +80,7 @@ class _Rows(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What the labels known so far say. Nothing is learnt of the last counterparty, which is none."""
+    """What the labels known so far say; the last counterparty stands for none and stays unknown."""
 
     left: Codes  # (W,): rows that have left each window
     total: Days  # (2,): labels and frauds of the whole log
@@ -167,7 +163,7 @@ def _ignorance(rows: _Rows) -> _Known:
     )
 
 
-@njit
+@compiled
 def _walk(rows: _Rows, known: _Known, delay: float, evidence_NL: Floats) -> None:
     """One pass; pointers follow it to the labels that become known and that leave each window."""
     arrived = 0
@@ -187,7 +183,7 @@ def _walk(rows: _Rows, known: _Known, delay: float, evidence_NL: Floats) -> None
         _write(rows, known, row, evidence_NL[row])
 
 
-@njit
+@compiled
 def _count(rows: _Rows, known: _Known, row: int, window: int, sign: int) -> None:
     """Add a label to what is counted in a window, or take it out again."""
     label, counterparty = rows.label[row], rows.counterparty[row]
@@ -203,7 +199,7 @@ def _count(rows: _Rows, known: _Known, row: int, window: int, sign: int) -> None
         counts[_ORDINARY] += sign * label
 
 
-@njit
+@compiled
 def _remember(rows: _Rows, known: _Known, row: int) -> None:
     """Keep what a label says beyond the windows."""
     label = rows.label[row]
@@ -217,7 +213,7 @@ def _remember(rows: _Rows, known: _Known, row: int) -> None:
         _remember_counterparty(rows, known, row)
 
 
-@njit
+@compiled
 def _remember_counterparty(rows: _Rows, known: _Known, row: int) -> None:
     """A legitimate transaction ends the run; an ordinary fraud goes on with it or starts one."""
     counterparty, day = rows.counterparty[row], rows.day[row]
@@ -233,7 +229,7 @@ def _remember_counterparty(rows: _Rows, known: _Known, row: int) -> None:
         known.run[counterparty] += 1
 
 
-@njit
+@compiled
 def _write(rows: _Rows, known: _Known, row: int, evidence_L: Floats) -> None:
     """Columns of one transaction, in the order of `LABEL_EVIDENCE`."""
     account, counterparty, now = rows.account[row], rows.counterparty[row], rows.day[row]

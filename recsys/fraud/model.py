@@ -5,7 +5,7 @@ Shapes: N transactions, J kinds of evidence, K clusters, D width of an embedding
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,10 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.errors import DataError
+from recsys.fraud.account_days import AccountDays
 from recsys.fraud.autoencoder import FittedAutoencoder
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.inputs import CodedTransactions, TransactionInputs
 from recsys.fraud.judge import Judge, Judgement
+from recsys.fraud.memory import MEMORY_DAYS, RecentTransactions
 from recsys.fraud.profiles.arrays import (
     EVIDENCE,
     Codes,
@@ -31,7 +33,9 @@ from recsys.fraud.profiles.arrays import (
 )
 from recsys.fraud.profiles.passing import log_densities, pass_over, rows_of
 from recsys.fraud.profiles.state import ProfileState
-from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, EVENT_TIME
+from recsys.fraud.supervised import Supervised
+from recsys.fraud.tails import Tail
+from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, EVENT_TIME, TRANSACTION_ID
 
 BLOCK_ROWS = 250_000
 """Transactions that are scored at once, so that memory does not grow with their number."""
@@ -80,6 +84,18 @@ class Scores:
     judgement: Judgement
     """What was made of it."""
 
+    def where(self, chosen_N: npt.NDArray[np.bool_]) -> Scores:
+        """Those of some transactions."""
+        judgement = {
+            name: getattr(self.judgement, name)[chosen_N] for name in Judgement.__dataclass_fields__
+        }
+        return Scores(
+            account=self.account[chosen_N],
+            evidence=self.evidence[chosen_N],
+            passed=Passed._make(array[chosen_N] for array in self.passed),
+            judgement=Judgement(**judgement),
+        )
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FraudModel:
@@ -99,6 +115,12 @@ class FraudModel:
     """From which excess on an account does not learn from a transaction."""
     judge: Judge
     """How evidence is weighed."""
+    account_tail: Tail
+    """Calibration of the highest combined score of an account-day."""
+    supervised: Supervised | None = None
+    """What labels taught; None where there were too few."""
+    supervised_account_tail: Tail | None = None
+    """The calibration of account-days with labels."""
 
     @property
     def layout(self) -> Layout:
@@ -120,7 +142,12 @@ class FraudModel:
         return observe(table, self.inputs, self.autoencoder, self.clusters)
 
     def score(
-        self, table: pa.Table, state: ProfileState, *, num_threads: int
+        self,
+        table: pa.Table,
+        state: ProfileState,
+        *,
+        num_threads: int,
+        labels: pa.Table | None = None,
     ) -> tuple[Scores, ProfileState]:
         """Score transactions, and give the state after them.
 
@@ -129,6 +156,8 @@ class FraudModel:
                 before `state.until`.
             state: What is known of the accounts; it stays as it is.
             num_threads: Threads of the trees; they do not change a score.
+            labels: transaction_id and is_fraud of earlier transactions. Each is used from its
+                delay on; they have no effect on a model that was fitted without labels.
 
         Raises:
             DataError: Transactions out of order, or older than the state.
@@ -136,7 +165,11 @@ class FraudModel:
         _check_order(table, state)
         counterparties = table[COUNTERPARTY_ID] if self.inputs.has_counterparty else None
         state = state.grown(table[ACCOUNT_ID], counterparties)
-        parts = list(self._score_blocks(table, state, num_threads))
+        parts, recent = [], state.recent
+        for start in range(0, max(table.num_rows, 1), BLOCK_ROWS):
+            block = table.slice(start, BLOCK_ROWS)
+            part, recent = self._score_block(block, state, recent, labels, num_threads)
+            parts.append(part)
         scores = Scores(
             account=_joined([part.account for part in parts]),
             evidence=_joined([part.evidence for part in parts]),
@@ -144,24 +177,49 @@ class FraudModel:
             judgement=_joined_judgements([part.judgement for part in parts]),
         )
         until = float(pc.max(table[EVENT_TIME]).cast(pa.int64()).as_py() or 0) / 86_400_000_000
-        return scores, replace(state, until=max(state.until, until))
+        return scores, replace(state, until=max(state.until, until), recent=recent)
 
-    def _score_blocks(
-        self, table: pa.Table, state: ProfileState, num_threads: int
-    ) -> Iterator[Scores]:
-        """Scores block by block; the state moves on in place."""
-        for start in range(0, max(table.num_rows, 1), BLOCK_ROWS):
-            block = table.slice(start, BLOCK_ROWS)
-            observed = self.observe(block)
-            rows = rows_of(block, observed.coded, observed.log_density, state)
-            passed = pass_over(rows, state, self.layout, self.priors, self.excess)
-            evidence_NJ = np.hstack([passed.evidence, observed.reconstruction])
-            judgement = self.judge.judge(
-                evidence_NJ, observed.coded, rows.account, state, num_threads=num_threads
-            )
-            yield Scores(
-                account=rows.account, evidence=evidence_NJ, passed=passed, judgement=judgement
-            )
+    def _score_block(
+        self,
+        block: pa.Table,
+        state: ProfileState,
+        recent: pa.Table | None,
+        labels: pa.Table | None,
+        num_threads: int,
+    ) -> tuple[Scores, pa.Table | None]:
+        """Scores of some transactions, and the recent ones after them; the state moves on."""
+        observed = self.observe(block)
+        rows = rows_of(block, observed.coded, observed.log_density, state)
+        passed = pass_over(rows, state, self.layout, self.priors, self.excess)
+        evidence_NJ = np.hstack([passed.evidence, observed.reconstruction])
+        judgement = self.judge.judge(
+            evidence_NJ, observed.coded, rows.account, state, num_threads=num_threads
+        )
+        if self.supervised is not None and recent is not None and block.num_rows:
+            new = RecentTransactions.of(block[TRANSACTION_ID], rows, evidence_NJ, self.judge)
+            horizon = float(rows.day[0]) - MEMORY_DAYS - self.supervised.delay_days
+            memory = RecentTransactions(table=recent).since(horizon).followed_by(new)
+            if labels is not None:
+                judgement = self.supervised.judge(
+                    judgement, self.judge, evidence_NJ, passed, observed.coded.hour, memory,
+                    labels, num_threads=num_threads,
+                )  # fmt: skip
+            recent = memory.table
+        scores = Scores(
+            account=rows.account, evidence=evidence_NJ, passed=passed, judgement=judgement
+        )
+        return scores, recent
+
+    def account_p_values(self, days: AccountDays, *, with_labels: bool) -> npt.NDArray[np.float64]:
+        """Probability of so high a score of an account-day under normal behaviour. Shape (M,).
+
+        Args:
+            days: Account-days with the highest combined score of each.
+            with_labels: Whether labels were given to `score`.
+        """
+        if with_labels and self.supervised_account_tail is not None:
+            return days.p_values(self.supervised_account_tail)
+        return days.p_values(self.account_tail)
 
 
 def evidence_names(autoencoder: FittedAutoencoder) -> tuple[str, ...]:

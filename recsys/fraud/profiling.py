@@ -5,7 +5,7 @@ Shapes: N transactions, J kinds of evidence.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -89,7 +89,7 @@ def profile_log(
     priors = _with_velocities(priors, state, layout)
     passed, _ = _pass_fit_part(rows, room, layout, priors, num_fit)
     excess = _fit_excess(rows, passed, num_fit, config)
-    state = room.copy()
+    state = replace(room.copy(), until=float(rows.day[-1]))
     return ProfiledLog(
         rows=rows,
         passed=pass_over(rows, state, layout, priors, excess),

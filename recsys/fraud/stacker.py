@@ -5,7 +5,7 @@ few and late, so the trees are small, and rare frauds are kept from driving leav
 are fitted on rows whose label is known; what the labels say of a row has to come from before it
 (`label_evidence`).
 
-Shapes: N transactions, F features.
+Shapes: N transactions, F features, R rows that are learnt from.
 """
 
 from __future__ import annotations
@@ -131,7 +131,15 @@ def fit_stacker(
     rows = np.sort(np.concatenate([fraud_rows, drawn]))
     is_fraud_R = label_N[rows] == 1
     weight_R = np.where(is_fraud_R, 1.0, len(legitimate_rows) / num_drawn)
-    text = _train(features_NF[rows], is_fraud_R, weight_R, feature_names, config, seed, num_threads)
+    text = _train(
+        features_NF[rows],
+        is_fraud_R,
+        weight_R,
+        feature_names=feature_names,
+        config=config,
+        seed=seed,
+        num_threads=num_threads,
+    )
     return Stacker(booster=Booster(text=text), feature_names=tuple(feature_names))
 
 
@@ -139,6 +147,7 @@ def _train(
     features_NF: Floats,
     is_fraud_N: npt.NDArray[np.bool_],
     weight_N: Array,
+    *,
     feature_names: Sequence[str],
     config: StackerConfig,
     seed: int,

@@ -27,6 +27,7 @@ TAIL_SHARE = 0.05
 _SHAPE = 0.2
 _NUM_QUANTILES = 400
 _MAX_EXCESS = 1000.0  # a probability below 1e-13, which 1 - p can still tell from 0
+_LARGEST = 1e100  # what infinity stands for: times a rate of 0 it is 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +50,8 @@ class Tail:
         high = float(np.quantile(finite, 1 - TAIL_SHARE / 5))
         width = high - float(quantiles[-1])
         if width <= 0:  # a number that is hardly ever anything else: go on to the largest one
-            width = (float(finite.max()) - float(quantiles[-1])) * np.log(5) / np.log(len(finite))
+            width = (float(finite.max()) - float(quantiles[-1])) * np.log(5)
+            width /= np.log(max(len(finite), 2))
         # Between two quantiles of this distribution lie so many units of its scale.
         units = (5**_SHAPE - 1) / _SHAPE
         return cls(quantiles=quantiles, rate=float(units / width) if width > 0 else 0.0)
@@ -62,8 +64,10 @@ class Tail:
     def surprise(self, values_N: Numbers) -> Array:
         """-log probability of a value as high or higher, in nats. Shape (N,).
 
-        A value at which many calibration rows lie counts as the least unusual of them.
+        A value at which many calibration rows lie counts as the least unusual of them, and NaN as
+        not unusual at all.
         """
+        values_N = _settled(values_N)
         excess_N = self.excess(values_N)
         shares = np.linspace(0, 1 - TAIL_SHARE, len(self.quantiles))
         places_N = np.searchsorted(self.quantiles, values_N, side="left")
@@ -81,8 +85,13 @@ class Tail:
 
         It keeps what the size of a value says, which a probability blurs.
         """
-        beyond_N = np.maximum(values_N.astype(np.float64) - self.threshold, 0)
+        beyond_N = np.maximum(_settled(values_N) - self.threshold, 0)
         return np.minimum(beyond_N * self.rate, _MAX_EXCESS)
+
+
+def _settled(values_N: Numbers) -> Array:
+    """The same numbers without NaN and positive infinity, which would spread to all sums."""
+    return np.nan_to_num(values_N.astype(np.float64), nan=-np.inf, posinf=_LARGEST, neginf=-np.inf)
 
 
 def fit_tails(evidence_NJ: Numbers) -> tuple[Tail, ...]:

@@ -12,20 +12,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from sklearn.cluster import MiniBatchKMeans
 
 from recsys.datasets.dataset import FeatureConfig
 from recsys.errors import DataError
 from recsys.features.vocabulary import Vocabulary
+from recsys.fraud.account_days import AccountDays
 from recsys.fraud.autoencoder import FittedAutoencoder, InputColumns
 from recsys.fraud.autoencoder_training import fit_autoencoder
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.inputs import TransactionInputs
+from recsys.fraud.labelled import ConfirmedLabels, with_labels
 from recsys.fraud.model import Clusters, FraudModel, evidence_names, observe
 from recsys.fraud.profiles.arrays import Floats
 from recsys.fraud.profiles.state import ProfileState
-from recsys.fraud.profiling import profile_log
+from recsys.fraud.profiling import ProfiledLog, profile_log
+from recsys.fraud.tails import Tail
 from recsys.fraud.weighing import Weighed, fit_judge
 from recsys.schema import ACCOUNT_ID, EVENT_TIME
 from recsys.training import EpochResult
@@ -67,6 +71,8 @@ class FitReport:
     """Share of the high values of each kind of evidence that come in episodes."""
     uses_episodes: bool
     """Whether trees combine the evidence."""
+    uses_labels: bool
+    """Whether enough labels were known for trees over them."""
     trust_weights: float
     """How much more often the highest weighted scores have unusual neighbours than is usual."""
     trust_trees: float
@@ -91,15 +97,17 @@ def fit_fraud_model(
     config: FraudConfig,
     *,
     num_threads: int,
+    labels: ConfirmedLabels | None = None,
     callbacks: FitCallbacks | None = None,
 ) -> FittedFraud:
     """Fit a scorer and the state of all accounts at the end of the log.
 
     Args:
-        table: Transactions under their standard names, in the order of time. No label is read.
+        table: Transactions under their standard names, in the order of time.
         features: Kind of each feature.
         config: What to train.
         num_threads: Threads of the trees; they do not change the result.
+        labels: Confirmed labels, if there are any. Nothing but the trees over them sees one.
         callbacks: What to tell while it runs.
 
     Raises:
@@ -133,9 +141,17 @@ def fit_fraud_model(
         priors=profiled.priors,
         excess=profiled.excess,
         judge=weighed.judge,
+        account_tail=_fit_account_tail(profiled, weighed, known_N, num_fit),
     )
+    state = weighed.state
+    if labels is not None:
+        clock.stage("learning from labels")
+        model, state = with_labels(
+            model, state, table, profiled, evidence_NJ, observed.coded.hour, labels,
+            num_threads=num_threads,
+        )  # fmt: skip
     report = _report(table, num_fit, model, weighed, clock.durations())
-    return FittedFraud(model=model, state=weighed.state, report=report)
+    return FittedFraud(model=model, state=state, report=report)
 
 
 class _Clock:
@@ -225,6 +241,21 @@ def _variance(embedding_ND: Floats, centre_D: Floats) -> Floats:
     return np.asarray(((embedding_ND - centre_D) ** 2).mean(0), dtype=np.float32)
 
 
+def _fit_account_tail(
+    profiled: ProfiledLog, weighed: Weighed, known_N: npt.NDArray[np.bool_], num_fit: int
+) -> Tail:
+    """Calibration of account-days on those after the rows to fit on, of accounts that are known."""
+    held_out = slice(num_fit, None)
+    days = AccountDays.of(
+        profiled.rows.account[held_out],
+        profiled.rows.day[held_out],
+        weighed.combined[held_out],
+        known_N[held_out].astype(np.float32),
+    )
+    known_M = days.num_known > 0
+    return Tail.fit(days.highest[known_M] if known_M.any() else days.highest)
+
+
 def _report(
     table: pa.Table, num_fit: int, model: FraudModel, weighed: Weighed, durations: dict[str, float]
 ) -> FitReport:
@@ -238,6 +269,7 @@ def _report(
         profile=model.inputs.profile,
         episode_shares=dict(zip(judge.kinds, weighed.episode_shares.tolist(), strict=True)),
         uses_episodes=judge.booster is not None,
+        uses_labels=model.supervised is not None,
         trust_weights=weighed.trust_weights,
         trust_trees=weighed.trust_trees,
         durations_s=durations,

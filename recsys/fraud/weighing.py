@@ -33,6 +33,8 @@ Flags = npt.NDArray[np.bool_]
 
 _CLEARLY_BETTER = 1.25
 """How many times as trustworthy as the weights the trees have to be."""
+_LEAST_TRUST = 0.05
+"""Trust that the trees need at least: without episodes both are chance, and so is their ratio."""
 _SHARPNESS = 4
 """Power of the shares of evidence that come in episodes: little is left of what is half noise."""
 _HEAT_OF_TRUST = (1.5, 0.25)
@@ -48,6 +50,8 @@ class Weighed:
     """How evidence is weighed."""
     state: ProfileState
     """The state with what accounts piled up by the end of the log."""
+    combined: Array
+    """Combined scores of the log. Shape (N,)."""
     episode_shares: Array
     """Share of the high values of each kind that come in episodes. Shape (J,)."""
     trust_weights: float
@@ -110,7 +114,7 @@ def fit_judge(
     trusted = trust_weights
     if config.scoring.learn_episodes == "auto" and trees.can_be_fitted:
         trust_trees = trust(around, contrast, trees.cross_scores())
-        if trust_trees > _CLEARLY_BETTER * max(trust_weights, 0.0):
+        if trust_trees > max(_CLEARLY_BETTER * trust_weights, _LEAST_TRUST):
             booster, trusted = trees.fit(around.usable), trust_trees
     judge = Judge(
         kinds=kinds,
@@ -129,6 +133,7 @@ def fit_judge(
     return Weighed(
         judge=judge,
         state=after,
+        combined=combined_N,
         episode_shares=shares_J,
         trust_weights=trust_weights,
         trust_trees=trust_trees,

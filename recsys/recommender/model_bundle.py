@@ -17,9 +17,13 @@ from recsys.config import config_to_dict, parse_config
 from recsys.datasets.origin import one_line
 from recsys.errors import ArtifactError, ConfigError
 from recsys.features.encoder import TableEncoder
+from recsys.features.encoder_bundle import (
+    encoder_document,
+    encoder_tables,
+    read_encoder,
+    vocabulary_of,
+)
 from recsys.features.history import UserItemMatrix
-from recsys.features.scaling import RobustScaler
-from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.model import RecommenderModel, Selection
 from recsys.recommender.two_tower import TwoTower
@@ -51,8 +55,8 @@ def save_model(model: RecommenderModel, folder: Path, *, data_digests: Mapping[s
     documents: dict[str, JsonValue] = {"selection": config_to_dict(model.selection)}
     for side, encoder in encoders.items():
         if encoder is not None:
-            tables |= _vocabulary_tables(side, encoder)
-            documents[f"{side}-encoder"] = _encoder_document(encoder)
+            tables |= encoder_tables(side, encoder)
+            documents[f"{side}-encoder"] = encoder_document(encoder)
     return write_bundle(
         folder,
         kind=BUNDLE_KIND,
@@ -111,8 +115,8 @@ def _read(bundle: Bundle) -> RecommenderModel:
         config=config,
         selection=selection,
         towers=towers.eval(),
-        users=_vocabulary(users),
-        items=_vocabulary(items),
+        users=vocabulary_of(users),
+        items=vocabulary_of(items),
         histories=_matrix(users["items"], items.num_rows),
         user_table=bundle.table("user-features") if user_encoder else None,
         user_encoder=user_encoder,
@@ -123,49 +127,10 @@ def _read(bundle: Bundle) -> RecommenderModel:
     )
 
 
-def _encoder_document(encoder: TableEncoder) -> JsonValue:
-    """Everything of an encoder but its vocabularies."""
-    return {
-        "categorical": list(encoder.categorical),
-        "multi_hot": list(encoder.multi_hot),
-        "numeric": {
-            name: {"median": scaler.median, "spread": scaler.spread}
-            for name, scaler in encoder.numeric.items()
-        },
-        "dense": dict(encoder.dense),
-    }
-
-
-def _vocabulary_tables(side: str, encoder: TableEncoder) -> dict[str, pa.Table]:
-    """Vocabularies by the place of their feature: names of features are the user's."""
-    terms = [*encoder.categorical.values(), *encoder.multi_hot.values()]
-    return {
-        f"{side}-terms-{place}": pa.table({"id": vocabulary.terms})
-        for place, vocabulary in enumerate(terms)
-    }
-
-
 def _read_encoder(bundle: Bundle, side: str) -> TableEncoder | None:
     if f"documents/{side}-encoder.json" not in bundle.manifest.files:
         return None
-    document = cast("dict[str, JsonValue]", bundle.document(f"{side}-encoder"))
-    categorical = cast("list[str]", document["categorical"])
-    multi_hot = cast("list[str]", document["multi_hot"])
-    scalers = cast("dict[str, dict[str, float]]", document["numeric"])
-    terms = {
-        name: _vocabulary(bundle.table(f"{side}-terms-{place}"))
-        for place, name in enumerate([*categorical, *multi_hot])
-    }
-    return TableEncoder(
-        categorical={name: terms[name] for name in categorical},
-        multi_hot={name: terms[name] for name in multi_hot},
-        numeric={name: RobustScaler(**values) for name, values in scalers.items()},
-        dense=cast("dict[str, int]", document["dense"]),
-    )
-
-
-def _vocabulary(table: pa.Table) -> Vocabulary:
-    return Vocabulary(pa.concat_arrays(table["id"].chunks))
+    return read_encoder(bundle, side)
 
 
 def _lists(matrix: UserItemMatrix) -> pa.Array:

@@ -3,13 +3,14 @@
 from recsys.tracking.client import TrackingConfig
 from recsys.tracking.environment import core_versions
 from recsys.tracking.runs import TrackedRun, start_run
-from recsys.tracking.served import ServedModel, served_recommender
+from recsys.tracking.served import ServedModel, served_fraud_model, served_recommender
 
 __all__ = [
     "ServedModel",
     "TrackedRun",
     "TrackingConfig",
     "core_versions",
+    "served_fraud_model",
     "served_recommender",
     "start_run",
 ]

@@ -29,9 +29,10 @@ def core_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in CORE_PACKAGES}
 
 
-def core_requirements() -> list[str]:
-    """The same as exact requirements, without the build that a version may name: `+cpu`."""
-    return [f"{name}=={version.partition('+')[0]}" for name, version in core_versions().items()]
+def core_requirements(*others: str) -> list[str]:
+    """The same and other packages as exact requirements, without the build: `+cpu`."""
+    versions = core_versions() | {name: importlib.metadata.version(name) for name in others}
+    return [f"{name}=={version.partition('+')[0]}" for name, version in versions.items()]
 
 
 def _installed() -> dict[str, JsonValue]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from recsys.artifacts import Bundle
+from recsys.schema import EVENT_TIME_TYPE
 from recsys.tracking.client import existing_accepted
 from recsys.tracking.environment import core_requirements
 from recsys.tracking.served import ServedModel
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 _COLUMN_TYPES = {
+    EVENT_TIME_TYPE: "datetime",
     pa.int64(): "long",
     pa.int32(): "integer",
     pa.float32(): "float",
@@ -46,7 +48,7 @@ def register_model(mlflow: ModuleType, served: ServedModel, *, name: str) -> int
             artifacts={role: str(bundle.folder) for role, bundle in served.bundles.items()},
             signature=model_signature(served),
             input_example=served.input_example,
-            pip_requirements=core_requirements(),
+            pip_requirements=core_requirements(*served.packages),
             tags=tags,
         )
     client = mlflow.MlflowClient()
@@ -63,10 +65,11 @@ def model_signature(served: ServedModel) -> ModelSignature:
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema
 
+    params = [ParamSpec(name, "long", default) for name, default in served.params.items()]
     return ModelSignature(
         inputs=Schema(_columns(served.inputs)),
         outputs=Schema(_columns(served.outputs)),
-        params=ParamSchema([ParamSpec(name, "long", k) for name, k in served.params.items()]),
+        params=ParamSchema(params) if params else None,
     )
 
 

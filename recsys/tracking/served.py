@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from recsys.artifacts import Bundle
-from recsys.schema import USER_ID, recommendations_schema
+from recsys.schema import ANOMALY_SCORE, TRANSACTION_ID, USER_ID, recommendations_schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,8 @@ class ServedModel:
     """Columns that it answers."""
     params: Mapping[str, int]
     """Parameters of a call, with their defaults."""
+    packages: tuple[str, ...] = ()
+    """Packages that it needs beside those that every registered model needs."""
     input_example: pd.DataFrame | None = None
     """Rows that the model is tried on when it is registered. They are kept with it."""
 
@@ -57,4 +59,23 @@ def served_recommender(
         inputs=pa.schema([pa.field(USER_ID, user_id_type, nullable=False)]),
         outputs=recommendations_schema(user_id_type, item_id_type),
         params={"k": k},
+    )
+
+
+def served_fraud_model(*, model: Bundle, state: Bundle, inputs: pa.Schema) -> ServedModel:
+    """A fraud scorer: transactions in, anomaly scores out, as of the end of the training log.
+
+    Args:
+        model: The trained model.
+        state: What is known of the accounts at the end of the training log.
+        inputs: Columns of transactions that the model reads, their ids among them.
+    """
+    scores = pa.field(ANOMALY_SCORE, pa.float64(), nullable=False)
+    return ServedModel(
+        code=Path(__file__).with_name("fraud_model.py"),
+        bundles={"model": model, "state": state},
+        inputs=inputs,
+        outputs=pa.schema([inputs.field(TRANSACTION_ID), scores]),
+        params={},
+        packages=("lightgbm", "numba"),
     )

@@ -12,11 +12,13 @@ EvidenceFamily = Literal["amount", "hour", "velocity", "counterparty", "category
 """What a reason for suspicion speaks of; category is any unusual combination of features."""
 
 _RIGHT_REASONS: Mapping[PlantKind, frozenset[EvidenceFamily]] = {
-    "takeover": frozenset({"amount", "hour", "counterparty"}),
+    # Rare categories are part of it, and so is the sum of a burst of large purchases.
+    "takeover": frozenset({"amount", "hour", "counterparty", "category", "velocity"}),
     "card_testing": frozenset({"velocity"}),
     "bust_out": frozenset({"amount", "velocity"}),
     "bad_merchant": frozenset({"counterparty", "amount"}),
-    "slow_drift": frozenset({"amount"}),
+    # A purchase more each day, each larger than the last: a day's sum grows faster than an amount.
+    "slow_drift": frozenset({"amount", "velocity"}),
 }
 
 

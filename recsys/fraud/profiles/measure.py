@@ -28,6 +28,7 @@ EXCESS_HALF_LIFE = 3.0
 """Days, of the excess at a counterparty."""
 MIN_VARIANCE = 1e-3
 """Of log amounts and log velocities: an account that always pays the same is not that sure."""
+_MAX_LOG_AMOUNT = 80.0  # sums of larger amounts would overflow float32, and stay infinite
 
 
 @compiled
@@ -94,7 +95,7 @@ def move_velocities(state: Floats, layout: Layout, gap: float, amount: float) ->
     for velocity in range(NUM_VELOCITIES):
         place = layout.velocity + velocity
         state[place] *= 0.5 ** (gap / HALF_LIVES[velocity])
-        state[place] += 1.0 if velocity < 2 else math.expm1(max(amount, 0.0))
+        state[place] += 1.0 if velocity < 2 else _plain_amount(amount)
 
 
 @compiled
@@ -114,7 +115,13 @@ def part_in_sum(state: Floats, layout: Layout, amount: float) -> float:
     total, count = state[layout.velocity + 2], state[layout.velocity + 1]
     if total <= 0.0:
         return 0.0
-    return float(min(1.0, math.expm1(max(amount, 0.0)) * count / total))
+    return float(min(1.0, _plain_amount(amount) * count / total))
+
+
+@compiled
+def _plain_amount(amount: float) -> float:
+    """The amount of a log amount, 0 of a refund."""
+    return math.expm1(min(max(amount, 0.0), _MAX_LOG_AMOUNT))
 
 
 @compiled

@@ -6,7 +6,7 @@ Shapes: N transactions, A accounts, M counterparties, S state values of an accou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,8 @@ class ProfileState:
     """Decayed past excess of each account, as of `heat_day`. Shape (A, NUM_HEATS)."""
     heat_day: Days
     """Day of the transaction that was added last, -inf before the first. Shape (A,)."""
+    recent: pa.Table | None = None
+    """Recent transactions, for models that look at labels (see `memory.RecentTransactions`)."""
     until: float
     """Days since 1970 up to which everything was seen; what comes earlier comes too late."""
 
@@ -60,6 +62,7 @@ class ProfileState:
             counterparties=Counterparties._make(array.copy() for array in self.counterparties),
             heat=self.heat.copy(),
             heat_day=self.heat_day.copy(),
+            recent=self.recent,
             until=self.until,
         )
 
@@ -75,6 +78,7 @@ class ProfileState:
         )
         num_values = self.accounts.values.shape[1]
         fresh = empty_state(accounts, counterparties, num_values=num_values, until=self.until)
+        fresh = replace(fresh, recent=self.recent)
         old_arrays, new_arrays = self.arrays(), fresh.arrays()
         for name, array in new_arrays.items():
             array[: len(old_arrays[name])] = old_arrays[name]
@@ -91,7 +95,10 @@ class ProfileState:
 
 
 def from_arrays(
-    account_ids: Vocabulary, counterparty_ids: Vocabulary, arrays: Arrays
+    account_ids: Vocabulary,
+    counterparty_ids: Vocabulary,
+    arrays: Arrays,
+    recent: pa.Table | None = None,
 ) -> ProfileState:
     """The state that `ProfileState.arrays` was taken from."""
 
@@ -105,6 +112,7 @@ def from_arrays(
         counterparties=Counterparties(*part("counterparty", Counterparties._fields)),
         heat=np.array(arrays["heat"]),
         heat_day=np.array(arrays["heat_day"]),
+        recent=recent,
         until=float(arrays["until"][0]),
     )
 

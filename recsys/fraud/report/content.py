@@ -49,7 +49,7 @@ class AlertTransaction:
     details: Mapping[str, str] = field(default_factory=dict)
     """Other values as text, by the name of their column."""
     anomaly_score: float
-    """How unusual it is, from 0 to 1."""
+    """How unusual it is, from 0 to 1; NaN where it was not scored."""
     is_suspicious: bool
     """Whether it is one of those that the account is flagged for."""
     reasons: tuple[Reason, ...] = ()

@@ -201,7 +201,8 @@ def _title(one: AlertTransaction, number: str) -> str:
     place = f", {one.counterparty}" if one.counterparty else ""
     name = f"No. {number}: " if number else ""
     amount = money(one.amount, one.currency)
-    return f"{name}{instant(one.event_time)}, {amount}{place}, score {score(one.anomaly_score)}"
+    scored = f", score {score(one.anomaly_score)}" if not math.isnan(one.anomaly_score) else ""
+    return f"{name}{instant(one.event_time)}, {amount}{place}{scored}"
 
 
 def _labelled(marks: Sequence[Mark]) -> list[Mark]:

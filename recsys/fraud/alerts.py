@@ -1,0 +1,136 @@
+"""Which accounts of a day become alerts.
+
+Shapes: A accounts of a day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from recsys.config import config_class
+from recsys.errors import DataError
+
+Array = npt.NDArray[np.float64]
+
+
+@config_class
+class AlertConfig:
+    """How the accounts to look into are chosen."""
+
+    mode: Literal["budget", "fdr", "threshold"] = "budget"
+    """budget: as many accounts as people can look into; fdr: as many as keep the expected share of
+    false alerts low, none on a quiet day; threshold: all whose score is high enough."""
+    alert_budget: int = Field(default=10, ge=0)
+    """Accounts a day in the mode budget."""
+    false_discovery_rate: float = Field(default=0.1, gt=0, lt=1)
+    """Expected share of alerts on normal accounts in the mode fdr."""
+    threshold: float = Field(default=0.999, ge=0, le=1)
+    """Account score from which on an account is flagged in the mode threshold."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Alerts:
+    """The accounts of a day, flagged or not."""
+
+    alert: npt.NDArray[np.bool_]
+    """Whether an account is flagged. Shape (A,)."""
+    rank: npt.NDArray[np.int64]
+    """Place by descending account score, from 1; of equal scores the earlier account comes first.
+    Shape (A,)."""
+    sufficient_score: float
+    """The lowest account score that would have been flagged."""
+
+
+def choose_alerts(account_score_A: Array, p_value_A: Array, config: AlertConfig) -> Alerts:
+    """Flag accounts.
+
+    Args:
+        account_score_A: Account scores, from 0 to 1.
+        p_value_A: Probability of a score as high under normal behaviour; read in the mode fdr.
+        config: How to choose.
+
+    Raises:
+        DataError: Scores or p-values that are not numbers from 0 to 1, or not as many of each.
+    """
+    _check(account_score_A, p_value_A)
+    rank_A = _ranks(account_score_A)
+    match config.mode:
+        case "budget":
+            alert_A = rank_A <= config.alert_budget
+            sufficient = _last_in_budget(account_score_A, rank_A, config.alert_budget)
+        case "fdr":
+            limit = fdr_limit(p_value_A, config.false_discovery_rate)
+            alert_A, sufficient = p_value_A <= limit, 1 - _sufficient_p(p_value_A, config)
+        case "threshold":
+            alert_A, sufficient = account_score_A >= config.threshold, config.threshold
+    return Alerts(alert=alert_A, rank=rank_A, sufficient_score=float(sufficient))
+
+
+def fdr_limit(p_value_A: Array, rate: float) -> float:
+    """The largest p-value that is rejected at a false discovery rate; -inf where none is.
+
+    With p(1) <= ... <= p(A) it is the largest p(k) <= k / A * rate (Benjamini and Hochberg 1995,
+    "Controlling the false discovery rate", equation 1). For the p-values of conformal prediction
+    the rate holds as well (Bates et al. 2023, "Testing for outliers with conformal p-values").
+
+    Args:
+        p_value_A: One a hypothesis, here an account.
+        rate: The false discovery rate.
+
+    Examples:
+        >>> fdr_limit(np.array([0.9, 0.01, 0.04, 0.5]), 0.1)
+        0.04
+    """
+    ascending_A = np.sort(p_value_A)
+    limits_A = np.arange(1, len(ascending_A) + 1) / max(len(ascending_A), 1) * rate
+    rejected = ascending_A[ascending_A <= limits_A]
+    return float(rejected[-1]) if len(rejected) else float("-inf")
+
+
+def _sufficient_p(p_value_A: Array, config: AlertConfig) -> float:
+    """The p-value that one more account would have needed beside those that are flagged."""
+    num_flagged = int((p_value_A <= fdr_limit(p_value_A, config.false_discovery_rate)).sum())
+    place = min(num_flagged + 1, max(len(p_value_A), 1))
+    return place / max(len(p_value_A), 1) * config.false_discovery_rate
+
+
+def _ranks(account_score_A: Array) -> npt.NDArray[np.int64]:
+    order_A = np.argsort(-account_score_A, kind="stable")
+    rank_A = np.empty(len(order_A), dtype=np.int64)
+    rank_A[order_A] = np.arange(1, len(order_A) + 1)
+    return rank_A
+
+
+def _last_in_budget(account_score_A: Array, rank_A: npt.NDArray[np.int64], budget: int) -> float:
+    """Score of the last alert; 0 where the budget is not used up, 1 where there is none."""
+    if budget == 0:
+        return 1.0
+    last = account_score_A[rank_A == budget]
+    return float(last[0]) if len(last) else 0.0
+
+
+def _check(account_score_A: Array, p_value_A: Array) -> None:
+    """Refuse what cannot be ranked."""
+    if account_score_A.shape != p_value_A.shape or account_score_A.ndim != 1:
+        got = f"shapes {account_score_A.shape} and {p_value_A.shape}"
+        raise DataError(
+            file="account scores",
+            expected="a score and a p-value of each account",
+            got=got,
+            remedy="bring both in the order of the accounts",
+        )
+    for column, values_A in (("account_score", account_score_A), ("p_value", p_value_A)):
+        wrong = int((~((values_A >= 0) & (values_A <= 1))).sum())
+        if wrong:
+            raise DataError(
+                file="account scores",
+                column=column,
+                expected="numbers from 0 to 1",
+                got=f"{wrong} others",
+                remedy="score the transactions again",
+            )

@@ -1,0 +1,172 @@
+"""A scored day as explanations read it: the rows of the flagged accounts, before and on the day.
+
+Shapes: N transactions of the day, P earlier ones of the flagged accounts, A flagged accounts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.fraud.model import FraudModel, Scores
+from recsys.fraud.profiles.arrays import Codes, Passed
+from recsys.fraud.profiles.state import ProfileState
+from recsys.schema import ACCOUNT_ID, AMOUNT, EVENT_TIME
+
+SUSPICIOUS_P = 0.01
+"""P-value up to which a transaction of a flagged account is suspicious."""
+
+_HOUR_US = 3_600_000_000
+_DAY_US = 24 * _HOUR_US
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoredDay:
+    """The transactions of a day and all that is known about them."""
+
+    model: FraudModel
+    """What scored them."""
+    state: ProfileState
+    """What is known of the accounts after the day."""
+    table: pa.Table
+    """The transactions under their standard names, in the order of time."""
+    scores: Scores
+    """Their scores."""
+    history: pa.Table
+    """Earlier transactions in the order of time, of any accounts; may be empty."""
+
+    def part(self, first_row: int, end_row: int | None = None) -> ScoredDay:
+        """Some of the rows, where other days were scored along with the day.
+
+        Args:
+            first_row: The first row of the day; those before it join the earlier transactions.
+            end_row: The first row after the day; None where it is the last one.
+        """
+        scores, last = self.scores, slice(first_row, end_row)
+        judgement = {
+            name: getattr(scores.judgement, name)[last] for name in scores.judgement.__dict__
+        }
+        earlier = self.table.slice(0, first_row).select(self.history.column_names)
+        return replace(
+            self,
+            table=self.table[last],
+            scores=replace(
+                scores,
+                account=scores.account[last],
+                evidence=scores.evidence[last],
+                passed=Passed._make(column[last] for column in scores.passed),
+                judgement=replace(scores.judgement, **judgement),
+            ),
+            history=pa.concat_tables([self.history, earlier]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AccountRows:
+    """The transactions of one flagged account."""
+
+    account: int
+    """Place of the account in the state."""
+    day: Codes
+    """Its rows in the day's table."""
+    suspicious: Codes
+    """Those of them that it is flagged for, one at least."""
+    past: Codes
+    """Its rows in the table of earlier transactions."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FlaggedRows:
+    """The transactions of all flagged accounts."""
+
+    accounts: tuple[AccountRows, ...]
+    """One a flagged account, in the order asked for."""
+    past: pa.Table
+    """Earlier transactions of these accounts. P rows."""
+    recent: Recent
+    """What the accounts did shortly before each suspicious transaction."""
+
+    @property
+    def suspicious(self) -> Codes:
+        """Rows in the day's table that are suspicious, account by account."""
+        return np.concatenate([one.suspicious for one in self.accounts] or [_no_rows()])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Recent:
+    """Counts and sums up to each suspicious transaction, itself included. Shapes (R,)."""
+
+    num_hour: Codes
+    """Transactions within an hour."""
+    num_day: Codes
+    """Transactions within 24 hours."""
+    amount_day: npt.NDArray[np.float64]
+    """Sum of the amounts paid within 24 hours."""
+    part_in_day: npt.NDArray[np.float64]
+    """Part of the transaction in that sum."""
+
+
+def flagged_rows(scored: ScoredDay, flagged_A: Codes) -> FlaggedRows:
+    """Find the rows of the flagged accounts.
+
+    Args:
+        scored: The day.
+        flagged_A: Places of the accounts in the state; each has a transaction on the day.
+    """
+    ids = scored.state.account_ids.lookup(flagged_A)
+    past = scored.history.filter(pc.is_in(scored.history[ACCOUNT_ID], value_set=ids))
+    past_groups = _groups(scored.state.account_ids.numbers(past[ACCOUNT_ID]), flagged_A)
+    day_groups = _groups(scored.scores.account, flagged_A)
+    accounts = tuple(
+        AccountRows(
+            account=int(account),
+            day=day,
+            suspicious=_suspicious(scored.scores.judgement.p_value, day),
+            past=earlier,
+        )
+        for account, day, earlier in zip(flagged_A, day_groups, past_groups, strict=True)
+    )
+    recents = [_recent(scored.table, past, one) for one in accounts]
+    columns = [np.concatenate(parts) for parts in zip(*recents, strict=True)] or [_no_rows()] * 4
+    num_hour, num_day, amount, part = columns
+    recent = Recent(num_hour=num_hour, num_day=num_day, amount_day=amount, part_in_day=part)
+    return FlaggedRows(accounts=accounts, past=past, recent=recent)
+
+
+def _groups(account_N: Codes, flagged_A: Codes) -> list[Codes]:
+    """Rows of each flagged account, ascending."""
+    order_N = np.argsort(account_N, kind="stable")
+    sorted_N = account_N[order_N]
+    starts = np.searchsorted(sorted_N, flagged_A, side="left")
+    ends = np.searchsorted(sorted_N, flagged_A, side="right")
+    return [order_N[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def _suspicious(p_value_N: npt.NDArray[np.float64], rows: Codes) -> Codes:
+    """Rows with a low p-value, or else the one with the lowest."""
+    low = rows[p_value_N[rows] <= SUSPICIOUS_P]
+    return low if len(low) else rows[[int(np.argmin(p_value_N[rows]))]]
+
+
+def _recent(
+    table: pa.Table, past: pa.Table, rows: AccountRows
+) -> tuple[Codes, Codes, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The columns of `Recent` for one account."""
+    both = [past.take(pa.array(rows.past)), table.take(pa.array(rows.day))]
+    times = np.concatenate([np.asarray(part[EVENT_TIME].cast(pa.int64())) for part in both])
+    paid = np.concatenate([np.asarray(part[AMOUNT], dtype=np.float64) for part in both]).clip(0)
+    sums = np.concatenate([[0.0], np.cumsum(paid)])
+    place = len(rows.past) + np.searchsorted(rows.day, rows.suspicious)
+    hour = np.searchsorted(times, times[place] - _HOUR_US, side="right")
+    day = np.searchsorted(times, times[place] - _DAY_US, side="right")
+    amount = sums[place + 1] - sums[day]
+    part = np.where(amount > 0, paid[place] / np.maximum(amount, 1e-9), 1.0)
+    return place + 1 - hour, place + 1 - day, amount, part
+
+
+def _no_rows() -> Codes:
+    return np.zeros(0, dtype=np.int64)

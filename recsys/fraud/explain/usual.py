@@ -1,0 +1,205 @@
+"""What an account usually does, as numbers that people understand.
+
+Shapes: R transactions to explain, H hours of a day, C contexts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from recsys.fraud.explain.reconstruction import Expectations, expectations
+from recsys.fraud.explain.scored import Recent, ScoredDay
+from recsys.fraud.inputs import CodedTransactions, amounts_of_logs
+from recsys.fraud.profiles.arrays import NUM_HOURS, Codes, Layout, Priors
+from recsys.fraud.profiles.measure import MIN_VARIANCE
+from recsys.schema import COUNTERPARTY_ID
+
+Array = npt.NDArray[np.float64]
+
+_USUAL_SDS = 1.64
+"""Standard deviations either side of the mean that hold nine in ten normal values."""
+_USUAL_SHARE = 0.9
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Usual:
+    """Suspicious transactions beside what was usual."""
+
+    table: pa.Table
+    """The transactions. R rows."""
+    coded: CodedTransactions
+    """Their numbers."""
+    recent: Recent
+    """What the account did shortly before."""
+    amounts: tuple[Array, Array]
+    """The range of amounts that the account pays in the context. Shapes (R,)."""
+    counterparty_amounts: tuple[Array, Array]
+    """The range of amounts at the counterparty; that of the peers if it is new. Shapes (R,)."""
+    hours: Array
+    """Share of each hour for the account in the context. Shape (R, H)."""
+    contexts: Array
+    """Share of each context for the account. Shape (R, C)."""
+    new_share: Array
+    """Share of new counterparties among the account's transactions. Shape (R,)."""
+    most_hour: Codes
+    """Transactions within an hour that the account has at most, nine times in ten. Shape (R,)."""
+    most_day: Codes
+    """The same within 24 hours. Shape (R,)."""
+    sum_day: Array
+    """What the account typically pays within 24 hours in which it pays. Shape (R,)."""
+    expected: Expectations
+    """What the autoencoder expects of each column."""
+    log_amount: Array
+    """The amount that it expects. Shape (R,)."""
+
+
+def usual_of(scored: ScoredDay, rows: Codes, recent: Recent) -> Usual:
+    """Look up what was usual for the accounts of some transactions.
+
+    Args:
+        scored: The day.
+        rows: Rows of its table. Shape (R,).
+        recent: Counts and sums up to these rows.
+    """
+    model, passed = scored.model, scored.scores.passed
+    table = scored.table.take(pa.array(rows, pa.int64()))
+    coded = model.inputs.encode(table)
+    levels = model.inputs.currency_levels
+    state_RS = scored.state.accounts.values[scored.scores.account[rows]].astype(np.float64)
+    known = _Known(state=state_RS, peer=passed.peer[rows].astype(np.int64), layout=model.layout)
+    mean_RV, sd_RV = known.velocities(model.priors)
+    most_RV = np.expm1(mean_RV[:, :2] + _USUAL_SDS * sd_RV[:, :2])
+    # A count that fades with a half-life tau goes on for tau / ln 2, a window for tau.
+    most_RV = np.ceil(1 + (most_RV - 1).clip(0) * np.log(2)).astype(np.int64)
+    expected = expectations(model.autoencoder, model.inputs.encoder, coded.columns)
+    at_counterparty = _at_counterparty(scored, table, coded.context, known.peer)
+
+    def amounts(
+        mean_R: npt.NDArray[np.floating], var_R: npt.NDArray[np.floating]
+    ) -> tuple[Array, Array]:
+        reach_R = _USUAL_SDS * np.sqrt(var_R)
+        low_R = np.where(mean_R > 0, np.maximum(mean_R - reach_R, 0), mean_R - reach_R)
+        low, high = (amounts_of_logs(one, table, levels) for one in (low_R, mean_R + reach_R))
+        return np.where(mean_R > 0, low.clip(0), low), high
+
+    return Usual(
+        table=table,
+        coded=coded,
+        recent=recent,
+        amounts=amounts(passed.expected_mean[rows], passed.expected_var[rows]),
+        counterparty_amounts=amounts(*at_counterparty),
+        hours=known.hours(model.priors, coded.context),
+        contexts=known.contexts(model.priors),
+        new_share=known.new_share(model.priors),
+        most_hour=most_RV[:, 0],
+        most_day=most_RV[:, 1],
+        sum_day=amounts_of_logs(mean_RV[:, 2], table, levels),
+        expected=expected,
+        log_amount=amounts_of_logs(expected.numbers["log_amount"], table, levels),
+    )
+
+
+def shortest_range(share_H: Array) -> tuple[int, int]:
+    """The fewest hours in a row that hold nine in ten transactions.
+
+    Returns:
+        The first hour, and how many there are.
+
+    Examples:
+        >>> shortest_range(np.array([0.0] * 8 + [0.25] * 4 + [0.0] * 12))
+        (8, 4)
+    """
+    around = np.concatenate([[0.0], np.cumsum(np.tile(share_H, 2))])
+    for length in range(1, NUM_HOURS):
+        sums_H = around[length : length + NUM_HOURS] - around[:NUM_HOURS]
+        if sums_H.max() >= _USUAL_SHARE:
+            return int(sums_H.argmax()), length
+    return 0, NUM_HOURS
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Known:
+    """State of the account of each transaction, and what `profiles.measure` makes of it."""
+
+    state: Array
+    peer: Codes
+    layout: Layout
+
+    def _part(self, first: int, size: int) -> Array:
+        return self.state[:, first : first + size]
+
+    @property
+    def _count(self) -> Array:
+        return self.state[:, [self.layout.num_known]]
+
+    def hours(self, priors: Priors, context_R: Codes) -> Array:
+        usual_RH = priors.hour_of_peer[self.peer]
+        own_RH = self._part(self.layout.hours, NUM_HOURS) + priors.strength * usual_RH
+        own_RH = own_RH / (self._count + priors.strength)
+        share_RH = priors.hour[self.peer, context_R] * own_RH / usual_RH
+        return np.asarray(share_RH / share_RH.sum(1, keepdims=True))
+
+    def contexts(self, priors: Priors) -> Array:
+        num_contexts = priors.context.shape[1]
+        count_RC = self._part(self.layout.contexts, 3 * num_contexts)[:, ::3]
+        share_RC = count_RC + priors.strength * priors.context[self.peer]
+        return np.asarray(share_RC / (self._count + priors.strength))
+
+    def new_share(self, priors: Priors) -> Array:
+        new_R = self.state[:, self.layout.num_new] + priors.strength * priors.new_share
+        return np.asarray(new_R / (self._count[:, 0] + priors.strength))
+
+    def velocities(self, priors: Priors) -> tuple[Array, Array]:
+        size = len(priors.velocity_mean)
+        mean_RV = self._part(self.layout.velocity_mean, size)
+        m2_RV = self._part(self.layout.velocity_m2, size)
+        return _shrunk(
+            self._count,
+            mean_RV,
+            m2_RV,
+            priors.velocity_mean,
+            priors.velocity_var,
+            strength=priors.strength,
+        )
+
+
+def _at_counterparty(
+    scored: ScoredDay, table: pa.Table, context_R: Codes, peer_R: Codes
+) -> tuple[Array, Array]:
+    """Mean and variance of the log amounts at the counterparty. Shapes (R,)."""
+    priors = scored.model.priors
+    values_R3 = np.zeros((table.num_rows, 3))
+    if scored.model.inputs.has_counterparty:
+        numbers_R = scored.state.counterparty_ids.numbers(table[COUNTERPARTY_ID])
+        found_R = numbers_R >= 0
+        values_R3[found_R] = scored.state.counterparties.values[numbers_R[found_R], :3]
+    mean_R, sd_R = _shrunk(
+        values_R3[:, 0],
+        values_R3[:, 1],
+        values_R3[:, 2],
+        priors.amount_mean[peer_R, context_R],
+        priors.amount_var[peer_R, context_R],
+        strength=priors.strength,
+    )
+    return mean_R, sd_R**2
+
+
+def _shrunk(
+    count: Array,
+    mean: Array,
+    m2: Array,
+    prior_mean: npt.NDArray[np.float32],
+    prior_var: npt.NDArray[np.float32],
+    *,
+    strength: float,
+) -> tuple[Array, Array]:
+    """Mean and standard deviation, shrunk as the pass does it."""
+    total = count + strength
+    shrunk = (count * mean + strength * prior_mean) / total
+    spread = m2 + count * (mean - shrunk) ** 2
+    spread = spread + strength * (prior_var + (prior_mean - shrunk) ** 2)
+    return shrunk, np.sqrt(np.maximum(spread / total, MIN_VARIANCE))

@@ -1,0 +1,89 @@
+"""The state of a fraud scorer on disk: a bundle that belongs to one model.
+
+It is written anew after each pass, and holds what the next one needs of every account.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recsys.artifacts import Bundle, read_bundle, write_bundle
+from recsys.datasets.origin import one_line
+from recsys.errors import ArtifactError, DataError
+from recsys.features.encoder_bundle import vocabulary_of, vocabulary_table
+from recsys.fraud.profiles.state import Arrays, ProfileState, from_arrays
+
+BUNDLE_KIND = "fraud-state"
+"""Kind of the bundle that a state is saved as."""
+
+_COUNTERPARTY = "counterparty_"
+_RECENT = "recent"
+
+
+def save_state(state: ProfileState, folder: Path, *, model_fingerprint: str) -> Bundle:
+    """Write a state as a bundle.
+
+    Args:
+        state: What is known of accounts and counterparties.
+        folder: A folder that does not exist yet.
+        model_fingerprint: Fingerprint of the bundle of the model that the state belongs to.
+
+    Raises:
+        ArtifactError: The folder exists, or the disk refuses.
+    """
+    return write_bundle(
+        folder,
+        kind=BUNDLE_KIND,
+        tensors={"state": state.arrays()},
+        tables={
+            "accounts": vocabulary_table(state.account_ids),
+            "counterparties": vocabulary_table(state.counterparty_ids),
+            **({} if state.recent is None else {"recent": state.recent}),
+        },
+        parents={"model": model_fingerprint},
+    )
+
+
+def load_state(folder: Path, *, model_fingerprint: str) -> ProfileState:
+    """Read a state from its bundle; every file is checked before it is parsed.
+
+    Args:
+        folder: Where the bundle lies.
+        model_fingerprint: Fingerprint of the bundle of the model that goes on with it.
+
+    Raises:
+        ArtifactError: The bundle is missing, damaged, or of another kind or format.
+        FingerprintMismatchError: The state belongs to another model.
+    """
+    bundle = read_bundle(folder, kind=BUNDLE_KIND, expected_parents={"model": model_fingerprint})
+    try:
+        return _read(bundle)
+    except (DataError, LookupError, TypeError, ValueError) as error:
+        got = one_line(str(error))
+        raise ArtifactError(
+            f"{folder}: expected a state of this version, got {got}; train again"
+        ) from error
+
+
+def _read(bundle: Bundle) -> ProfileState:
+    accounts = vocabulary_of(bundle.table("accounts"))
+    counterparties = vocabulary_of(bundle.table("counterparties"))
+    arrays = bundle.tensors("state")
+    _check_lengths(arrays, num_accounts=len(accounts), num_counterparties=len(counterparties))
+    has_recent = "tables/recent.parquet" in bundle.manifest.files
+    recent = bundle.table("recent") if has_recent else None
+    return from_arrays(accounts, counterparties, arrays, recent)
+
+
+def _check_lengths(arrays: Arrays, *, num_accounts: int, num_counterparties: int) -> None:
+    """Refuse arrays that do not have a row for each id.
+
+    Raises:
+        ValueError: An array has another number of rows.
+    """
+    for name, array in arrays.items():
+        if name == "until":
+            continue
+        expected = num_counterparties if name.startswith(_COUNTERPARTY) else num_accounts
+        if len(array) != expected:
+            raise ValueError(f"{len(array)} rows of {name} for {expected} ids")

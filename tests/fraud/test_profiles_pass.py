@@ -1,0 +1,241 @@
+"""The compiled pass over transactions, against its plain twin and against dictionaries.
+
+Shapes: N transactions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_passes import excess_on_amounts, passed_over, some_priors, some_rows
+
+from recsys.fraud.profiles import kernel, learn, measure
+from recsys.fraud.profiles.arrays import NUM_HOURS, Excess, Priors, Rows
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every function of the pass in plain Python, those that it calls included."""
+    rng = np.random.default_rng(0)  # what is compiled has to be so before its parts are replaced
+    passed_over(some_rows(rng, 2), some_priors(rng), excess_on_amounts(limit=1.0))
+    for module in (kernel, learn, measure):
+        for name, function in list(vars(module).items()):
+            if name != "advance" and hasattr(function, "py_func"):
+                monkeypatch.setattr(module, name, function.py_func)
+
+
+@dataclass
+class History:
+    """Everything that an account did, kept whole."""
+
+    learnt: list[int] = field(default_factory=list)
+    velocities: dict[int, tuple[float, float]] = field(default_factory=dict)
+    all_rows: list[int] = field(default_factory=list)
+    met: set[int] = field(default_factory=set)
+
+
+class Oracle:
+    """The measures from their definitions: no running sum, everything anew from whole histories."""
+
+    def __init__(self, rows: Rows, priors: Priors, excess: Excess) -> None:
+        self.rows, self.priors, self.excess = rows, priors, excess
+        self.histories: dict[int, History] = defaultdict(History)
+        self.paid: dict[int, list[float]] = defaultdict(list)
+
+    def run(self) -> dict[str, np.ndarray]:
+        """Measures of all transactions."""
+        measured = [self.step(row) for row in range(len(self.rows.account))]
+        return {name: np.array([each[name] for each in measured]) for name in measured[0]}
+
+    def step(self, row: int) -> dict[str, float]:
+        """Measures of one transaction, which then is history."""
+        rows, history = self.rows, self.histories[int(self.rows.account[row])]
+        peer = self.peer(history)
+        mean, var = self.expected(history, peer, int(rows.context[row]))
+        history.all_rows.append(row)
+        velocities = self.velocities(history, row)
+        amount_high = (rows.amount[row] - mean) / math.sqrt(var)
+        merchant = int(rows.counterparty[row])
+        measured = {
+            "peer": peer,
+            "amount_high": amount_high,
+            "hour": self.hour(history, peer, row),
+            "category": self.context(history, peer, row),
+            "count_1h": self.velocity(history, velocities, 0),
+            "count_1d": self.velocity(history, velocities, 1),
+            "new_counterparty": self.new_counterparty(history, merchant),
+            "counterparty_amount": self.counterparty_amount(peer, row),
+            "account_distance": self.distance(history, peer, row),
+        }
+        if merchant >= 0:
+            history.met.add(merchant)
+        if max(amount_high - 1.0, 0.0) <= self.excess.limit:
+            history.learnt.append(row)
+            history.velocities[row] = velocities
+            self.paid[merchant].append(float(rows.amount[row]))
+        return measured
+
+    def peer(self, history: History) -> int:
+        """The group under which what was learnt is most likely, older rows counting less."""
+        rows, priors = self.rows, self.priors
+        totals = np.zeros(len(priors.context))
+        for age, row in enumerate(reversed(history.learnt)):
+            context, hour = rows.context[row], rows.hour[row]
+            var = priors.amount_var[:, context].astype(float)
+            square = (rows.amount[row] - priors.amount_mean[:, context].astype(float)) ** 2 / var
+            share = priors.context[:, context].astype(float) * priors.hour[:, context, hour]
+            totals += 0.99**age * (np.log(share) - 0.5 * (np.minimum(square, 25.0) + np.log(var)))
+        return int(totals.argmax())
+
+    def expected(self, history: History, peer: int, context: int) -> tuple[float, float]:
+        """Mean and variance of amounts among those learnt and `strength` ones of the peers."""
+        own = [self.rows.amount[row] for row in history.learnt if self.rows.context[row] == context]
+        return self.pooled(own, self.priors.amount_mean[peer, context],
+                           self.priors.amount_var[peer, context])  # fmt: skip
+
+    def pooled(
+        self, values: list[float], prior_mean: float, prior_var: float
+    ) -> tuple[float, float]:
+        """Mean and variance of values and of `strength` imagined ones."""
+        values, strength = np.array(values, dtype=float), self.priors.strength
+        total = len(values) + strength
+        mean = (values.sum() + strength * float(prior_mean)) / total
+        spread = ((values - mean) ** 2).sum() + strength * (
+            float(prior_var) + (float(prior_mean) - mean) ** 2
+        )
+        return mean, spread / total
+
+    def velocities(self, history: History, row: int) -> tuple[float, float]:
+        """Logs of the decayed counts of an hour and of a day."""
+        ages = self.rows.day[row] - self.rows.day[history.all_rows]
+        return tuple(math.log1p((0.5 ** (ages / half_life)).sum()) for half_life in (1 / 24, 1.0))
+
+    def velocity(self, history: History, velocities: tuple[float, float], which: int) -> float:
+        """Deviation of a count from what was learnt."""
+        learnt = [history.velocities[row][which] for row in history.learnt]
+        mean, var = self.pooled(
+            learnt, self.priors.velocity_mean[which], self.priors.velocity_var[which]
+        )
+        return (velocities[which] - mean) / math.sqrt(var)
+
+    def hour(self, history: History, peer: int, row: int) -> float:
+        """Surprise at the hour; each hour that was learnt also counts for its neighbours."""
+        own = np.zeros(NUM_HOURS)
+        for learnt in history.learnt:
+            for shift, share in ((-1, 0.25), (0, 0.5), (1, 0.25)):
+                own[(self.rows.hour[learnt] + shift) % NUM_HOURS] += share
+        usual = self.priors.hour_of_peer[peer].astype(float)
+        tilt = (own + self.priors.strength * usual) / usual
+        shares = self.priors.hour[peer, self.rows.context[row]] * tilt
+        return -math.log(shares[self.rows.hour[row]] / shares.sum())
+
+    def share(self, history: History, count: int, usual: float) -> float:
+        """A share of what was learnt, shrunk."""
+        strength = self.priors.strength
+        return (count + strength * usual) / (len(history.learnt) + strength)
+
+    def context(self, history: History, peer: int, row: int) -> float:
+        """Surprise at the context."""
+        context = self.rows.context[row]
+        count = sum(self.rows.context[learnt] == context for learnt in history.learnt)
+        return -math.log(self.share(history, count, self.priors.context[peer, context]))
+
+    def new_counterparty(self, history: History, merchant: int) -> float:
+        """Surprise at a counterparty that the account never met."""
+        if merchant < 0 or merchant in history.met:
+            return 0.0
+        first, before = set(), set()
+        for row in history.all_rows[:-1]:
+            other = int(self.rows.counterparty[row])
+            if other >= 0 and other not in before:
+                first.add(row)
+            before.add(other)
+        count = len(first & set(history.learnt))
+        return -math.log(self.share(history, count, self.priors.new_share))
+
+    def counterparty_amount(self, peer: int, row: int) -> float:
+        """Deviation of the amount from those that the counterparty was paid."""
+        merchant, context = int(self.rows.counterparty[row]), self.rows.context[row]
+        if merchant < 0:
+            return 0.0
+        prior = self.priors.amount_mean[peer, context], self.priors.amount_var[peer, context]
+        mean, var = self.pooled(self.paid[merchant], *prior)
+        return (self.rows.amount[row] - mean) / math.sqrt(var)
+
+    def distance(self, history: History, peer: int, row: int) -> float:
+        """-log density under the account's mixture of clusters."""
+        nearest = [int(self.rows.log_density[learnt].argmax()) for learnt in history.learnt]
+        density = sum(
+            math.exp(log_density) * self.share(history, nearest.count(cluster), usual)
+            for cluster, (log_density, usual) in enumerate(
+                zip(self.rows.log_density[row], self.priors.cluster[peer], strict=True)
+            )
+        )
+        return -math.log(density)
+
+
+@pytest.mark.parametrize("limit", [math.inf, 0.5])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.usefixtures("plain")
+def test_the_compiled_pass_equals_plain_python(seed: int, limit: float) -> None:
+    """What is written and what is left of the state is that of the same code in plain Python."""
+    rng = np.random.default_rng(seed)
+    rows, priors = some_rows(rng, 300), some_priors(rng)
+    excess = excess_on_amounts(limit=limit)
+    narrow = passed_over(rows, priors, excess)
+    wide = passed_over(rows, priors, excess, wide=True)
+    for name, array in narrow.passed._asdict().items():
+        np.testing.assert_allclose(array, getattr(wide.passed, name), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(narrow.accounts.values, wide.accounts.values, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(narrow.accounts.sketch, wide.accounts.sketch)
+    np.testing.assert_allclose(
+        narrow.counterparties.values, wide.counterparties.values, rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.usefixtures("plain")
+def test_counts_that_fade_are_those_of_plain_python() -> None:
+    """An account of more than a thousand transactions fades alike compiled and in plain Python."""
+    rng = np.random.default_rng(0)
+    rows, priors = some_rows(rng, 1300, num_accounts=1), some_priors(rng)
+    excess = excess_on_amounts(limit=math.inf)
+    narrow, wide = (passed_over(rows, priors, excess, wide=wide) for wide in (False, True))
+    assert narrow.passed.num_known.max() == 1000
+    np.testing.assert_allclose(narrow.accounts.values, wide.accounts.values, rtol=1e-3, atol=1e-3)
+
+
+@settings(max_examples=30)
+@given(seed=SEEDS, num_rows=st.integers(1, 120), limit=st.sampled_from([math.inf, 0.5, 0.0]))
+def test_the_pass_equals_whole_histories(seed: int, num_rows: int, limit: float) -> None:
+    """Every measure is what its definition gives on all that the account did before."""
+    rng = np.random.default_rng(seed)
+    rows, priors = some_rows(rng, num_rows), some_priors(rng)
+    excess = excess_on_amounts(limit=limit)
+    run = passed_over(rows, priors, excess)
+    expected = Oracle(rows, priors, excess).run()
+    np.testing.assert_array_equal(run.passed.peer, expected.pop("peer"))
+    for kind, values_N in expected.items():
+        np.testing.assert_allclose(run.evidence(kind), values_N, rtol=2e-4, atol=2e-4, err_msg=kind)
+
+
+@settings(max_examples=20)
+@given(seed=SEEDS, share=st.floats(0, 1))
+def test_a_pass_can_stop_anywhere(seed: int, share: float) -> None:
+    """The first rows of a log are measured as they are when the log ends with them."""
+    rng = np.random.default_rng(seed)
+    rows, priors = some_rows(rng, 60), some_priors(rng)
+    excess = excess_on_amounts(limit=0.5)
+    num_rows = 1 + int(share * 59)
+    whole = passed_over(rows, priors, excess)
+    part = passed_over(Rows._make(array[:num_rows] for array in rows), priors, excess)
+    for name, array in part.passed._asdict().items():
+        np.testing.assert_array_equal(array, getattr(whole.passed, name)[:num_rows])
+    assert np.isfinite(whole.passed.evidence).all()
