@@ -29,10 +29,10 @@ TARGET = Path(__file__).parent / "guide" / "configuration.md"
 _INTRODUCTION = """\
 # Configuration reference
 
-One TOML file configures all jobs of a half: one for the [recommender](#the-recommender), one for the
-[fraud scorer](#the-fraud-scorer). A section is a table of the file. Every key has a default or may be
-left out (*not set*), but for the main table and the kind of a feature. The types are strict: `"64"`
-is not `64`. An unknown key is refused, and the message names the nearest known one.
+One TOML file configures all jobs of the [recommender](#the-recommender), another one those of the
+[fraud scorer](#the-fraud-scorer). A section is a table of the file. Every key has a default or may
+be left out (*not set*), but for the main table and the kind of a feature. The types are strict:
+`"64"` is not `64`. An unknown key is refused, and the message names the nearest known one.
 
 - **Paths** in the file start at the folder of the file; paths given as options start at the
   working directory.
@@ -99,9 +99,7 @@ def _section(title: str, config: type, first_title: str) -> str:
     if title != first_title:
         return f"### {title}\n\nThe keys of {first_title}.\n"
     rows = _rows(config)
-    return f"### {title}\n\n{_paragraph(config.__doc__)}\n" + (
-        f"\n{_HEADER}{rows}" if rows else ""
-    )
+    return f"### {title}\n\n{_paragraph(config.__doc__)}\n" + (f"\n{_HEADER}{rows}" if rows else "")
 
 
 def _rows(config: type) -> str:

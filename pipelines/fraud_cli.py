@@ -74,14 +74,13 @@ def validate_transactions_command(
     transactions: Transactions = None,
     labels: Labels = None,
     overrides: Overrides = None,
-    as_of: AsOf = None,
     quiet: Quiet = False,
 ) -> None:
     """Report what a table of transactions holds, and refuse what jobs could not use."""
     settings = _load(config, overrides, transactions, labels)
     from pipelines.validate_transactions import validate_transactions
 
-    report = validate_transactions(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
+    report = validate_transactions(settings, Reporter(quiet=quiet))
     print_result({"job": "validate-transactions", **report.to_dict()})
     report.raise_if_refused()
 

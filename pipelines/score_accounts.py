@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ from pipelines.fraud_config import FraudJobConfig
 from pipelines.fraud_data import load_checked_transactions, num_threads
 from pipelines.fraud_labels import labels_of
 from pipelines.job import new_run_id, peak_rss_mb
-from recsys.datasets.transactions.days import require_day, rows_before
+from recsys.datasets.transactions.days import require_day, rows_before, rows_of_day
 from recsys.datasets.transactions.quarantine import CheckedTransactions
 from recsys.errors import ArtifactError, DataError
 from recsys.fraud.alerts import AlertConfig
@@ -29,6 +29,7 @@ from recsys.fraud.outputs import (
     audit_scores,
     day_number,
     end_of_day,
+    start_of,
     write_table,
 )
 from recsys.fraud.profiles.state import ProfileState
@@ -65,13 +66,13 @@ def score_accounts(
     table = rows_before(checked.table, end_of_day(day))
     require_day(log, table, day)
     state, origin = _state_before(config, live, day)
-    is_new = pc.greater_equal(table[EVENT_TIME], _moment(state.until))
-    new, history = table.filter(is_new), table.filter(pc.invert(is_new))
-    reporter.say(f"state: {origin}; {new.num_rows:,} transactions after it")
-    scores, after = live.model.score(new, state, num_threads=num_threads(), labels=labels)
+    state, num_missed = _caught_up(live.model, state, table, day, labels)
+    reporter.say(f"state: {origin}; {num_missed:,} transactions between it and the day")
+    rows, history = rows_of_day(table, day), rows_before(table, start_of(day))
+    scores, after = live.model.score(rows, state, num_threads=num_threads(), labels=labels)
     after = replace(after, until=float(day_number(day) + 1))
     result = judge_day(
-        live.model, after, new, scores, history,
+        live.model, after, rows, scores, history,
         day=day, config=config.alerts, with_labels=labels is not None,
     )  # fmt: skip
     page = _page(config, result, live, checked, day)
@@ -118,8 +119,7 @@ def _state_before(config: FraudJobConfig, live: _Live, day: date) -> tuple[Profi
     """
     runs = [run for run in published_runs(config.scores) if run.manifest.logical_date < str(day)]
     for run in sorted(runs, key=_logical_order, reverse=True):
-        status = json.loads((run.folder / STATUS_FILE).read_text(encoding="utf-8"))
-        if status["bundle_id"] == live.fingerprint:
+        if _bundle_id(run) == live.fingerprint:
             state = load_state(run.folder / "state", model_fingerprint=live.fingerprint)
             return state, f"that of {run.manifest.logical_date}"
     state = load_state(live.run / "state", model_fingerprint=live.fingerprint)
@@ -131,6 +131,41 @@ def _state_before(config: FraudJobConfig, live: _Live, day: date) -> tuple[Profi
             remedy=f"train with --as-of a day before {day}, or score a later day",
         )
     return state, "that of the training"
+
+
+def _bundle_id(run: PublishedRun) -> str:
+    """Fingerprint of the model that scored in a run.
+
+    Raises:
+        ArtifactError: The run's record of it is damaged.
+    """
+    path = run.folder / STATUS_FILE
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["bundle_id"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ArtifactError(
+            f"{path}: expected the bundle_id of a night, got {type(error).__name__}; "
+            "restore the file, or remove the folder and score that day again"
+        ) from error
+
+
+def _caught_up(
+    model: FraudModel, state: ProfileState, table: pa.Table, day: date, labels: pa.Table | None
+) -> tuple[ProfileState, int]:
+    """The state of the evening before a day, and how many transactions it took to get there.
+
+    A day at a time, as the jobs of those nights would have gone: what is kept of recent
+    transactions, and so what late labels say, depends on where each step begins.
+    """
+    start = _moment(state.until)
+    is_missed = pc.greater_equal(table[EVENT_TIME], start)
+    missed = rows_before(table.filter(is_missed), start_of(day))
+    first = start.as_py().date()
+    for number in range((day - first).days):
+        rows = rows_of_day(missed, first + timedelta(days=number))
+        if rows.num_rows:
+            _, state = model.score(rows, state, num_threads=num_threads(), labels=labels)
+    return state, missed.num_rows
 
 
 def _logical_order(run: PublishedRun) -> tuple[str, int]:

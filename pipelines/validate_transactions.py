@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, datetime
 
 from pipelines.console import Reporter
 from pipelines.fraud_config import FraudJobConfig
 from pipelines.fraud_labels import labels_of
-from pipelines.job import end_of
 from recsys.datasets.transactions.loading import load_transactions
 from recsys.datasets.transactions.quarantine import quarantine
 from recsys.datasets.transactions.quarantine_report import QuarantineReport
 
 
-def validate_transactions(
-    config: FraudJobConfig, as_of: date | None, reporter: Reporter
-) -> QuarantineReport:
+def validate_transactions(config: FraudJobConfig, reporter: Reporter) -> QuarantineReport:
     """Report what the table holds; every reason to refuse it is one line.
 
     Returns:
         The report; the command fails with its first refusal.
     """
     log = load_transactions(config.data, config.columns, config.features)
-    report = quarantine(log, as_of=end_of(as_of), limits=config.quarantine).report
+    report = quarantine(log, as_of=datetime.now(UTC), limits=config.quarantine).report
     reporter.say(
         f"transactions: {report.num_rows:,} rows, {report.num_used:,} usable, "
         f"{report.num_accounts:,} accounts"

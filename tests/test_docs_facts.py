@@ -6,9 +6,11 @@ import dataclasses
 import itertools
 import re
 import tomllib
+import typing
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from markdown_pages import ROOT, Page, all_pages
@@ -17,12 +19,20 @@ from scipy import sparse
 import recsys
 from recsys import errors
 from recsys.artifacts import BundleManifest
+from recsys.datasets.transactions.quarantine_report import REASONS
+from recsys.fraud.alerts import AlertConfig
+from recsys.fraud.metrics import Scored, measure_fraud
+from recsys.fraud.profiles.arrays import EVIDENCE
 from recsys.publishing import RunManifest
 from recsys.recommender.evaluate import evaluate_lists
 from recsys.recommender.index import IndexReport
 from recsys.recommender.lists import similar_items_schema
 from recsys.recommender.model import Selection
-from recsys.schema import recommendations_schema
+from recsys.schema import (
+    account_scores_schema,
+    recommendations_schema,
+    transaction_scores_schema,
+)
 
 FORMATS = Page(ROOT / "docs" / "formats.md")
 GUIDE = ROOT / "docs" / "guide"
@@ -33,6 +43,8 @@ GUIDE = ROOT / "docs" / "guide"
     [
         ("Recommendations", recommendations_schema(pa.string(), pa.int64())),
         ("Similar items", similar_items_schema(pa.int64())),
+        ("Transaction scores", transaction_scores_schema(pa.int64(), pa.string(), ("KIND",))),
+        ("Account scores", account_scores_schema(pa.string())),
     ],
 )
 def test_schemas_are_described_as_they_are(heading: str, schema: pa.Schema) -> None:
@@ -81,6 +93,55 @@ def test_measures_are_those_of_an_evaluation() -> None:
     assert {row[0] for row in rows} == {
         name.partition("@")[0] for name in found.overall if not name.endswith("_margin")
     }
+
+
+def test_fraud_measures_are_those_of_an_evaluation() -> None:
+    """The guide explains every measure of fraud scores, and no other."""
+    rows = Page(GUIDE / "fraud-outputs.md").tables("Measures")[0]
+    scored = Scored(scores=np.array([0.1, 0.9]), accounts=np.array([0, 1]), days=np.array([0, 0]))
+    measured = measure_fraud(scored, np.array([False, True]), scored)
+
+    assert [row[0] for row in rows] == list(measured.values) == list(measured.ceilings)
+
+
+def test_kinds_of_evidence_are_those_of_the_pass() -> None:
+    """The guide explains every kind of evidence that the pass measures, in its order."""
+    rows = Page(GUIDE / "fraud-outputs.md").tables("Evidence")[0]
+
+    assert tuple(row[0] for row in rows) == EVIDENCE
+
+
+def test_reasons_of_the_quarantine_are_explained() -> None:
+    """The guide explains every reason to set a row aside, in the order they are looked at."""
+    rows = Page(GUIDE / "fraud.md").tables("Rows that are set aside")[0]
+
+    assert tuple(row[0] for row in rows) == REASONS
+
+
+def test_modes_of_alerts_are_explained() -> None:
+    """The guide explains every way to choose alerts."""
+    rows = Page(GUIDE / "fraud.md").tables("Alerts")[0]
+    modes = typing.get_args(typing.get_type_hints(AlertConfig)["mode"])
+
+    assert tuple(row[0] for row in rows) == modes
+
+
+def test_the_transactions_of_the_sample_are_what_their_page_says() -> None:
+    """Columns, types, order and numbers of the sample of transactions are those on its page."""
+    page = Page(ROOT / "data" / "README.md")
+    log = pq.read_table(ROOT / "data" / "sample" / "sparkov_transactions.parquet")
+    (rows,) = page.tables("The sample: Sparkov")
+    accounts, merchants = (len(log[name].unique()) for name in ("account_id", "merchant_id"))
+    told = " ".join(page.section("The sample: Sparkov").split())
+
+    assert [(row[0], row[1]) for row in rows] == [(one.name, str(one.type)) for one in log.schema]
+    assert (
+        f"{log.num_rows:,} transactions of {accounts} accounts with {merchants} merchants" in told
+    )
+    assert f"of which {pc.sum(log['is_fraud'])} are frauds" in told
+    assert f"{len(log['category'].unique())} of them" in told
+    assert log.equals(log.sort_by("event_time"))
+    assert len(log["transaction_id"].unique()) == log.num_rows
 
 
 def test_the_sample_is_what_its_page_says() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Callable
-from typing import TypeVar, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -14,6 +17,22 @@ def compiled(function: FunctionT) -> FunctionT:
     """A function compiled by numba at its first call, and kept on disk for the next process.
 
     Its attribute `py_func` is the function in plain Python, which tests compare it with. Division
-    by zero gives infinity, as in numpy.
+    by zero gives infinity, as in numpy. The compiled functions that it calls have to be in files
+    of its own folder.
     """
-    return cast("FunctionT", numba.njit(cache=True, error_model="numpy")(function))
+    dispatcher = cast("Any", numba.njit(cache=True, error_model="numpy")(function))
+    # Numba asks only whether the file of the function itself changed. What it calls is compiled
+    # into it, so that after a change of another file the old code would go on.
+    kept = dispatcher._cache._cache_file  # there is no public way
+    folder = Path(function.__code__.co_filename).parent
+    kept._source_stamp = (kept._source_stamp, sources_digest(folder))
+    return cast("FunctionT", dispatcher)
+
+
+@functools.cache
+def sources_digest(folder: Path) -> str:
+    """A digest of all Python files in a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

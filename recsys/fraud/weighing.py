@@ -94,33 +94,21 @@ def fit_judge(
     )
     tails = fit_tails(evidence_NJ[held_out_N])
     own_J = np.array([is_own(kind, covered) for kind in kinds])
-    excess_NJ = excess_of(tails, evidence_NJ)
-    shares_J = evidence_weights(around, excess_NJ, own_J)
-    unusual_N = unusual_own(excess_NJ, shares_J, own_J)
-    del excess_NJ
-    contrast = Contrast.of(around, unusual_N)
-    sharp_N = weighted_surprise(tails, shares_J**_SHARPNESS, evidence_NJ)
-    trust_weights = trust(around, contrast, sharp_N)
-    weights_J = trusted_weights(shares_J, trust_weights, sharpness=_SHARPNESS)
+    found = _Episodes.of(around, tails, evidence_NJ, own_J)
     trees = _Trees(
         features=booster_features(evidence_NJ, coded),
         names=(*kinds, *CONTEXT_FEATURES),
-        target=has_unusual_neighbours(around, unusual_N),
+        target=has_unusual_neighbours(around, found.unusual),
         around=around,
         config=config,
         num_threads=num_threads,
     )
-    trust_trees, booster = float("nan"), None
-    trusted = trust_weights
-    if config.scoring.learn_episodes == "auto" and trees.can_be_fitted:
-        trust_trees = trust(around, contrast, trees.cross_scores())
-        if trust_trees > max(_CLEARLY_BETTER * trust_weights, _LEAST_TRUST):
-            booster, trusted = trees.fit(around.usable), trust_trees
+    trust_trees, booster = _chosen_trees(trees, found)
     judge = Judge(
         kinds=kinds,
         tails=tails,
-        weights=weights_J,
-        heat_weights=heat_weights(trusted),
+        weights=trusted_weights(found.shares, found.trust, sharpness=_SHARPNESS),
+        heat_weights=heat_weights(found.trust if booster is None else trust_trees),
         booster=booster,
         own_tail=_UNFITTED,
         combined_tail=_UNFITTED,
@@ -134,10 +122,47 @@ def fit_judge(
         judge=judge,
         state=after,
         combined=combined_N,
-        episode_shares=shares_J,
-        trust_weights=trust_weights,
+        episode_shares=found.shares,
+        trust_weights=found.trust,
         trust_trees=trust_trees,
     )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Episodes:
+    """What the neighbours of transactions tell of the evidence."""
+
+    shares: Array  # (J,)
+    unusual: Array  # (N,)
+    contrast: Contrast
+    trust: float  # in the shares as weights
+
+    @classmethod
+    def of(
+        cls, around: Neighbourhood, tails: tuple[Tail, ...], evidence_NJ: Floats, own_J: Flags
+    ) -> _Episodes:
+        excess_NJ = excess_of(tails, evidence_NJ)
+        shares_J = evidence_weights(around, excess_NJ, own_J)
+        unusual_N = unusual_own(excess_NJ, shares_J, own_J)
+        del excess_NJ
+        contrast = Contrast.of(around, unusual_N)
+        sharp_N = weighted_surprise(tails, shares_J**_SHARPNESS, evidence_NJ)
+        return cls(
+            shares=shares_J,
+            unusual=unusual_N,
+            contrast=contrast,
+            trust=trust(around, contrast, sharp_N),
+        )
+
+
+def _chosen_trees(trees: _Trees, found: _Episodes) -> tuple[float, Booster | None]:
+    """Trust in trees, and trees if they are clearly better than weights."""
+    if trees.config.scoring.learn_episodes == "never" or not trees.can_be_fitted:
+        return float("nan"), None
+    trusted = trust(trees.around, found.contrast, trees.cross_scores())
+    if trusted <= max(_CLEARLY_BETTER * found.trust, _LEAST_TRUST):
+        return trusted, None
+    return trusted, trees.fit(trees.around.usable)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

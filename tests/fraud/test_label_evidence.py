@@ -48,7 +48,7 @@ class Log:
 def logs(draw: st.DrawFn) -> Log:
     """Up to 80 transactions on a grid of quarter days, so that times and delays often meet."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    num_rows, num_days = draw(st.integers(1, 80)), draw(st.integers(1, 60))
+    num_rows, num_days = int(rng.integers(1, 80)), int(rng.integers(1, 60))
     return Log(
         account=rng.integers(0, draw(st.integers(1, 6)), num_rows),
         counterparty=rng.integers(-1, draw(st.integers(1, 6)), num_rows),

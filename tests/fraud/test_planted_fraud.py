@@ -22,7 +22,7 @@ from recsys.datasets.synthetic_transactions import (
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.train import FittedFraud, fit_fraud_model
 
-FIRST_DAY, NUM_DAYS, PLANTS_OF_A_KIND = 75, 120, 3
+FIRST_DAY, NUM_DAYS, PLANTS_OF_A_KIND = 75, 126, 3
 KINDS: tuple[PlantKind, ...] = (
     "takeover",
     "card_testing",
@@ -52,7 +52,7 @@ class Scored:
 
 @functools.cache
 def scored() -> Scored:
-    """One model for all tests: trained on 75 clean days, scored on the 45 days with the plants."""
+    """One model for all tests: trained on 75 clean days, scored on the 51 days with the plants."""
     plants = [
         Plant(kind=kind, day=FIRST_DAY + 4 + 3 * number + place)
         for number in range(PLANTS_OF_A_KIND)

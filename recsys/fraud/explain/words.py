@@ -157,6 +157,9 @@ def _column(usual: Usual, row: int, column: str) -> Words:
         observed = f"{observed} (hardly ever or never seen in training)"
     name = {LOG_AMOUNT: AMOUNT, HOUR: "hour", COUNTERPARTY_ID: "counterparty"}.get(column, column)
     text = f"{name.capitalize()} {observed}, where transactions like it usually have {usually}"
+    if terms is not None and terms.terms[row] == observed:  # less sure than it mostly is
+        share = _percent(terms.share[row])
+        text = f"{name.capitalize()} {observed}, which only {share} of transactions like it have"
     return Words(text, observed, usually)
 
 
@@ -213,4 +216,6 @@ def _range(low: float, high: float) -> str:
 
 
 def _percent(share: float) -> str:
+    if share < 0.001:
+        return "less than 0.1%"
     return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"

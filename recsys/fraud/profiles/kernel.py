@@ -16,10 +16,12 @@ from recsys.fraud.profiles.arrays import (
     Accounts,
     Counterparties,
     Excess,
+    Floats,
     Layout,
     Passed,
     Priors,
     Rows,
+    Sketches,
 )
 from recsys.fraud.profiles.learn import learn, learn_counterparty, meet
 from recsys.fraud.profiles.measure import (
@@ -63,32 +65,11 @@ def advance(
         peer = peer_group(state, layout, priors)
         evidence = out.evidence[row]
         mean, var = expected_amount(state, layout, priors, peer, rows.context[row])
-        evidence[0] = (rows.amount[row] - mean) / math.sqrt(var)
-        evidence[1] = -evidence[0]
-        evidence[2] = hour_surprise(state, layout, priors, peer, rows, row)
-        evidence[3] = context_surprise(state, layout, priors, peer, rows.context[row])
-        move_velocities(state, layout, gap, rows.amount[row])
-        for velocity in range(NUM_VELOCITIES):
-            evidence[4 + velocity] = velocity_surprise(state, layout, priors, velocity)
-        evidence[6] *= part_in_sum(state, layout, rows.amount[row])
-        is_new = counterparty_evidence(
-            state,
-            layout,
-            priors,
-            peer,
-            rows,
-            row,
-            accounts.sketch,
-            counterparties,
-            excess,
-            evidence,
-        )
-        evidence[10], evidence[11] = distances(state, layout, priors, peer, rows.log_density[row])
-
-        total = 0.0
-        for kind in range(len(excess.threshold)):
-            beyond = evidence[kind] - excess.threshold[kind]
-            total += max(beyond, 0.0) * excess.rate[kind]
+        is_new = _measure(
+            state, layout, priors, peer, rows, row, accounts.sketch, counterparties, excess,
+            mean, var, gap, evidence,
+        )  # fmt: skip
+        total = _total_excess(evidence, excess)
         out.excess[row] = total
         out.num_known[row] = state[layout.num_known]
         out.gap[row] = gap
@@ -101,3 +82,45 @@ def advance(
         if is_new:
             meet(accounts.sketch[account], rows.bit[row])
         accounts.day[account] = rows.day[row]
+
+
+@compiled
+def _measure(
+    state: Floats,
+    layout: Layout,
+    priors: Priors,
+    peer: int,
+    rows: Rows,
+    row: int,
+    sketches_AB: Sketches,
+    counterparties: Counterparties,
+    excess: Excess,
+    mean: float,
+    var: float,
+    gap: float,
+    evidence: Floats,
+) -> bool:
+    """Write all evidence of a transaction; whether its counterparty is new to the account."""
+    evidence[0] = (rows.amount[row] - mean) / math.sqrt(var)
+    evidence[1] = -evidence[0]
+    evidence[2] = hour_surprise(state, layout, priors, peer, rows, row)
+    evidence[3] = context_surprise(state, layout, priors, peer, rows.context[row])
+    move_velocities(state, layout, gap, rows.amount[row])
+    for velocity in range(NUM_VELOCITIES):
+        evidence[4 + velocity] = velocity_surprise(state, layout, priors, velocity)
+    evidence[6] *= part_in_sum(state, layout, rows.amount[row])
+    is_new = counterparty_evidence(
+        state, layout, priors, peer, rows, row, sketches_AB, counterparties, excess, evidence
+    )
+    evidence[10], evidence[11] = distances(state, layout, priors, peer, rows.log_density[row])
+    return is_new
+
+
+@compiled
+def _total_excess(evidence: Floats, excess: Excess) -> float:
+    """Weighted nats of all evidence beyond its 95th percentile."""
+    total = 0.0
+    for kind in range(len(excess.threshold)):
+        beyond = evidence[kind] - excess.threshold[kind]
+        total += max(beyond, 0.0) * excess.rate[kind]
+    return total
