@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.console import Reporter
 from pipelines.fraud_config import FraudJobConfig
@@ -21,6 +22,7 @@ from pipelines.train_fraud import tell_fit
 from recsys.config import config_to_dict
 from recsys.datasets.transactions.days import rows_before
 from recsys.datasets.transactions.labels import known_labels, load_labels
+from recsys.datasets.transactions.loading import TransactionLog
 from recsys.errors import ConfigError
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.account_days import AccountDays
@@ -29,7 +31,14 @@ from recsys.fraud.labelled import ConfirmedLabels
 from recsys.fraud.metrics import known_compromised
 from recsys.fraud.outputs import ACCOUNTS_FILE, TRANSACTIONS_FILE, day_number, start_of, write_table
 from recsys.fraud.train import FitCallbacks, FittedFraud, fit_fraud_model
-from recsys.schema import ACCOUNT_ID, ACCOUNT_SCORE, ANOMALY_SCORE, DAY, TRANSACTION_ID
+from recsys.schema import (
+    ACCOUNT_ID,
+    ACCOUNT_SCORE,
+    ANOMALY_SCORE,
+    DAY,
+    EVENT_TIME,
+    TRANSACTION_ID,
+)
 
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
@@ -100,6 +109,7 @@ def benchmark_fraud(
         config = replace(config, labels=replace(config.labels, delay_days=label_delay_days))
     table = rows_before(checked.table, start_of(window.test_end))
     train = rows_before(table, start_of(window.train_end))
+    _require_test_rows(log, table, window)
     started = time.perf_counter()
     fitted = _fit(config, window, train, used_labels, reporter)
     fit_s = time.perf_counter() - started
@@ -130,6 +140,22 @@ def benchmark_fraud(
     (out / "metrics.json").write_text(text, encoding="utf-8")
     _tell(measured.values, measured.ceilings, figures, reporter)
     return figures
+
+
+def _require_test_rows(log: TransactionLog, table: pa.Table, window: Window) -> None:
+    """Refuse test days without a transaction, on which nothing could be measured.
+
+    Raises:
+        DataError: There is none.
+    """
+    last = pc.max(table[EVENT_TIME]).as_py()
+    if last is not None and last >= start_of(window.test_start):
+        return
+    raise log.origin(EVENT_TIME).refusal(
+        expected=f"transactions from {window.test_start} to {window.test_end - timedelta(days=1)}",
+        got="none" if last is None else f"none, the last before are of {last.date()}",
+        remedy="choose test days that the file has",
+    )
 
 
 def _fit(

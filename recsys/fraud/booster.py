@@ -8,6 +8,7 @@ Shapes: N rows, F features.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,15 @@ def fit_booster(
         categorical_feature=list(categorical),
     )
     model = lightgbm.train(settings, data, num_boost_round=num_rounds)
-    return Booster(text=model.model_to_string())
+    return Booster(text=without_threads(model.model_to_string()))
+
+
+def without_threads(text: str) -> str:
+    """The text of a model without the number of threads it was fitted with, which changes no tree.
+
+    Equal models have an equal text whatever machine they were fitted on.
+    """
+    return re.sub(r"(?m)^\[num_threads: \d+\]$", "[num_threads: 0]", text)
 
 
 @functools.lru_cache(maxsize=4)

@@ -2,6 +2,7 @@
 
     evidence  ── tails ──►  surprise of each kind, in nats
     surprise  ── weights, or trees where they are trusted ──►  own score of the transaction
+               (or the plain sum of all surprise, where that is much rarer)
     own score ── tail, plus what the account piled up before ──►  combined score
     combined  ── tail ──►  p-value, anomaly_score = 1 - p
 
@@ -26,6 +27,9 @@ Array = npt.NDArray[np.float64]
 
 HEAT_CAP = 5.0
 """Nats that one transaction can add to what its account piled up."""
+PLAIN_PENALTY = 2.0
+"""Nats by which the sum of all evidence has to be rarer than the weighed one to count in its place.
+Weights and trees know the fraud of the past; this keeps an eye open for another kind."""
 _TIE_BREAK = 0.01
 CONTEXT_FEATURES = ("amount", "hour_of_day", "context")
 """What the booster knows of a transaction beside its evidence."""
@@ -68,6 +72,8 @@ class Judge:
     """Scores from all evidence at once; None where weights do as well."""
     own_tail: Tail
     """Calibration of the own score."""
+    plain_tail: Tail
+    """Calibration of the surprise of all kinds, none weighed."""
     combined_tail: Tail
     """Calibration of the combined score."""
 
@@ -81,12 +87,17 @@ class Judge:
         num_threads: int,
     ) -> Judgement:
         """Score transactions; what accounts pile up moves on in place."""
-        own_N = self.own_tail.surprise(self.raw_scores(evidence_NJ, coded, num_threads=num_threads))
+        surprise_NJ = surprise_of(self.tails, evidence_NJ)
+        weighed_N = self.own_tail.surprise(
+            self.raw_scores(evidence_NJ, coded, num_threads=num_threads)
+        )
+        plain_N = self.plain_tail.surprise(plain_surprise(surprise_NJ))
+        own_N = np.maximum(weighed_N, plain_N - PLAIN_PENALTY)
         excess_N = np.clip(own_N + np.log(TAIL_SHARE), 0, HEAT_CAP).astype(np.float32)
         heat_NH = add_heat(account_N, coded.day, excess_N, state)
         combined_N = own_N + _heat_score(heat_NH, self.heat_weights)
         return Judgement(
-            surprise=surprise_of(self.tails, evidence_NJ),
+            surprise=surprise_NJ,
             own=own_N,
             heat=heat_NH,
             combined=combined_N,
@@ -116,6 +127,14 @@ def booster_features(evidence_NJ: Floats, coded: CodedTransactions) -> Floats:
     """Evidence beside amount, hour and context. Shape (N, F)."""
     beside_N3 = np.stack([coded.amount, coded.hour, coded.context], axis=1).astype(np.float32)
     return np.hstack([evidence_NJ, beside_N3])
+
+
+def plain_surprise(surprise_NJ: Floats) -> Array:
+    """Sum of the surprise of all kinds, each column added in turn. Shape (N,)."""
+    total_N = np.zeros(len(surprise_NJ))
+    for surprise_N in surprise_NJ.T:
+        total_N += surprise_N
+    return total_N
 
 
 def weighted_surprise(tails: tuple[Tail, ...], weights_J: Array, evidence_NJ: Floats) -> Array:

@@ -144,6 +144,7 @@ def _tail_arrays(model: FraudModel) -> Arrays:
     tails: dict[str, Sequence[Tail]] = {
         "kinds": judge.tails,
         "own": [judge.own_tail],
+        "plain": [judge.plain_tail],
         "combined": [judge.combined_tail],
         "account": [model.account_tail],
     }
@@ -224,6 +225,7 @@ def _read_judge(bundle: Bundle, tails: Arrays, kinds: tuple[str, ...]) -> Judge:
         heat_weights=(of_day, of_fortnight),
         booster=_read_booster(bundle, _EVIDENCE_TREES),
         own_tail=_read_tail(tails, "own"),
+        plain_tail=_read_tail(tails, "plain"),
         combined_tail=_read_tail(tails, "combined"),
     )
 

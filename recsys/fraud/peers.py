@@ -55,7 +55,12 @@ def find_peer_groups(
         [_SHARES_WEIGHT * _roots(counts_AC), levels_AC, _SHARES_WEIGHT * _roots(hours_AH)]
     )
     model = KMeans(num_groups, n_init=5, random_state=seed).fit(vectors)
-    return np.asarray(model.labels_, dtype=np.int64)
+    # The largest group comes first: it is what an account of which nothing is known is like.
+    found_A = np.asarray(model.labels_, dtype=np.int64)
+    size_G = np.bincount(found_A, np.bincount(account_N, minlength=num_accounts), num_groups)
+    place_G = np.empty(num_groups, dtype=np.int64)
+    place_G[np.argsort(-size_G, kind="stable")] = np.arange(num_groups)
+    return place_G[found_A]
 
 
 def fit_priors(

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from recsys.config import config_class
 from recsys.errors import ArtifactError, DataError
-from recsys.fraud.booster import Booster
+from recsys.fraud.booster import Booster, without_threads
 
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
@@ -178,7 +178,7 @@ def _train(
         feature_name=list(feature_names),
         params={"max_bin": config.num_bins},
     )
-    return str(lightgbm.train(settings, data, config.num_rounds).model_to_string())
+    return without_threads(lightgbm.train(settings, data, config.num_rounds).model_to_string())
 
 
 def _check_columns(features_NF: Floats, feature_names: Sequence[str]) -> None:

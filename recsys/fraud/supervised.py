@@ -27,7 +27,9 @@ Labels = npt.NDArray[np.int8]
 
 _EXCESS_WINDOWS = (1, 3, 7, 14)
 _COUNT_WINDOWS = (1, 7, 30)
-_WARM_DAYS = 14.0  # at the start of a log, for the windows to fill
+_WARM_DAYS = 30.0  # and the delay, at the start of a log, for the windows to fill
+_MAX_WARM_SHARE = 0.3  # of a short log
+_NOT_READ = {"base_rate"}  # it tells the date more than the risk
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,7 +113,11 @@ def stacker_features(
     )[last]
     values = np.hstack([recent.values("amount"), np.ones((len(recent), 1), dtype=np.float32)])
     sums = sums_before(account, day, values, windows_days=_COUNT_WINDOWS)[last]
-    named = dict(zip(LABEL_EVIDENCE, from_labels_NL.T, strict=True))
+    named = {
+        name: column_N
+        for name, column_N in zip(LABEL_EVIDENCE, from_labels_NL.T, strict=True)
+        if name not in _NOT_READ
+    }
     for place, days in enumerate(_EXCESS_WINDOWS):
         named[f"account_amount_excess_{days}d"] = excess[:, place, 0]
         named[f"account_own_excess_{days}d"] = excess[:, place, 1]
@@ -164,7 +170,9 @@ def fit_supervised(
     features_NF, names = stacker_features(
         judge, evidence_NJ, passed, hour_N, recent, label_N, config.delay_days
     )
-    is_cold_N = recent.day < recent.day[0] + _WARM_DAYS
+    span = float(recent.day[-1] - recent.day[0])
+    warm_days = min(_WARM_DAYS + config.delay_days, _MAX_WARM_SHARE * span)
+    is_cold_N = recent.day < recent.day[0] + warm_days
     learnt_N = np.where(is_cold_N, -1, label_N).astype(np.int8)
     settings = {"seed": seed, "num_threads": num_threads}
     stacker = fit_stacker(features_NF, names, learnt_N, config.stacker, **settings)

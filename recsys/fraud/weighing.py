@@ -23,10 +23,16 @@ from recsys.fraud.episodes import (
     unusual_own,
 )
 from recsys.fraud.inputs import CodedTransactions
-from recsys.fraud.judge import CONTEXT_FEATURES, Judge, booster_features, weighted_surprise
+from recsys.fraud.judge import (
+    CONTEXT_FEATURES,
+    Judge,
+    booster_features,
+    plain_surprise,
+    weighted_surprise,
+)
 from recsys.fraud.profiles.arrays import Codes, Floats
 from recsys.fraud.profiles.state import ProfileState
-from recsys.fraud.tails import Tail, excess_of, fit_tails
+from recsys.fraud.tails import Tail, excess_of, fit_tails, surprise_of
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -111,6 +117,7 @@ def fit_judge(
         heat_weights=heat_weights(found.trust if booster is None else trust_trees),
         booster=booster,
         own_tail=_UNFITTED,
+        plain_tail=Tail.fit(plain_surprise(surprise_of(tails, evidence_NJ[held_out_N]))),
         combined_tail=_UNFITTED,
     )
     raw_N = judge.raw_scores(evidence_NJ, coded, num_threads=num_threads)

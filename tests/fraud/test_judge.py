@@ -34,6 +34,7 @@ def judge(*, weights: tuple[float, ...] = (1.0, 0.5, 0.0)) -> Judge:
         for weight, tail, column in zip(weights, tails, CALIBRATION.T, strict=True)
     )
     own_tail = Tail.fit(surprise)
+    plain = sum(tail.surprise(column) for tail, column in zip(tails, CALIBRATION.T, strict=True))
     return Judge(
         kinds=KINDS,
         tails=tails,
@@ -41,6 +42,7 @@ def judge(*, weights: tuple[float, ...] = (1.0, 0.5, 0.0)) -> Judge:
         heat_weights=(0.8, 0.2),
         booster=None,
         own_tail=own_tail,
+        plain_tail=Tail.fit(plain),
         combined_tail=Tail.fit(own_tail.surprise(surprise)),
     )
 
@@ -128,13 +130,21 @@ def test_more_evidence_never_lowers_a_score(seed: int, kind: int, more: float) -
 
 @given(seed=SEEDS)
 def test_what_has_no_weight_has_no_effect(seed: int) -> None:
-    """Evidence of weight 0 may be anything, also not a number, without a score changing."""
-    evidence, day, account = random_log(seed)
+    """Evidence of weight 0 may be anything, also not a number, without a weighed score changing."""
+    evidence, day, _ = random_log(seed)
     other = evidence.copy()
     other[:, 2] = np.where(np.arange(200) % 2, 1e30, np.nan)
-    one, two = judged(evidence, day, account), judged(other, day, account)
-    np.testing.assert_array_equal(one.combined, two.combined)
-    assert np.isfinite(two.surprise).all()
+    one, two = (judge().raw_scores(each, coded(day), num_threads=1) for each in (evidence, other))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_what_has_no_weight_counts_once_it_is_far_out() -> None:
+    """Weights know the fraud of the past; another kind that is rare enough still shows."""
+    evidence, day, account = random_log(0)
+    other = evidence.copy()
+    other[50, 2] += 30.0
+    before, after = judged(evidence, day, account), judged(other, day, account)
+    assert after.p_value[50] < 0.01 < before.p_value[50]
 
 
 def test_evidence_that_is_not_finite_harms_no_later_transaction() -> None:

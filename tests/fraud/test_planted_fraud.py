@@ -9,6 +9,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from small_transactions import FEATURES, cut, days_of
@@ -76,18 +77,17 @@ def best_rank(of: Scored, plant: Planted) -> int:
 
     Accounts of a day stand in the order of their highest combined score.
     """
-    rows = np.isin(np.asarray(of.table["transaction_id"]), plant.transaction_ids)
-    accounts, days = np.asarray(of.table["account_id"]), days_of(of.table)
-    best = len(np.unique(accounts))
-    for day in np.unique(days[rows]):
-        today = days == day
-        highest = {
-            account: of.combined[today & (accounts == account)].max()
-            for account in np.unique(accounts[today])
+    rows = pd.DataFrame(
+        {
+            "account": of.table["account_id"].to_pylist(),
+            "day": days_of(of.table),
+            "score": of.combined,
+            "is_planted": np.isin(of.table["transaction_id"].to_pylist(), plant.transaction_ids),
         }
-        ordered = sorted(highest, key=lambda account: -highest[account])
-        best = min(best, *(1 + ordered.index(name) for name in np.unique(accounts[rows & today])))
-    return best
+    )
+    account_days = rows.groupby(["day", "account"]).agg("max")
+    ranks = account_days.groupby("day")["score"].rank(ascending=False, method="max")
+    return int(ranks[account_days["is_planted"]].min())
 
 
 @pytest.mark.parametrize("kind", KINDS)

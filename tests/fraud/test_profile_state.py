@@ -102,7 +102,7 @@ def test_an_account_does_not_learn_from_a_burst() -> None:
         passed_over(rows, priors, excess).accounts.values[0]
         for rows in (Rows._make(array[:50] for array in calm), burst, calm)
     )
-    habits = np.r_[layout.num_known : layout.velocity, layout.velocity_mean : layout.num_values]
+    habits = np.r_[layout.num_known : layout.num_refused, layout.velocity_mean : layout.num_values]
     np.testing.assert_array_equal(after[habits], before[habits])
     assert normal[layout.contexts] == before[layout.contexts] + 10
     assert normal[layout.hours + 12] > before[layout.hours + 12]

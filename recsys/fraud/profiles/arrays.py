@@ -71,6 +71,10 @@ class Layout(NamedTuple):
     """Transactions it has learnt from."""
     num_new: int
     """Those among them with a counterparty that was new."""
+    num_refused: int
+    """Transactions in a row that it has not learnt from."""
+    refused_since: int
+    """Day of the first of them."""
     velocity: int
     """Decayed count of an hour, decayed count and amount of a day: V values."""
     velocity_mean: int
@@ -94,6 +98,8 @@ def layout_of(*, num_contexts: int, num_clusters: int, num_peers: int) -> Layout
     sizes = {
         "num_known": 1,
         "num_new": 1,
+        "num_refused": 1,
+        "refused_since": 1,
         "velocity": NUM_VELOCITIES,
         "velocity_mean": NUM_VELOCITIES,
         "velocity_m2": NUM_VELOCITIES,

@@ -23,7 +23,7 @@ from recsys.fraud.profiles.arrays import (
     Rows,
     Sketches,
 )
-from recsys.fraud.profiles.learn import learn, learn_counterparty, meet
+from recsys.fraud.profiles.learn import learn, learn_counterparty, may_learn, meet
 from recsys.fraud.profiles.measure import (
     context_surprise,
     counterparty_evidence,
@@ -76,7 +76,7 @@ def advance(
         out.expected_mean[row], out.expected_var[row] = mean, var
         out.peer[row] = peer
 
-        if total <= excess.limit:
+        if may_learn(state, layout, rows.day[row], total, excess.limit):
             learn(state, layout, priors, rows, row, is_new)
         learn_counterparty(counterparties, rows, row, total, excess)
         if is_new:

@@ -1,0 +1,374 @@
+"""Refusals of the fraud commands: exit code, one line that teaches, and what was live stays."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from bank import (
+    START,
+    bank_log,
+    days_of,
+    labels,
+    run_bank,
+    score,
+    tables_of,
+    train,
+    transactions,
+    write_bank,
+)
+from shop import contents, run_command
+
+from recsys.publishing import current_run
+
+NUM_DAYS = 30
+LAST = START + timedelta(days=NUM_DAYS - 1)
+NIGHT = LAST - timedelta(days=1)
+QUICK = ("--set", "autoencoder.num_steps=5", "--set", "tracking.enabled=false")
+
+
+def sound_table() -> pa.Table:
+    """The first month of the bank."""
+    table = transactions()
+    return table.filter(pa.array(days_of(table) < NUM_DAYS))
+
+
+@pytest.fixture(scope="module")
+def stocked_bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bank with a model, and with a night; two days of its log are not scored yet."""
+    folder = tmp_path_factory.mktemp("stocked")
+    config = write_bank(folder, table=sound_table(), labelled=labels())
+    assert train(config, NIGHT - timedelta(days=1), *QUICK).code == 0
+    assert score(config, NIGHT).code == 0
+    return folder
+
+
+@pytest.fixture
+def bank(stocked_bank: Path, tmp_path: Path) -> Path:
+    """A stocked bank to break."""
+    return shutil.copytree(stocked_bank, tmp_path / "bank")
+
+
+def with_column(table: pa.Table, name: str, values: object) -> pa.Table:
+    """The table with other values in a column."""
+    return table.set_column(table.column_names.index(name), name, values)
+
+
+def mostly(table: pa.Table, value: float) -> pa.Table:
+    """The table with a value for every tenth amount."""
+    amounts = np.asarray(table["amount"]).copy()
+    amounts[::10] = value
+    return with_column(table, "amount", pa.array(amounts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Something wrong with the tables or the config, and what the command says of it."""
+
+    says: str
+    """Pattern of the message, after the name of the file."""
+    change: Callable[[pa.Table], pa.Table] = lambda table: table
+    """What is done to the transactions."""
+    labels: Callable[[pa.Table], pa.Table] = lambda table: table
+    """What is done to the labels."""
+    file: str = "transactions.parquet"
+    """The file that is named."""
+    exit_code: int = 3
+    replaced: tuple[str, str] = ("", "")
+    """Text of the config, and what stands in its place."""
+    day: date = LAST
+    """The day to score."""
+    validates: bool = True
+    """Whether the validating command finds it as well."""
+
+
+CASES = {
+    "times without a zone": Case(
+        change=lambda table: with_column(
+            table, "event_time", table["event_time"].cast(pa.timestamp("us"))
+        ),
+        says="column 'event_time': expected times with a time zone, got times without one; "
+        r'set \[columns\] event_time_zone = "UTC"',
+    ),
+    "a missing column": Case(
+        change=lambda table: table.rename_columns(
+            ["amounts" if name == "amount" else name for name in table.column_names]
+        ),
+        says="column 'amount': expected one column of that name, got none among .*; "
+        "did you mean 'amounts'",
+    ),
+    "amounts that are text": Case(
+        change=lambda table: with_column(table, "amount", table["amount"].cast(pa.string())),
+        says="column 'amount': expected amounts: integers, floats or decimals, got string; write",
+    ),
+    "too many amounts that are NaN": Case(
+        change=lambda table: mostly(table, float("nan")),
+        says="column 'amount': expected at most 5.00% of rows quarantined, got 10.*most for "
+        "not_finite_amount .*; correct the amounts, or raise",
+    ),
+    "too many amounts that are infinite": Case(
+        change=lambda table: mostly(table, float("-inf")),
+        says="column 'amount': expected at most 5.00% .*not_finite_amount",
+    ),
+    "too many absurd amounts": Case(
+        change=lambda table: mostly(table, -2e9),
+        says="column 'amount': expected at most 5.00% .*absurd_amount .*max_abs_amount",
+    ),
+    "an export that has rows twice": Case(
+        change=lambda table: pa.concat_tables([table, table]),
+        says="column 'transaction_id': expected at most 5.00% .*got 50.00%: .*for duplicate .*; "
+        "check whether the export has rows twice",
+    ),
+    "an empty table": Case(
+        change=lambda table: table.slice(0, 0),
+        says="expected at least one transaction, got an empty table; check the export",
+    ),
+    "a day without transactions": Case(
+        day=LAST + timedelta(days=1),
+        validates=False,
+        says=f"column 'event_time': expected transactions on {LAST + timedelta(days=1)} .UTC., "
+        f"got none, the last are of {LAST}; wait for the export of that day",
+    ),
+    "a day that was learnt from": Case(
+        day=NIGHT - timedelta(days=1),
+        validates=False,
+        file="runs/fraud-models/runs/.*",
+        says=f"expected a model that was trained on days before {NIGHT - timedelta(days=1)}, got "
+        f"one that has seen .*; train with --as-of a day before",
+    ),
+    "labels with other ids": Case(
+        labels=lambda table: with_column(table, "transaction_id", pa.array(range(len(table)))),
+        file="labels.parquet",
+        says="column 'transaction_id': expected string ids, as in .*transactions.parquet, "
+        'got int64; 1 and "1" do not match',
+    ),
+    "labels that contradict each other": Case(
+        labels=lambda table: pa.concat_tables(
+            [table, with_column(table, "is_fraud", pa.array([True] * len(table)))]
+        ),
+        file="labels.parquet",
+        says="column 'is_fraud': expected one answer a transaction, got 0 and 1 for",
+    ),
+    "an unknown key": Case(
+        replaced=("alert_budget", "alert_buget"),
+        file="bank.toml",
+        exit_code=2,
+        says="alerts.alert_buget: unknown key; did you mean 'alert_budget'",
+    ),
+    "a feature that transactions cannot have": Case(
+        replaced=('channel = "categorical"', 'channel = "multi_hot"'),
+        file="bank.toml",
+        exit_code=2,
+        says="features: .*'channel' to be categorical or numeric, .* got multi_hot; change",
+    ),
+    "the label as an input": Case(
+        replaced=('age = "numeric"', 'is_fraud = "numeric"'),
+        file="bank.toml",
+        exit_code=2,
+        says="features: .*another name for feature 'is_fraud', which is a standard column",
+    ),
+    "the label as an input under another name": Case(
+        replaced=('age = "numeric"', 'truth = { kind = "numeric", column = "is_fraud" }'),
+        file="features.truth",
+        exit_code=2,
+        says="expected any column but the label, got 'is_fraud'; labels are read from data.labels",
+    ),
+}
+
+
+def spoil(bank: Path, case: Case) -> Path:
+    """Change tables and config; the config's path."""
+    for name, change in {"transactions": case.change, "labels": case.labels}.items():
+        file = bank / f"{name}.parquet"
+        pq.write_table(change(pq.read_table(file)), file)
+    config = bank / "bank.toml"
+    config.write_text(config.read_text().replace(*case.replaced))
+    return config
+
+
+def expected_line(bank: Path, case: Case) -> str:
+    """Pattern of the one line."""
+    place = (
+        case.file if case.file.startswith("features.") else f"{re.escape(str(bank))}/{case.file}"
+    )
+    return rf"error: {place}: {case.says}"
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_a_night_refuses_in_one_line(case: Case, bank: Path) -> None:
+    """One line says place, expected, got and remedy; the last night stays live and untouched."""
+    config = spoil(bank, case)
+    before, live = contents(bank), current_run(bank / "runs/fraud-scores")
+    done = score(config, case.day, "--quiet")
+    assert done.code == case.exit_code, done.told
+    assert done.printed == ""
+    assert re.match(expected_line(bank, case), done.error), done.error
+    assert len(done.told.splitlines()) == 1 + done.told.count("warning: ")
+    assert contents(bank) == before
+    assert current_run(bank / "runs/fraud-scores") == live
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES.values() if case.validates],
+    ids=[name for name, case in CASES.items() if case.validates],
+)
+def test_validation_refuses_what_a_night_would(case: Case, bank: Path) -> None:
+    """`validate-transactions` ends with the same line and exit code, and changes nothing."""
+    config = spoil(bank, case)
+    before = contents(bank)
+    done = run_bank("validate-transactions", config, "--quiet")
+    assert done.code == case.exit_code, done.told
+    assert re.match(expected_line(bank, case), done.error), done.error
+    assert contents(bank) == before
+
+
+@pytest.mark.parametrize("name", ["times without a zone", "an unknown key"])
+def test_the_installed_command_refuses(name: str, bank: Path) -> None:
+    """As its own process the command gives the same line and exit code."""
+    case = CASES[name]
+    config = spoil(bank, case)
+    before = contents(bank)
+    done = run_command("train-fraud", config, "--as-of", NIGHT, "--quiet")
+    assert (done.returncode, done.stdout) == (case.exit_code, "")
+    (line,) = done.stderr.splitlines()
+    assert re.match(expected_line(bank, case), line), line
+    assert contents(bank) == before
+
+
+def test_the_sound_bank_is_accepted(bank: Path) -> None:
+    """What the cases differ from passes, so that each refusal is due to its own fault."""
+    config = bank / "bank.toml"
+    checked = run_bank("validate-transactions", config, "--quiet")
+    assert (checked.code, checked.told) == (0, "")
+    done = score(config, LAST, "--quiet")
+    assert (done.code, done.told) == (0, "")
+
+
+def test_validation_tells_what_is_set_aside(bank: Path) -> None:
+    """Counts of rows, days and reasons are told, and stand in the JSON."""
+    table = sound_table()
+    amounts = np.asarray(table["amount"]).copy()
+    amounts[:4], amounts[4] = float("nan"), 3e9
+    spoilt = pa.concat_tables([with_column(table, "amount", pa.array(amounts)), table.slice(50, 2)])
+    pq.write_table(spoilt, bank / "transactions.parquet")
+
+    done = run_bank("validate-transactions", bank / "bank.toml")
+
+    assert done.code == 0
+    found = {name: count for name, count in done.status["num_quarantined"].items() if count}
+    assert found == {"not_finite_amount": 4, "absurd_amount": 1, "duplicate": 2}
+    assert done.status["job"] == "validate-transactions"
+    assert done.status["num_rows"] == done.status["num_used"] + 7 == table.num_rows + 2
+    for line in (
+        f"transactions: {table.num_rows + 2:,} rows, {table.num_rows - 5:,} usable, ",
+        "set aside: 4 rows, not_finite_amount\n",
+        "set aside: 2 rows, duplicate\n",
+        f"time: {START} to {LAST}\n",
+        f"labels: {bank_log().num_rows:,}, each counts from 7 days after",
+    ):
+        assert line in done.told
+
+
+def test_events_to_come_are_faults(bank: Path) -> None:
+    """Times that the clock has not reached are set aside; too many of them are a refusal."""
+    table = sound_table()
+    century = pa.scalar(timedelta(days=100 * 366), pa.duration("us"))
+    later = with_column(table, "event_time", pc.add(table["event_time"], century))
+    pq.write_table(later, bank / "transactions.parquet")
+    done = run_bank("validate-transactions", bank / "bank.toml")
+    assert done.code == 3
+    assert done.status["num_used"] == 0
+    assert done.status["num_quarantined"]["future_event"] == table.num_rows
+    assert done.status["refusals"] == [done.error.removeprefix("error: ")]
+    assert "check the zone and the unit of the times" in done.error
+
+
+def test_no_model_is_published_yet(tmp_path: Path) -> None:
+    """Before the first training the message names the command that has to come first."""
+    config = write_bank(tmp_path, table=sound_table())
+    before = contents(tmp_path)
+    done = score(config, LAST, "--quiet")
+    says = (
+        f"error: {tmp_path}/runs/fraud-models: expected a published fraud model, got none; "
+        "run `recsys train-fraud` first or correct output.directory\n"
+    )
+    assert (done.code, done.told, done.printed) == (4, says, "")
+    assert contents(tmp_path) == before
+
+
+def flip_byte(file: Path) -> None:
+    """Change one bit in the middle of a file."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def remove(file: Path) -> None:
+    """Lose a file."""
+    file.unlink()
+
+
+@pytest.mark.parametrize("damage", [flip_byte, remove])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "fraud-models/model/tensors/autoencoder.safetensors",
+        "fraud-models/model/manifest.json",
+        "fraud-scores/state/tensors/state.safetensors",
+        "fraud-scores/state/tables/accounts.parquet",
+        "fraud-scores/metrics.json",
+    ],
+)
+def test_damage_on_the_disk_is_refused(
+    file: str, damage: Callable[[Path], None], bank: Path
+) -> None:
+    """A changed or lost file of the model or of last night ends the job before it scores."""
+    root, _, name = file.partition("/")
+    path = current_run(bank / "runs" / root) / name
+    if name == "metrics.json" and damage is flip_byte:
+        path.write_text(path.read_text()[:-20])
+    else:
+        damage(path)
+    before = contents(bank)
+    done = score(bank / "bank.toml", LAST, "--quiet")
+    assert done.code == 4, done.told
+    (line,) = done.told.splitlines()
+    assert line.startswith(f"error: {path.parent if name == 'metrics.json' else ''}")
+    assert str(current_run(bank / "runs" / root)) in line
+    assert contents(bank) == before
+
+
+def test_a_state_of_another_model_is_refused(bank: Path) -> None:
+    """A sound state that was put beside another model does not serve it."""
+    config, models = bank / "bank.toml", bank / "runs/fraud-models"
+    old = shutil.copytree(current_run(models) / "state", bank / "old-state")
+    assert train(config, NIGHT - timedelta(days=2), *QUICK, "--set", "seed=1").code == 0
+    assert train(config, NIGHT - timedelta(days=1), *QUICK, "--set", "seed=1").code == 0
+    shutil.rmtree(current_run(models) / "state")
+    shutil.move(old, current_run(models) / "state")
+    done = score(config, LAST, "--quiet")
+    assert done.code == 4
+    assert "model" in done.error
+    assert "state" in done.error
+
+
+def test_a_refused_training_leaves_the_live_model(bank: Path) -> None:
+    """A log that is too short is refused with the cure, and nights go on with the old model."""
+    config, live = bank / "bank.toml", current_run(bank / "runs/fraud-models")
+    usual = score(config, LAST)
+    done = train(config, START + timedelta(days=5), "--set", "tracking.enabled=false")
+    assert done.code == 3
+    assert "expected at least 500 transactions to fit on" in done.error
+    assert "bring a longer log" in done.error
+    assert current_run(bank / "runs/fraud-models") == live
+    assert tables_of(score(config, LAST).status) == tables_of(usual.status)
