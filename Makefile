@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: $(STAMP) ## set up, train on the sample, write a list for every user
+demo: $(STAMP) ## set up, run both halves on the samples, show lists and alerts
 	$(VENV)/bin/recsys demo
 
 test: $(STAMP) ## set up and run the tests
@@ -30,6 +30,7 @@ bench: $(STAMP) ## measure: index recall and speed, and the benchmark on the sam
 	$(VENV)/bin/python benchmarks/index_recall.py
 	$(VENV)/bin/python benchmarks/large_catalogue.py
 	$(VENV)/bin/python benchmarks/recommender_quality.py
+	$(VENV)/bin/python benchmarks/fraud_quality.py
 
 mlflow: $(STAMP) ## start a tracking server on the loopback address
 	./mlflow/serve.sh

@@ -26,7 +26,7 @@ Overrides = Annotated[
 ]
 AsOf = Annotated[
     datetime | None,
-    typer.Option(formats=["%Y-%m-%d"], help="Day of the run in UTC; today if not given."),
+    typer.Option(formats=["%Y-%m-%d"], help="Day of the run in UTC; yesterday if not given."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Tell only warnings and errors.")]
 

@@ -36,6 +36,11 @@ def logical_date(as_of: date | None) -> date:
     return as_of or datetime.now(UTC).date()
 
 
+def last_whole_day() -> date:
+    """Yesterday in UTC: the last day that nothing can be added to."""
+    return datetime.now(UTC).date() - timedelta(days=1)
+
+
 def load_checked(
     config: JobConfig, as_of: date | None, reporter: Reporter, *, needs_time: bool
 ) -> Dataset:

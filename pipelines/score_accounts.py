@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ from pipelines.console import Reporter
 from pipelines.fraud_config import FraudJobConfig
 from pipelines.fraud_data import load_checked_transactions, num_threads
 from pipelines.fraud_labels import labels_of
-from pipelines.job import new_run_id, peak_rss_mb
+from pipelines.job import last_whole_day, new_run_id, peak_rss_mb
 from recsys.datasets.transactions.days import require_day, rows_before, rows_of_day
 from recsys.datasets.transactions.quarantine import CheckedTransactions
 from recsys.errors import ArtifactError, DataError
@@ -59,7 +59,7 @@ def score_accounts(
     Returns:
         What happened, for the status line.
     """
-    day = as_of or datetime.now(UTC).date()
+    day = as_of or last_whole_day()
     live = _open_live(config)
     log, checked = load_checked_transactions(config, reporter)
     labels = labels_of(config, log, reporter)
@@ -154,8 +154,8 @@ def _caught_up(
 ) -> tuple[ProfileState, int]:
     """The state of the evening before a day, and how many transactions it took to get there.
 
-    A day at a time, as the jobs of those nights would have gone: what is kept of recent
-    transactions, and so what late labels say, depends on where each step begins.
+    A day at a time, as the jobs of those nights would have gone: the places of new accounts, which
+    settle ties, depend on where each step begins, and so does what late labels say.
     """
     start = _moment(state.until)
     is_missed = pc.greater_equal(table[EVENT_TIME], start)

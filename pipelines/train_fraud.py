@@ -13,13 +13,14 @@ from pipelines.console import Reporter
 from pipelines.fraud_config import FraudJobConfig
 from pipelines.fraud_data import load_checked_transactions, num_threads
 from pipelines.fraud_labels import labels_of
-from pipelines.job import end_of, logical_date, new_run_id, peak_rss_mb
+from pipelines.job import last_whole_day, new_run_id, peak_rss_mb
 from recsys.artifacts import digest_table, read_bundle
 from recsys.config import config_to_dict
 from recsys.datasets.transactions.days import rows_before
 from recsys.fraud.labelled import ConfirmedLabels
 from recsys.fraud.model_bundle import BUNDLE_KIND as MODEL_KIND
 from recsys.fraud.model_bundle import save_fraud_model
+from recsys.fraud.outputs import end_of_day
 from recsys.fraud.serving import load_fraud_scorer
 from recsys.fraud.state_bundle import BUNDLE_KIND as STATE_KIND
 from recsys.fraud.state_bundle import save_state
@@ -37,12 +38,13 @@ def train_fraud(
     Returns:
         What happened, for the status line.
     """
-    moment = end_of(as_of)
+    day = as_of or last_whole_day()
+    moment = end_of_day(day)
     log, checked = load_checked_transactions(config, reporter)
     table = rows_before(checked.table, moment)
     labels = labels_of(config, log, reporter)
     digests = {"transactions": digest_table(table)}
-    with start_run(config.tracking, run_name=f"train-fraud {logical_date(as_of)}") as run:
+    with start_run(config.tracking, run_name=f"train-fraud {day}") as run:
         run.log_params({**config_to_dict(config), "tracking": {}})
         run.log_environment()
         run.log_dataset(
@@ -73,7 +75,7 @@ def train_fraud(
 
         published = publish(
             config.models,
-            logical_date(as_of),
+            day,
             write,
             run_id=new_run_id(),
             audit=_check_opens,

@@ -36,7 +36,7 @@ def gathered(rows: list[tuple[int, float, float]]) -> tuple[AccountDays, pd.Data
 
 @given(rows=ROWS)
 def test_each_account_has_each_of_its_days_once(rows: list[tuple[int, float, float]]) -> None:
-    """By day and account: the highest score, the number of rows, what was known before the first."""
+    """By day and account: the highest score, the number of rows, what was known at the first."""
     days, frame = gathered(rows)
     frame["day"] = np.floor(frame["time"]).astype(np.int64)
     groups = frame.groupby(["day", "account"], sort=True)

@@ -20,9 +20,9 @@ BUDGET = 3
 
 @functools.cache
 def result(day: int, *, alone: bool = False, budget: int = BUDGET) -> DayResult:
-    """A day of the small log, scored with the days before it and after, or `alone` after them."""
-    fitted, (history, table) = small_fit(), small_log()
-    state = fitted.state
+    """A day of the small log, scored together with the days before it, or `alone` after them."""
+    fitted, (history, rest) = small_fit(), small_log()
+    state, table = fitted.state, rest.filter(pa.array(days_of(rest) <= day))
     if alone:
         days = days_of(table)
         earlier, table = table.filter(pa.array(days < day)), table.filter(pa.array(days == day))
@@ -52,7 +52,7 @@ def test_the_day_is_told_of_and_nothing_else(day: int) -> None:
 
 
 def test_days_beside_it_do_not_matter() -> None:
-    """Scored among other days or alone after those before it, a day has the same two tables."""
+    """Scored together with the days before it or alone after them, a day has the same tables."""
     among, alone = result(47), result(47, alone=True)
     assert alone.transaction_scores().equals(among.transaction_scores())
     first, second = (one.account_scores(bundle_id="f") for one in (among, alone))

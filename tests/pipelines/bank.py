@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from shop import UNTRACKED, run_main
 
+from recsys.artifacts import read_bundle
 from recsys.datasets.synthetic_transactions import Plant, synthetic_transactions
-from recsys.publishing import published_runs
+from recsys.publishing import current_run, published_runs
 
 START = date(2024, 1, 1)
 NUM_TRAINING_DAYS = 85
@@ -30,8 +31,9 @@ TURNED_BAD = TRAINED + timedelta(days=2)
 """The day from which on every transaction at `last_bad_merchant` is fraud."""
 STRANGE_IDS = {"a0003": "<script>alert(1)</script>", "a0005": "=1+1"}
 """Accounts by the id that the generator gives them, and the ids that they have here."""
-NEWCOMER = "newcomer"
-"""An account without a transaction before night 1."""
+NEWCOMERS = {"newcomer": ("a0008", 1), "a newcomer": ("a0007", 2)}
+"""Accounts without a transaction before a night: the id that the generator gives, and the night.
+The one that comes first sorts last."""
 
 SMALL_SCORER = f"""
 [columns]
@@ -59,6 +61,13 @@ delay_days = {DELAY_DAYS}
 stacker = {{ num_rounds = 40 }}
 """
 
+FIRST_MONTH = 30
+LAST = START + timedelta(days=FIRST_MONTH - 1)
+"""The last day of a short log, which is not scored yet."""
+NIGHT = LAST - timedelta(days=1)
+"""The night before, which is."""
+QUICK = ("--set", "autoencoder.num_steps=5", "--set", "tracking.enabled=false")
+
 _BAD_DAYS = 12  # how long a merchant of the training days is bad
 _DAY_US = 86_400_000_000
 
@@ -79,8 +88,9 @@ def bank_log() -> pa.Table:
     ids = table["account_id"]
     for old, new in STRANGE_IDS.items():
         ids = pc.if_else(pc.equal(ids, old), new, ids)
-    is_new = pc.and_(pc.equal(ids, "a0008"), pa.array(days_of(table) >= NUM_TRAINING_DAYS))
-    ids = pc.if_else(is_new, NEWCOMER, ids)
+    for new, (old, number) in NEWCOMERS.items():
+        is_new = pa.array(days_of(table) >= NUM_TRAINING_DAYS - 1 + number)
+        ids = pc.if_else(pc.and_(pc.equal(ids, old), is_new), new, ids)
     table = table.set_column(table.column_names.index("account_id"), "account_id", ids)
     is_fraud = pa.array(np.asarray(table["is_fraud"]) | _is_at_bad_merchant(table))
     return table.drop_columns(["is_fraud", "plant"]).append_column("is_fraud", is_fraud)
@@ -117,6 +127,30 @@ def flipped_after(table: pa.Table, moment_us: int) -> pa.Table:
     times = np.asarray(table["event_time"].cast(pa.int64()))
     is_fraud = np.asarray(table["is_fraud"]) ^ (times > moment_us)
     return pa.table({"transaction_id": table["transaction_id"], "is_fraud": is_fraud})
+
+
+def first_month() -> pa.Table:
+    """Transactions of the first month."""
+    table = transactions()
+    return table.filter(pa.array(days_of(table) < FIRST_MONTH))
+
+
+def with_wrong_rows() -> tuple[pa.Table, dict[str, int]]:
+    """Transactions with some that cannot be used among them, and how many by reason."""
+    sound = transactions()
+    rows = sound.take(pa.array([5, 500, 5000]))
+    amounts = sound.column_names.index("amount")
+    wrong = [
+        rows.set_column(0, "transaction_id", pa.array([f"{name}{row}" for row in range(3)]))
+        .set_column(amounts, "amount", pa.array([value] * 3))
+        for name, value in {"nan": np.nan, "inf": -np.inf, "vast": 1e12}.items()
+    ]  # fmt: skip
+    later = pc.add(rows["event_time"], pa.scalar(timedelta(hours=1), pa.duration("us")))
+    moved = rows.set_column(rows.column_names.index("event_time"), "event_time", later)
+    counts = {
+        "not_finite_amount": 6, "absurd_amount": 3, "duplicate": 3, "conflicting_duplicate": 3
+    }  # fmt: skip
+    return pa.concat_tables([moved, sound, *wrong, rows]), counts
 
 
 def write_bank(
@@ -177,6 +211,14 @@ def train(config: Path, day: date = TRAINED, *options: object) -> Done:
     return run_bank("train-fraud", config, "--as-of", day, *options)
 
 
+def stock(folder: Path) -> Path:
+    """Make a bank of a month with a model and a published night; returns the config's path."""
+    config = write_bank(folder, table=first_month(), labelled=labels())
+    assert train(config, NIGHT - timedelta(days=1), *QUICK).code == 0
+    assert score(config, NIGHT).code == 0
+    return config
+
+
 def tables_of(status: Mapping[str, object]) -> tuple[bytes, bytes]:
     """The bytes of both tables of a night."""
     files = (Path(str(status[name])) for name in ("transaction_scores", "account_scores"))
@@ -188,6 +230,12 @@ def nights_of(config: Path) -> list[str]:
     """Days of the published nights."""
     runs = published_runs(config.parent / "runs" / "fraud-scores")
     return sorted(run.manifest.logical_date for run in runs)
+
+
+def fingerprint_of(config: Path) -> str:
+    """Fingerprint of the live model."""
+    run = current_run(config.parent / "runs" / "fraud-models")
+    return read_bundle(run / "model", kind="fraud-model").fingerprint
 
 
 def _is_at_bad_merchant(table: pa.Table) -> np.ndarray:

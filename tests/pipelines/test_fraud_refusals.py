@@ -15,41 +15,24 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from bank import (
+    LAST,
+    NIGHT,
     START,
     bank_log,
-    days_of,
-    labels,
+    first_month,
     run_bank,
     score,
-    tables_of,
-    train,
-    transactions,
-    write_bank,
+    stock,
 )
 from shop import contents, run_command
 
 from recsys.publishing import current_run
 
-NUM_DAYS = 30
-LAST = START + timedelta(days=NUM_DAYS - 1)
-NIGHT = LAST - timedelta(days=1)
-QUICK = ("--set", "autoencoder.num_steps=5", "--set", "tracking.enabled=false")
-
-
-def sound_table() -> pa.Table:
-    """The first month of the bank."""
-    table = transactions()
-    return table.filter(pa.array(days_of(table) < NUM_DAYS))
-
 
 @pytest.fixture(scope="module")
 def stocked_bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bank with a model, and with a night; two days of its log are not scored yet."""
-    folder = tmp_path_factory.mktemp("stocked")
-    config = write_bank(folder, table=sound_table(), labelled=labels())
-    assert train(config, NIGHT - timedelta(days=1), *QUICK).code == 0
-    assert score(config, NIGHT).code == 0
-    return folder
+    """A bank with a model and a night; the last day of its log is not scored yet."""
+    return stock(tmp_path_factory.mktemp("stocked")).parent
 
 
 @pytest.fixture
@@ -256,7 +239,7 @@ def test_the_sound_bank_is_accepted(bank: Path) -> None:
 
 def test_validation_tells_what_is_set_aside(bank: Path) -> None:
     """Counts of rows, days and reasons are told, and stand in the JSON."""
-    table = sound_table()
+    table = first_month()
     amounts = np.asarray(table["amount"]).copy()
     amounts[:4], amounts[4] = float("nan"), 3e9
     spoilt = pa.concat_tables([with_column(table, "amount", pa.array(amounts)), table.slice(50, 2)])
@@ -281,7 +264,7 @@ def test_validation_tells_what_is_set_aside(bank: Path) -> None:
 
 def test_events_to_come_are_faults(bank: Path) -> None:
     """Times that the clock has not reached are set aside; too many of them are a refusal."""
-    table = sound_table()
+    table = first_month()
     century = pa.scalar(timedelta(days=100 * 366), pa.duration("us"))
     later = with_column(table, "event_time", pc.add(table["event_time"], century))
     pq.write_table(later, bank / "transactions.parquet")
@@ -291,84 +274,3 @@ def test_events_to_come_are_faults(bank: Path) -> None:
     assert done.status["num_quarantined"]["future_event"] == table.num_rows
     assert done.status["refusals"] == [done.error.removeprefix("error: ")]
     assert "check the zone and the unit of the times" in done.error
-
-
-def test_no_model_is_published_yet(tmp_path: Path) -> None:
-    """Before the first training the message names the command that has to come first."""
-    config = write_bank(tmp_path, table=sound_table())
-    before = contents(tmp_path)
-    done = score(config, LAST, "--quiet")
-    says = (
-        f"error: {tmp_path}/runs/fraud-models: expected a published fraud model, got none; "
-        "run `recsys train-fraud` first or correct output.directory\n"
-    )
-    assert (done.code, done.told, done.printed) == (4, says, "")
-    assert contents(tmp_path) == before
-
-
-def flip_byte(file: Path) -> None:
-    """Change one bit in the middle of a file."""
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
-
-
-def remove(file: Path) -> None:
-    """Lose a file."""
-    file.unlink()
-
-
-@pytest.mark.parametrize("damage", [flip_byte, remove])
-@pytest.mark.parametrize(
-    "file",
-    [
-        "fraud-models/model/tensors/autoencoder.safetensors",
-        "fraud-models/model/manifest.json",
-        "fraud-scores/state/tensors/state.safetensors",
-        "fraud-scores/state/tables/accounts.parquet",
-        "fraud-scores/metrics.json",
-    ],
-)
-def test_damage_on_the_disk_is_refused(
-    file: str, damage: Callable[[Path], None], bank: Path
-) -> None:
-    """A changed or lost file of the model or of last night ends the job before it scores."""
-    root, _, name = file.partition("/")
-    path = current_run(bank / "runs" / root) / name
-    if name == "metrics.json" and damage is flip_byte:
-        path.write_text(path.read_text()[:-20])
-    else:
-        damage(path)
-    before = contents(bank)
-    done = score(bank / "bank.toml", LAST, "--quiet")
-    assert done.code == 4, done.told
-    (line,) = done.told.splitlines()
-    assert line.startswith(f"error: {path.parent if name == 'metrics.json' else ''}")
-    assert str(current_run(bank / "runs" / root)) in line
-    assert contents(bank) == before
-
-
-def test_a_state_of_another_model_is_refused(bank: Path) -> None:
-    """A sound state that was put beside another model does not serve it."""
-    config, models = bank / "bank.toml", bank / "runs/fraud-models"
-    old = shutil.copytree(current_run(models) / "state", bank / "old-state")
-    assert train(config, NIGHT - timedelta(days=2), *QUICK, "--set", "seed=1").code == 0
-    assert train(config, NIGHT - timedelta(days=1), *QUICK, "--set", "seed=1").code == 0
-    shutil.rmtree(current_run(models) / "state")
-    shutil.move(old, current_run(models) / "state")
-    done = score(config, LAST, "--quiet")
-    assert done.code == 4
-    assert "model" in done.error
-    assert "state" in done.error
-
-
-def test_a_refused_training_leaves_the_live_model(bank: Path) -> None:
-    """A log that is too short is refused with the cure, and nights go on with the old model."""
-    config, live = bank / "bank.toml", current_run(bank / "runs/fraud-models")
-    usual = score(config, LAST)
-    done = train(config, START + timedelta(days=5), "--set", "tracking.enabled=false")
-    assert done.code == 3
-    assert "expected at least 500 transactions to fit on" in done.error
-    assert "bring a longer log" in done.error
-    assert current_run(bank / "runs/fraud-models") == live
-    assert tables_of(score(config, LAST).status) == tables_of(usual.status)

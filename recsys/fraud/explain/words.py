@@ -118,6 +118,8 @@ def _velocity(usual: Usual, row: int, kind: str) -> Words:
         if short
         else (recent.num_day[row], usual.most_day[row])
     )
+    # The usual number is that of a count that fades; one that came must not pass for usual.
+    most = min(int(most), max(int(number) - 1, 1))
     counted = wording.counted(int(number), "transaction")
     observed = f"{counted} within {'an hour' if short else '24 hours'}"
     usually = f"at most {most}"

@@ -81,7 +81,8 @@ class Alert:
     cold: bool
     """Whether it has so little history that it was judged by its peers."""
     num_known: int
-    """Transactions of the account that were known before the day."""
+    """Transactions of the account that were known before the day; a state remembers the last
+    thousand, so that more count as a thousand."""
     reasons: tuple[Reason, ...]
     """Why the account is flagged, the weightiest first."""
     transactions: tuple[AlertTransaction, ...]

@@ -20,6 +20,7 @@ from recsys.fraud.report.rows import (
 from recsys.fraud.report.timeline import Timeline, timeline
 from recsys.reporting import formats
 
+_MOST_KNOWN = 1000
 MAX_TIME_LINE = 200
 """Normal transactions of an account that are shown, the latest ones; the rest is counted."""
 
@@ -98,7 +99,8 @@ def _view(alert: Alert, page: AlertPage, *, anchor: str, top: float) -> AlertVie
         rank=alert.rank,
         account=alert.account_id,
         cold=alert.cold,
-        known=wording.counted(alert.num_known, "transaction"),
+        known=wording.counted(alert.num_known, "transaction")
+        + (" or more" if alert.num_known >= _MOST_KNOWN else ""),
         score=wording.score(alert.account_score),
         sufficient=wording.score(alert.sufficient_score),
         score_width=percent_of(alert.account_score, top),
