@@ -1,5 +1,5 @@
 """`python -m pipelines` is the command `recsys`."""
 
-from pipelines.cli import main
+from pipelines.cli import run
 
-main()
+run()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -224,6 +225,23 @@ def main() -> None:
     _run(app)
 
 
+def run() -> NoReturn:
+    """The console script: `main`, and an end that no thread of a library can spoil.
+
+    Native threads that are still alive while the interpreter takes itself apart can abort it, and
+    the exit code would be that of the abort. So the process ends as soon as all is said.
+    """
+    code: int | str | None = 0
+    try:
+        main()
+    except SystemExit as left:
+        code = left.code
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
 def _run(command: Callable[[], object]) -> None:
     try:
         command()
@@ -246,4 +264,4 @@ def _load(
 
 
 if __name__ == "__main__":
-    main()
+    run()
