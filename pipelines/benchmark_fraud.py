@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.console import Reporter
+from pipelines.console import Reporter, json_text
 from pipelines.fraud_config import FraudJobConfig
 from pipelines.fraud_data import load_checked_transactions, num_threads
 from pipelines.job import peak_rss_mb
@@ -136,7 +135,7 @@ def benchmark_fraud(
         "quarantine": checked.report.to_dict(),
         "config": config_to_dict(config),
     }
-    text = json.dumps(figures, indent=1, default=str) + "\n"
+    text = json_text(figures, indent=1) + "\n"
     (out / "metrics.json").write_text(text, encoding="utf-8")
     _tell(measured.values, measured.ceilings, figures, reporter)
     return figures

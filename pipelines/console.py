@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -82,4 +83,21 @@ class Reporter:
 
 def print_result(values: Mapping[str, object]) -> None:
     """One JSON line on the standard output, for the scheduler that started the job."""
-    sys.stdout.write(json.dumps(values, default=str) + "\n")
+    sys.stdout.write(json_text(values) + "\n")
+
+
+def json_text(values: object, *, indent: int | None = None) -> str:
+    """JSON as every parser reads it: numbers that are not finite become null."""
+    return json.dumps(_finite(values), indent=indent, default=str, allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {str(key): _finite(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_finite(one) for one in value]
+        case _:
+            return value

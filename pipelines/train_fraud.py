@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines.console import Reporter
+from pipelines.console import Reporter, json_text
 from pipelines.fraud_config import FraudJobConfig
 from pipelines.fraud_data import load_checked_transactions, num_threads
 from pipelines.fraud_labels import labels_of
@@ -70,7 +69,7 @@ def train_fraud(
             # Whatever comes up to the moment has been seen: the next day goes on from there.
             state = replace(fitted.state, until=moment.timestamp() / 86_400)
             save_state(state, folder / "state", model_fingerprint=model.fingerprint)
-            text = json.dumps(_metrics(fitted, checked.report.to_dict()), indent=1)
+            text = json_text(_metrics(fitted, checked.report.to_dict()), indent=1)
             (folder / "metrics.json").write_text(text, encoding="utf-8")
 
         published = publish(

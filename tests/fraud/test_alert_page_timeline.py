@@ -139,7 +139,7 @@ def test_only_a_score_of_one_is_shown_as_one(value: float) -> None:
         assert float(text) < 1
 
 
-@given(st.floats(1e-9, 1))
+@given(st.floats(1e-6, 1))
 def test_odds_are_true_to_two_digits(probability: float) -> None:
     """The odds are the inverse of the probability; what is not known is a dash."""
     times = float(odds(probability).removeprefix("1 in ").replace(",", ""))

@@ -8,7 +8,7 @@ import json
 import pytest
 from rich.console import Console
 
-from pipelines.console import Reporter, print_result
+from pipelines.console import Reporter, json_text, print_result
 from recsys.training import BatchProgress, EpochResult
 
 BATCH = BatchProgress(epoch=2, num_epochs=9, share_done=0.5, examples_per_s=123_456.0)
@@ -70,3 +70,9 @@ def test_a_result_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> Non
     print_result({"job": "x", "text": "two\nlines", "none": None})
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line) == {"job": "x", "text": "two\nlines", "none": None}
+
+
+def test_results_are_json_that_every_parser_reads() -> None:
+    """NaN and infinity, which JSON does not know, become null, at any depth."""
+    values = {"a": float("nan"), "b": [1.5, float("inf")], "c": {"d": (float("-inf"), "x")}}
+    assert json.loads(json_text(values)) == {"a": None, "b": [1.5, None], "c": {"d": [None, "x"]}}

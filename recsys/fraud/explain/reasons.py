@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from recsys.fraud.explain.families import FamilyStrengths, RankedFamily
 from recsys.fraud.explain.scored import FlaggedRows, ScoredDay, flagged_rows
@@ -50,7 +51,7 @@ class Explained:
         rows = flagged.suspicious
         surprise_RJ = scored.scores.judgement.surprise[rows]
         strengths = FamilyStrengths.of(
-            surprise_RJ,
+            np.where(_is_likely(scored, rows), 0, surprise_RJ).astype(np.float32),
             scored.model.judge,
             scored.model.inputs.context,
             part_in_day_R=flagged.recent.part_in_day,
@@ -90,6 +91,22 @@ class Explained:
             rarity=math.exp(-float(self.surprise[ranked.row, ranked.kind])),
             share=ranked.share,
         )
+
+
+def _is_likely(scored: ScoredDay, rows: Codes) -> npt.NDArray[np.bool_]:
+    """Whether a value was likelier than not, even if usually it is more certain. Shape (R, J).
+
+    It is no reason for anything: a person would read that EUR came where EUR was expected.
+    """
+    categorical = scored.model.inputs.encoder.categorical
+    is_value_J = np.array(
+        [
+            kind == "category" or kind.removeprefix("reconstruction_") in categorical
+            for kind in scored.model.judge.kinds
+        ]
+    )
+    is_likely_RJ = scored.scores.evidence[rows] < np.log(2)
+    return np.asarray(is_likely_RJ & is_value_J, dtype=np.bool_)
 
 
 def account_reasons(scored: ScoredDay, flagged_A: Codes) -> list[str]:

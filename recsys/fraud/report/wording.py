@@ -10,7 +10,7 @@ from recsys.fraud.report.content import AlertPage, AlertTransaction
 from recsys.reporting import formats
 
 _MAX_DECIMALS = 9
-_RAREST = 1e-9
+_RAREST = 1e-6  # further out no calibration reaches
 
 
 def score(value: float) -> str:
@@ -32,7 +32,7 @@ def odds(probability: float) -> str:
 
     Examples:
         >>> odds(1 / 12345), odds(0.3), odds(0.0)
-        ('1 in 12,000', '1 in 3.3', 'less than 1 in 1,000,000,000')
+        ('1 in 12,000', '1 in 3.3', 'less than 1 in 1,000,000')
     """
     if math.isnan(probability):
         return formats.NOTHING
