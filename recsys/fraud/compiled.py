@@ -20,12 +20,17 @@ def compiled(function: FunctionT) -> FunctionT:
     by zero gives infinity, as in numpy. The compiled functions that it calls have to be in files
     of its own folder.
     """
-    dispatcher = cast("Any", numba.njit(cache=True, error_model="numpy")(function))
+    try:
+        dispatcher = cast("Any", numba.njit(cache=True, error_model="numpy")(function))
+    except RuntimeError:  # there is no place to keep it: every process compiles for itself
+        return cast("FunctionT", numba.njit(error_model="numpy")(function))
     # Numba asks only whether the file of the function itself changed. What it calls is compiled
-    # into it, so that after a change of another file the old code would go on.
-    kept = dispatcher._cache._cache_file  # there is no public way
-    folder = Path(function.__code__.co_filename).parent
-    kept._source_stamp = (kept._source_stamp, sources_digest(folder))
+    # into it, so that after a change of another file the old code would go on. No public way.
+    cache = getattr(dispatcher, "_cache", None)  # none where numba is switched off
+    if cache is not None:
+        kept = cache._cache_file
+        folder = Path(function.__code__.co_filename).parent
+        kept._source_stamp = (kept._source_stamp, sources_digest(folder))
     return cast("FunctionT", dispatcher)
 
 
