@@ -10,7 +10,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from recsys.config import apply_overrides, config_class, parse_config, read_toml
+from recsys.config import ConfigT, apply_overrides, config_class, parse_config, read_toml
 from recsys.datasets.dataset import ColumnsConfig, DataConfig, FeaturesConfig
 from recsys.datasets.splits import SplitConfig
 from recsys.datasets.validation import ValidationConfig
@@ -132,13 +132,34 @@ def load_job_config(
     Raises:
         ConfigError: The file or an override is wrong.
     """
+    return _rebased(*read_config(JobConfig, path, overrides=overrides, data=data))
+
+
+def read_config(
+    cls: type[ConfigT],
+    path: Path | None,
+    *,
+    overrides: Sequence[str],
+    data: Mapping[str, Path | None] | None,
+) -> tuple[ConfigT, Path]:
+    """The settings of a file with those of the options, and where its relative paths start.
+
+    Args:
+        cls: What the file configures.
+        path: A TOML file; None for nothing but defaults and options.
+        overrides: Options `--set section.key=value`.
+        data: Paths of tables given as options, by name; None where not given.
+
+    Raises:
+        ConfigError: The file or an override is wrong.
+    """
     mapping = apply_overrides({} if path is None else read_toml(path), overrides)
     given = {name: str(table.absolute()) for name, table in (data or {}).items() if table}
     if given:
         section = mapping.get("data", {})
         mapping["data"] = {**section, **given} if isinstance(section, dict) else section
-    config = parse_config(JobConfig, mapping, source="options" if path is None else str(path))
-    return _rebased(config, Path.cwd() if path is None else path.absolute().parent)
+    config = parse_config(cls, mapping, source="options" if path is None else str(path))
+    return config, Path.cwd() if path is None else path.absolute().parent
 
 
 def _rebased(config: JobConfig, folder: Path) -> JobConfig:

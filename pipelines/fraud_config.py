@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipelines.config import OutputConfig
-from recsys.config import apply_overrides, config_class, parse_config, read_toml
+from pipelines.config import OutputConfig, read_config
+from recsys.config import config_class
 from recsys.datasets.transactions.config import (
     TransactionColumnsConfig,
     TransactionFeatures,
@@ -95,14 +95,7 @@ def load_fraud_config(
     Raises:
         ConfigError: The file or an override is wrong.
     """
-    mapping = apply_overrides({} if path is None else read_toml(path), overrides)
-    given = {name: str(table.absolute()) for name, table in (data or {}).items() if table}
-    if given:
-        section = mapping.get("data", {})
-        mapping["data"] = {**section, **given} if isinstance(section, dict) else section
-    source = "options" if path is None else str(path)
-    config = parse_config(FraudJobConfig, mapping, source=source)
-    return _rebased(config, Path.cwd() if path is None else path.absolute().parent)
+    return _rebased(*read_config(FraudJobConfig, path, overrides=overrides, data=data))
 
 
 def _rebased(config: FraudJobConfig, folder: Path) -> FraudJobConfig:
