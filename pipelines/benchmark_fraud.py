@@ -19,16 +19,16 @@ from pipelines.fraud_data import load_checked_transactions, num_threads
 from pipelines.job import peak_rss_mb
 from pipelines.train_fraud import tell_fit
 from recsys.config import config_to_dict
-from recsys.datasets.transactions.days import rows_before
+from recsys.datasets.transactions.days import day_number, day_of, rows_before, start_of
 from recsys.datasets.transactions.labels import known_labels, load_labels
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.errors import ConfigError
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.account_days import AccountDays
-from recsys.fraud.benchmark import TestRows, day_of, measure_baselines
+from recsys.fraud.benchmark import TestRows, measure_baselines
 from recsys.fraud.labelled import ConfirmedLabels
 from recsys.fraud.metrics import known_compromised
-from recsys.fraud.outputs import ACCOUNTS_FILE, TRANSACTIONS_FILE, day_number, start_of, write_table
+from recsys.fraud.outputs import ACCOUNTS_FILE, TRANSACTIONS_FILE, write_table
 from recsys.fraud.train import FitCallbacks, FittedFraud, fit_fraud_model
 from recsys.schema import (
     ACCOUNT_ID,

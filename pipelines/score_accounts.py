@@ -15,7 +15,14 @@ from pipelines.fraud_config import FraudJobConfig
 from pipelines.fraud_data import load_checked_transactions, num_threads
 from pipelines.fraud_labels import labels_of
 from pipelines.job import last_whole_day, new_run_id, peak_rss_mb
-from recsys.datasets.transactions.days import require_day, rows_before, rows_of_day
+from recsys.datasets.transactions.days import (
+    day_number,
+    end_of_day,
+    require_day,
+    rows_before,
+    rows_of_day,
+    start_of,
+)
 from recsys.datasets.transactions.quarantine import CheckedTransactions
 from recsys.errors import ArtifactError, DataError
 from recsys.fraud.alerts import AlertConfig
@@ -27,9 +34,6 @@ from recsys.fraud.outputs import (
     QUARANTINE_FILE,
     TRANSACTIONS_FILE,
     audit_scores,
-    day_number,
-    end_of_day,
-    start_of,
     write_table,
 )
 from recsys.fraud.profiles.state import ProfileState

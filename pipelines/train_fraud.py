@@ -15,11 +15,10 @@ from pipelines.fraud_labels import labels_of
 from pipelines.job import last_whole_day, new_run_id, peak_rss_mb
 from recsys.artifacts import digest_table, read_bundle
 from recsys.config import config_to_dict
-from recsys.datasets.transactions.days import rows_before
+from recsys.datasets.transactions.days import end_of_day, rows_before
 from recsys.fraud.labelled import ConfirmedLabels
 from recsys.fraud.model_bundle import BUNDLE_KIND as MODEL_KIND
 from recsys.fraud.model_bundle import save_fraud_model
-from recsys.fraud.outputs import end_of_day
 from recsys.fraud.serving import load_fraud_scorer
 from recsys.fraud.state_bundle import BUNDLE_KIND as STATE_KIND
 from recsys.fraud.state_bundle import save_state

@@ -24,7 +24,6 @@ from recsys.fraud.baselines import (
 )
 from recsys.fraud.metrics import FraudMeasures, Scored, measure_fraud
 from recsys.fraud.profiles.arrays import Codes, Days
-from recsys.schema import EVENT_TIME
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -110,11 +109,6 @@ def measure_baselines(
         "nearest neighbours": NearestNeighbours(seed=seed),
     }
     return {name: _measured(one, x_train, x_test, rows) for name, one in baselines.items()}
-
-
-def day_of(table: pa.Table) -> Days:
-    """Times of transactions in days since 1970. Shape (N,)."""
-    return np.asarray(table[EVENT_TIME].cast(pa.int64()), dtype=np.int64) / 86_400e6
 
 
 def _measured(

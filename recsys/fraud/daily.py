@@ -13,14 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.datasets.transactions.days import day_number, day_of
 from recsys.fraud.account_days import AccountDays
 from recsys.fraud.alerts import AlertConfig, Alerts, choose_alerts
-from recsys.fraud.benchmark import day_of
 from recsys.fraud.explain.contents import FlaggedAccount, explain_alerts
 from recsys.fraud.explain.reasons import account_reasons
 from recsys.fraud.explain.scored import ScoredDay
 from recsys.fraud.model import FraudModel, Scores
-from recsys.fraud.outputs import account_scores_table, day_number, transaction_scores_table
+from recsys.fraud.outputs import account_scores_table, transaction_scores_table
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.report.content import Alert
 from recsys.schema import ACCOUNT_ID

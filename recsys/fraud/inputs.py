@@ -22,7 +22,14 @@ from recsys.features.encoder import EncodedTable, TableEncoder
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.contexts import PROFILE_SHARE, best_context, context_terms, share_of_one_value
 from recsys.fraud.profiles.arrays import SKETCH_BITS, Codes, Days, Floats
-from recsys.schema import ACCOUNT_ID, AMOUNT, COUNTERPARTY_ID, CURRENCY, EVENT_TIME
+from recsys.schema import (
+    ACCOUNT_ID,
+    AMOUNT,
+    COUNTERPARTY_ID,
+    CURRENCY,
+    EVENT_TIME,
+    TRANSACTION_ID,
+)
 
 HOUR, WEEKDAY, LOG_AMOUNT = "hour_of_day", "weekday", "log_amount"
 """Columns that the autoencoder sees beside the features."""
@@ -191,7 +198,7 @@ def _columns(table: pa.Table, amounts_N: Floats) -> pa.Table:
     columns = {
         name: table[name]
         for name in table.column_names
-        if name not in (ACCOUNT_ID, AMOUNT, EVENT_TIME, "transaction_id")
+        if name not in (ACCOUNT_ID, AMOUNT, EVENT_TIME, TRANSACTION_ID)
     }
     return pa.table(
         {

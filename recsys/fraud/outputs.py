@@ -6,7 +6,7 @@ Shapes: N transactions, M account-days.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,6 @@ TRANSACTIONS_FILE = "transaction_scores.parquet"
 ACCOUNTS_FILE = "account_scores.parquet"
 QUARANTINE_FILE = "quarantine.parquet"
 
-_EPOCH = date(1970, 1, 1)
 _LOG_10 = np.log(10)
 
 
@@ -174,18 +173,3 @@ def _days(transactions: pa.Table) -> set[date]:
 
 def _within_unit(scores: npt.NDArray[np.float64]) -> bool:
     return bool(np.all((scores >= 0) & (scores <= 1)))
-
-
-def day_number(day: date) -> int:
-    """Days since 1970."""
-    return (day - _EPOCH).days
-
-
-def start_of(day: date) -> datetime:
-    """The first moment of a day in UTC."""
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def end_of_day(day: date) -> datetime:
-    """The first moment of the next day in UTC."""
-    return start_of(day) + timedelta(days=1)

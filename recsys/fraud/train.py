@@ -17,6 +17,7 @@ import pyarrow as pa
 from sklearn.cluster import MiniBatchKMeans
 
 from recsys.datasets.dataset import FeatureConfig
+from recsys.datasets.transactions.days import day_of
 from recsys.errors import DataError
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.account_days import AccountDays
@@ -31,7 +32,7 @@ from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.profiling import ProfiledLog, profile_log
 from recsys.fraud.tails import Tail
 from recsys.fraud.weighing import Weighed, fit_judge
-from recsys.schema import ACCOUNT_ID, EVENT_TIME
+from recsys.schema import ACCOUNT_ID
 from recsys.training import EpochResult
 
 _MIN_ROWS = 500
@@ -176,7 +177,7 @@ class _Clock:
 
 def _num_fit_rows(table: pa.Table, config: FraudConfig) -> int:
     """Rows before the part that scores are calibrated on."""
-    days_N = np.asarray(table[EVENT_TIME].cast(pa.int64()), dtype=np.int64) / 86_400e6
+    days_N = day_of(table)
     span = float(days_N[-1] - days_N[0]) if len(days_N) else 0.0
     scoring = config.scoring
     length = min(scoring.calibration_share * span, scoring.max_calibration_days)

@@ -59,14 +59,14 @@ class ScoredLog:
     def day(self, day: int) -> ScoredDay:
         """One day; the state is that after the last day of the log."""
         first, end = np.searchsorted(self.days, [day, day + 1])
-        everything = ScoredDay(
+        earlier = self.table.slice(0, int(first)).select(self.history.column_names)
+        return ScoredDay(
             model=self.model,
             state=self.state,
-            table=self.table,
-            scores=self.scores,
-            history=self.history,
+            table=self.table[int(first) : int(end)],
+            scores=self.scores.where(self.days == day),
+            history=pa.concat_tables([self.history, earlier]),
         )
-        return everything.part(int(first), int(end))
 
     def worst_day(self, plant: Planted) -> tuple[int, int]:
         """Account and day on which the fraud of a plant scored highest."""

@@ -13,14 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.datasets.transactions.days import day_number, end_of_day, start_of
 from recsys.errors import PublishError
 from recsys.fraud.outputs import (
     ACCOUNTS_FILE,
     TRANSACTIONS_FILE,
     audit_scores,
-    day_number,
-    end_of_day,
-    start_of,
     write_table,
 )
 from recsys.schema import account_scores_schema, transaction_scores_schema

@@ -29,7 +29,7 @@ from bank import (
     write_bank,
 )
 
-from recsys.fraud.outputs import day_number
+from recsys.datasets.transactions.days import day_number
 
 CONFIG = "bank.toml"
 

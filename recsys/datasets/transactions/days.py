@@ -1,14 +1,43 @@
-"""Rows by time: one day of a table, or all that came before a moment."""
+"""Days in UTC, as numbers and moments, and rows by time.
+
+Shapes: N transactions.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE
+
+_EPOCH = date(1970, 1, 1)
+_US_PER_DAY = 86_400e6
+
+
+def day_of(table: pa.Table) -> npt.NDArray[np.float64]:
+    """Times of transactions in days since 1970. Shape (N,)."""
+    times_N = np.asarray(table[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
+    return np.asarray(times_N / _US_PER_DAY)
+
+
+def day_number(day: date) -> int:
+    """Days from 1970 to a day."""
+    return (day - _EPOCH).days
+
+
+def start_of(day: date) -> datetime:
+    """The first moment of a day."""
+    return datetime.combine(day, time.min, UTC)
+
+
+def end_of_day(day: date) -> datetime:
+    """The first moment of the next day."""
+    return start_of(day) + timedelta(days=1)
 
 
 def rows_before(table: pa.Table, moment: datetime) -> pa.Table:
@@ -23,8 +52,8 @@ def rows_before(table: pa.Table, moment: datetime) -> pa.Table:
 
 def rows_of_day(table: pa.Table, day: date) -> pa.Table:
     """Rows whose event lies on a day, from midnight to midnight in UTC."""
-    start = pa.scalar(datetime.combine(day, time.min, UTC), EVENT_TIME_TYPE)
-    end = pc.add(start, pa.scalar(timedelta(days=1), pa.duration("us")))
+    start = pa.scalar(start_of(day), EVENT_TIME_TYPE)
+    end = pa.scalar(end_of_day(day), EVENT_TIME_TYPE)
     times = table[EVENT_TIME]
     return table.filter(pc.and_(pc.greater_equal(times, start), pc.less(times, end)))
 

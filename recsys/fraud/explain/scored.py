@@ -5,7 +5,7 @@ Shapes: N transactions of the day, P earlier ones of the flagged accounts, A fla
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.fraud.model import FraudModel, Scores
-from recsys.fraud.profiles.arrays import Codes, Passed
+from recsys.fraud.profiles.arrays import Codes
 from recsys.fraud.profiles.state import ProfileState
 from recsys.schema import ACCOUNT_ID, AMOUNT, EVENT_TIME
 
@@ -38,31 +38,6 @@ class ScoredDay:
     """Their scores."""
     history: pa.Table
     """Earlier transactions in the order of time, of any accounts; may be empty."""
-
-    def part(self, first_row: int, end_row: int | None = None) -> ScoredDay:
-        """Some of the rows, where other days were scored along with the day.
-
-        Args:
-            first_row: The first row of the day; those before it join the earlier transactions.
-            end_row: The first row after the day; None where it is the last one.
-        """
-        scores, last = self.scores, slice(first_row, end_row)
-        judgement = {
-            name: getattr(scores.judgement, name)[last] for name in scores.judgement.__dict__
-        }
-        earlier = self.table.slice(0, first_row).select(self.history.column_names)
-        return replace(
-            self,
-            table=self.table[last],
-            scores=replace(
-                scores,
-                account=scores.account[last],
-                evidence=scores.evidence[last],
-                passed=Passed._make(column[last] for column in scores.passed),
-                judgement=replace(scores.judgement, **judgement),
-            ),
-            history=pa.concat_tables([self.history, earlier]),
-        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -186,8 +186,6 @@ class Passed(NamedTuple):
     """Sum of excess over all evidence of the pass. Shape (N,)."""
     num_known: Floats
     """Transactions that the account had learnt from before. Shape (N,)."""
-    gap: Floats
-    """Days since the account's transaction before, infinite for the first. Shape (N,)."""
     expected_mean: Floats
     """Mean log amount that the account was expected to pay. Shape (N,)."""
     expected_var: Floats
@@ -198,13 +196,12 @@ class Passed(NamedTuple):
 
 def empty_passed(num_rows: int) -> Passed:
     """Room for what the pass writes down."""
-    numbers = np.zeros((5, num_rows), dtype=np.float32)
+    numbers = np.zeros((4, num_rows), dtype=np.float32)
     return Passed(
         evidence=np.zeros((num_rows, len(EVIDENCE)), dtype=np.float32),
         excess=numbers[0],
         num_known=numbers[1],
-        gap=numbers[2],
-        expected_mean=numbers[3],
-        expected_var=numbers[4],
+        expected_mean=numbers[2],
+        expected_var=numbers[3],
         peer=np.zeros(num_rows, dtype=np.int16),
     )

@@ -72,7 +72,6 @@ def advance(
         total = _total_excess(evidence, excess)
         out.excess[row] = total
         out.num_known[row] = state[layout.num_known]
-        out.gap[row] = gap
         out.expected_mean[row], out.expected_var[row] = mean, var
         out.peer[row] = peer
 
