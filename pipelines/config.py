@@ -86,11 +86,11 @@ class JobConfig:
                     "expected evaluation.segments among the categorical features of users "
                     f"({', '.join(terms) or 'none'}), got {segment!r}; add it to [features.users]"
                 )
-        dim, prefix_dim = self.model.embedding_dim, self.index.prefix_dim
-        if prefix_dim is not None and prefix_dim not in (*self.model.prefix_dims, dim):
+        widths, prefix_dim = self.model.trained_widths, self.index.prefix_dim
+        if prefix_dim is not None and prefix_dim not in widths:
             raise ValueError(
                 "expected index.prefix_dim among the widths that are trained to work alone "
-                f"({', '.join(map(str, (*self.model.prefix_dims, dim)))}), got {prefix_dim}; "
+                f"({', '.join(map(str, widths))}), got {prefix_dim}; "
                 "add it to model.prefix_dims"
             )
         return self

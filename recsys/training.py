@@ -26,14 +26,17 @@ _REMEDY = "lower training.learning_rate or raise model.temperature"
 class TrainingConfig:
     """How to train; what to train is the model's own config."""
 
-    num_epochs: int = Field(default=10, ge=1)
+    num_epochs: int = Field(default=8, ge=1)
     """Passes over the data at most; the learning rate falls to a twentieth over them."""
     batch_size: int | None = Field(default=None, ge=1)
     """Queries in a batch; by default a fortieth of them, within 128 and 1024."""
     learning_rate: float = Field(default=0.01, gt=0)
     """Step size of Adam at the start."""
-    patience: int = Field(default=2, ge=1)
+    patience: int = Field(default=3, ge=1)
     """Epochs without a better validation measure after which training stops."""
+    time_budget_s: float | None = Field(default=None, gt=0)
+    """Seconds that choosing settings and the fit after it may take, within which as much is trained
+    as there is time for; by default training takes what it needs."""
     seed: int = Field(default=0, ge=0)
     """Seed of everything random."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -94,6 +97,7 @@ def fit(
     config: TrainingConfig,
     validate: Callable[[], float] | None = None,
     num_epochs: int | None = None,
+    deadline: float | None = None,
     on_epoch: Callable[[EpochResult], None] | None = None,
     on_batch: Callable[[BatchProgress], None] | None = None,
 ) -> list[EpochResult]:
@@ -112,6 +116,8 @@ def fit(
         config: How to train.
         validate: A measure, higher is better, taken after each epoch.
         num_epochs: Epochs to run where there is no validation; `config.num_epochs` by default.
+        deadline: Value of `time.perf_counter` at which training ends, in the middle of an epoch
+            if need be; the learning rate falls with the time then, where that is ahead of epochs.
         on_epoch: Called after each epoch.
         on_batch: Called after each batch.
 
@@ -125,14 +131,21 @@ def fit(
     best_state: dict[str, Tensor] | None = None
     base_rates = [[group["lr"] for group in opt.param_groups] for opt in optimizers]
 
+    began = time.perf_counter()
+
     def descend(batch: BatchT, progress: float) -> float:
+        if deadline is not None:
+            used_s, all_s = time.perf_counter() - began, max(deadline - began, 1e-9)
+            progress = min(max(progress, used_s / all_s), 1.0)
         _set_rates(optimizers, base_rates, 1 - 0.95 * progress)
         return _descend(step, batch, optimizers)
 
     for epoch in range(1, min(num_epochs or config.num_epochs, config.num_epochs) + 1):
         module.train()
         start = time.perf_counter()
-        loss, num_examples = _run_epoch(epoch, epochs, descend, config.num_epochs, on_batch)
+        loss, num_examples = _run_epoch(
+            epoch, epochs, descend, config.num_epochs, on_batch=on_batch, deadline=deadline
+        )
         duration_s = time.perf_counter() - start
         _check_weights(module)
         module.eval()
@@ -151,6 +164,8 @@ def fit(
             best_state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
         if validate is not None and epoch - best_epoch(results) >= config.patience:
             break
+        if _is_over(deadline):
+            break
     if best_state is not None:
         module.load_state_dict(best_state)
     return results
@@ -161,9 +176,14 @@ def _run_epoch(
     epochs: Epochs[BatchT],
     descend: Callable[[BatchT, float], float],
     num_epochs: int,
+    *,
     on_batch: Callable[[BatchProgress], None] | None,
+    deadline: float | None,
 ) -> tuple[float, int]:
-    """Train on every batch once; the mean loss and the number of examples."""
+    """Train on every batch once, or until the deadline; the mean loss and the number of examples.
+
+    The first batch is trained on, deadline or not.
+    """
     start, losses, num_examples = time.perf_counter(), [], 0
     for number, batch in enumerate(epochs.draw(epoch)):
         share_done = number / epochs.num_batches
@@ -178,7 +198,13 @@ def _run_epoch(
                     examples_per_s=num_examples / (time.perf_counter() - start),
                 )
             )
+        if _is_over(deadline):
+            break
     return sum(losses) / max(len(losses), 1), num_examples
+
+
+def _is_over(deadline: float | None) -> bool:
+    return deadline is not None and time.perf_counter() >= deadline
 
 
 def best_epoch(results: Sequence[EpochResult]) -> int:

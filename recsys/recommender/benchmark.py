@@ -82,7 +82,9 @@ def fit_benchmark(
     selection, _, epochs = select_settings(rest, valid, config, k=k, callbacks=callbacks)
     selected = time.perf_counter()
     callbacks.stage("fitting on the whole train file")
-    model, _ = fit_recommender(train, config, selection, callbacks=callbacks)
+    budget_s = config.training.time_budget_s
+    left_s = None if budget_s is None else max(budget_s - (selected - started), budget_s / 3)
+    model, _ = fit_recommender(train, config, selection, budget_s=left_s, callbacks=callbacks)
     return BenchmarkFit(
         model=model,
         selection=selection,

@@ -20,20 +20,28 @@ IndexKind = Literal["exact", "ivf", "hnsw"]
 class TwoTowerConfig:
     """What is trained."""
 
-    embedding_dim: int = Field(default=128, ge=1)
+    embedding_dim: int = Field(default=256, ge=1)
     """Width of the shared space."""
-    prefix_dims: tuple[int, ...] = (32, 64)
-    """Widths at which the first dimensions alone are trained to work, too (Matryoshka)."""
+    num_heads: int = Field(default=2, ge=1)
+    """Equal parts of the vectors, each trained with a softmax of its own: an ensemble whose mean
+    score is one inner product."""
+    prefix_dims: tuple[int, ...] = ()
+    """Widths at which the first dimensions alone are trained to work, too (Matryoshka); the first
+    head works alone without being named here."""
     hidden_dims: tuple[int, ...] = (128,)
     """Widths of the hidden layers that features go through."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of hidden units left out while training."""
-    user_embedding: bool = False
+    user_embedding: bool = True
     """Whether each known user has a vector of their own, beside history and features."""
     history_dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of a user's history that the query tower does not see while training."""
-    temperature: float = Field(default=0.1, ge=0.03)
-    """What cosines are divided by in the loss; lower means harder negatives count more."""
+    temperature: float | None = Field(default=None, ge=0.03)
+    """What cosines are divided by in the loss; lower means harder negatives count more. Chosen on
+    validation data where it is not set."""
+    propagation: float | None = Field(default=None, ge=0, le=2)
+    """Weight of what item vectors take on from the vectors of their users; 0 for nothing. Chosen on
+    validation data where it is not set."""
     loss: Literal["auto", "softmax", "sampled_softmax"] = "auto"
     """softmax over the whole catalogue, or over a sample of it; auto goes by `exact_max_items`."""
     exact_max_items: int = Field(default=200_000, ge=1)
@@ -42,6 +50,25 @@ class TwoTowerConfig:
     """Items drawn uniformly into each sample, beside the positives of the batch."""
     warm_start: bool = True
     """Whether item vectors start from a truncated SVD of the interactions."""
+
+    @property
+    def head_dim(self) -> int:
+        """Width of a head."""
+        return self.embedding_dim // self.num_heads
+
+    @property
+    def trained_widths(self) -> tuple[int, ...]:
+        """Widths that work alone, ascending: prefixes, the first head, and the whole."""
+        return tuple(sorted({*self.prefix_dims, self.head_dim, self.embedding_dim}))
+
+    @model_validator(mode="after")
+    def _heads_are_equal(self) -> Self:
+        if self.embedding_dim % self.num_heads:
+            raise ValueError(
+                "expected an embedding_dim that num_heads divides, "
+                f"got {self.embedding_dim} and {self.num_heads}; set both"
+            )
+        return self
 
     @model_validator(mode="after")
     def _prefixes_ascend_below_the_width(self) -> Self:

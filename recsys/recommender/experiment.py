@@ -31,7 +31,9 @@ from recsys.recommender.recommend import POPULARITY
 from recsys.recommender.topk import masked_top_k
 from recsys.recommender.train import (
     TrainingCallbacks,
+    default_selection,
     fit_recommender,
+    refit_budget_s,
     select_settings,
 )
 from recsys.schema import ITEM_ID, USER_ID
@@ -153,11 +155,15 @@ def run_experiment(
         parts = [split.train] if split.valid is None else [split.train, split.valid]
         before = replace(dataset, interactions=pa.concat_tables(parts))
         callbacks.stage("fitting on all before the test part, to measure on it")
-        candidate, _ = fit_recommender(before, config, selection, callbacks=callbacks)
+        candidate, _ = fit_recommender(
+            before, config, selection, budget_s=refit_budget_s(config), callbacks=callbacks
+        )
         comparison = compare(candidate, before, split.test, evaluation)
     clock.lap("evaluate")
     callbacks.stage("fitting on everything, to publish")
-    model, _ = fit_recommender(dataset, config, selection, callbacks=callbacks)
+    model, _ = fit_recommender(
+        dataset, config, selection, budget_s=refit_budget_s(config), callbacks=callbacks
+    )
     clock.lap("fit")
     return Experiment(
         selection=selection,
@@ -165,16 +171,6 @@ def run_experiment(
         comparison=comparison,
         model=model,
         durations_s=clock.laps_s,
-    )
-
-
-def default_selection(config: RecommenderConfig) -> Selection:
-    """What is used where there is no validation part."""
-    return Selection(
-        num_epochs=config.training.num_epochs,
-        popularity_half_life_days=None,
-        training_half_life_days=None,
-        popularity_weight=0.0,
     )
 
 
@@ -227,10 +223,12 @@ def compare(
     }
     if model.selection.popularity_half_life_days is None:
         del rankers["recently popular"]
-    widths = (*model.config.prefix_dims, model.config.embedding_dim)
     return Comparison(
         evaluations={name: evaluate(ranker) for name, ranker in rankers.items()},
-        by_prefix={width: evaluate(replace(two_tower, width=width)) for width in widths},
+        by_prefix={
+            width: evaluate(replace(two_tower, width=width))
+            for width in model.config.trained_widths
+        },
         part=part,
         num_new_items=len(items) - len(model.items),
     )

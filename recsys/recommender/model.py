@@ -25,7 +25,7 @@ from recsys.recommender.batches import ragged_rows
 from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.recommend import POPULARITY, UserBlock
 from recsys.recommender.topk import Embeddings
-from recsys.recommender.two_tower import QueryInputs, TwoTower, prefix
+from recsys.recommender.two_tower import QueryInputs, TwoTower, prefix, searched_prefix
 from recsys.schema import USER_ID
 
 HISTORY, FEATURES = "history", "features"
@@ -45,15 +45,22 @@ class Selection:
     training_half_life_days: float | None
     """The same in the loss."""
     popularity_weight: float
-    """Share of log popularity in the score, in units of the logits; 0 for pure cosine."""
+    """Share of log popularity in the score, in units of the logits; 0 for none."""
+    temperature: float
+    """What cosines are divided by in the loss."""
+    propagation: float
+    """Weight of what item vectors take on from the vectors of their users."""
+    num_heads: int
+    """Heads of the vectors; fewer than configured where the time budget is short."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecommenderModel:
     """Embeds users and items so that inner products rank items for users.
 
-    The vectors that are searched are the towers' unit vectors. Where popularity has a weight, one
-    coordinate follows: the item's log popularity, times that weight on the user's side.
+    The vectors that are searched are the towers' unit vectors, those of items with what they take
+    on from their users. Where popularity has a weight, one coordinate follows: the item's log
+    popularity, times that weight on the user's side.
     """
 
     config: TwoTowerConfig
@@ -76,6 +83,8 @@ class RecommenderModel:
     """How features of items are read."""
     item_embeddings: Embeddings
     """Unit vectors of the candidate tower. Shape (C, D)."""
+    item_spread: Embeddings | None
+    """What is added to them for the search (`Propagation`), if anything. Shape (C, D)."""
     log_popularity: npt.NDArray[np.float32]
     """Log of each item's share of the (decayed) events, over its largest size: within -1 and 0.
     Shape (C,)."""
@@ -90,11 +99,12 @@ class RecommenderModel:
     def popularity_coordinate(self) -> float:
         """What a user's vector ends with; 0 when popularity has no weight."""
         weight = self.selection.popularity_weight
-        return weight * self.config.temperature * self.popularity_scale
+        return weight * self.selection.temperature * self.popularity_scale
 
     def item_vectors(self, width: int | None = None) -> Embeddings:
         """Vectors of the catalogue to search, from the first `width` dimensions. Shape (C, W)."""
-        vectors_CD = prefix(self._item_tensor, self._checked(width)).numpy()
+        spread_CD = None if self.item_spread is None else torch.from_numpy(self.item_spread)
+        vectors_CD = searched_prefix(self._item_tensor, spread_CD, self._checked(width)).numpy()
         if not self.popularity_coordinate:
             return np.ascontiguousarray(vectors_CD)
         return np.concatenate([vectors_CD, self.log_popularity[:, None]], axis=1)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import torch
 from pydantic import JsonValue
@@ -65,11 +66,7 @@ def save_model(model: RecommenderModel, folder: Path, *, data_digests: Mapping[s
             "towers": {
                 name: tensor.detach().numpy() for name, tensor in model.towers.state_dict().items()
             },
-            "items": {
-                "embeddings": model.item_embeddings,
-                "log_popularity": model.log_popularity,
-                "popularity_scale": np.array([model.popularity_scale]),
-            },
+            "items": _item_arrays(model),
         },
         tables=tables,
         documents=documents,
@@ -122,9 +119,21 @@ def _read(bundle: Bundle) -> RecommenderModel:
         user_encoder=user_encoder,
         item_encoder=item_encoder,
         item_embeddings=arrays["embeddings"],
+        item_spread=arrays.get("spread"),
         log_popularity=arrays["log_popularity"],
         popularity_scale=float(arrays["popularity_scale"][0]),
     )
+
+
+def _item_arrays(model: RecommenderModel) -> dict[str, npt.NDArray[np.generic]]:
+    arrays: dict[str, npt.NDArray[np.generic]] = {
+        "embeddings": model.item_embeddings,
+        "log_popularity": model.log_popularity,
+        "popularity_scale": np.array([model.popularity_scale]),
+    }
+    if model.item_spread is not None:
+        arrays["spread"] = model.item_spread
+    return arrays
 
 
 def _read_encoder(bundle: Bundle, side: str) -> TableEncoder | None:

@@ -5,6 +5,7 @@ Shapes: B users of a batch, C items, N sampled items, D width.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,8 @@ from recsys.nn.catalogue_softmax import ScoreBuffer, catalogue_softmax_loss
 from recsys.nn.losses import log_inclusion, sampled_softmax_loss
 from recsys.recommender.batches import TrainBatch, UserBatches, sample_items
 from recsys.recommender.config import TwoTowerConfig
-from recsys.recommender.two_tower import TwoTower, prefix
+from recsys.recommender.propagation import LazySpread, Propagation
+from recsys.recommender.two_tower import TwoTower, prefix, searched_prefix
 
 _PREFIX_EVERY = 2
 """Batches between two steps on a prefix: a prefix adds as many scores as the whole width."""
@@ -60,6 +62,10 @@ class Objective:
     """Features of the catalogue, if the model has any."""
     config: TwoTowerConfig
     """What is trained."""
+    temperature: float
+    """What cosines are divided by."""
+    spread: LazySpread | None
+    """What items take on from their users; None for nothing."""
     mean_weight: float
     """Weight of the positives of a batch, on average over an epoch."""
     log_inclusion: Tensor | None
@@ -77,6 +83,8 @@ class Objective:
         *,
         item_features: EncodedTable | None,
         config: TwoTowerConfig,
+        temperature: float,
+        propagation: Propagation | None,
         precision: torch.dtype,
         seed: int,
     ) -> Objective:
@@ -94,6 +102,8 @@ class Objective:
             towers=towers,
             item_features=None if item_features is None else item_features.to(device),
             config=config,
+            temperature=temperature,
+            spread=LazySpread(propagation, batches.num_batches) if propagation else None,
             mean_weight=float(matrix.data.sum(dtype=np.float64)) / batches.num_batches,
             log_inclusion=inclusion_C,
             buffer=ScoreBuffer(precision),
@@ -101,19 +111,18 @@ class Objective:
         )
 
     def loss(self, batch: TrainBatch) -> Tensor:
-        """Loss of a batch; every second time that of one prefix is added.
+        """Loss of a batch, the sum over the heads; every second time that of one prefix is added.
 
         A batch counts by the weight of its positives: users who were active long ago must not pull
         as hard as those of today because they came together.
         """
-        widths = [self.config.embedding_dim]
-        prefix_dims = self.config.prefix_dims
+        prefix_dims, width = self.config.prefix_dims, None
         if prefix_dims and self._draw(_PREFIX_EVERY) == 0:
-            widths.append(prefix_dims[self._draw(len(prefix_dims))])
+            width = prefix_dims[self._draw(len(prefix_dims))]
         if self.log_inclusion is None:
-            mean_loss = self._exact(batch, widths)
+            mean_loss = self._exact(batch, width)
         else:
-            mean_loss = self._sampled(batch, widths, self.log_inclusion)
+            mean_loss = self._sampled(batch, width, self.log_inclusion)
         return mean_loss * (batch.positives.weights.sum() / self.mean_weight)
 
     def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
@@ -128,23 +137,21 @@ class Objective:
             torch.optim.Adam(others, lr=learning_rate, fused=True),
         ]
 
-    def _exact(self, batch: TrainBatch, widths: list[int]) -> Tensor:
+    def _exact(self, batch: TrainBatch, width: int | None) -> Tensor:
         batch = batch.to(self.towers.query.base.device)
         item_CD = self.towers.candidate(None, self.item_features)
         query_BD = self.towers.query(batch.inputs, item_CD)
         losses = [
             catalogue_softmax_loss(
-                prefix(query_BD, width),
-                prefix(item_CD, width),
-                batch.positives,
-                temperature=self.config.temperature,
-                buffer=self.buffer,
+                query_BW, item_CW, batch.positives, temperature=temperature, buffer=self.buffer
             )
-            for width in widths
+            for query_BW, item_CW, temperature in self._scored(
+                query_BD, item_CD, self._spread(), width
+            )
         ]
         return torch.stack(losses).sum()
 
-    def _sampled(self, batch: TrainBatch, widths: list[int], inclusion_C: Tensor) -> Tensor:
+    def _sampled(self, batch: TrainBatch, width: int | None, inclusion_C: Tensor) -> Tensor:
         sample = sample_items(
             batch,
             num_items=len(inclusion_C),
@@ -154,18 +161,41 @@ class Objective:
         features = None if self.item_features is None else self.item_features.take(sample.items)
         item_ND = self.towers.candidate(sample.items, features)
         query_BD = self.towers.query(sample.batch.inputs, item_ND)
+        spread_CD = self._spread()
+        spread_ND = None if spread_CD is None else spread_CD[sample.items]
         losses = [
             sampled_softmax_loss(
-                prefix(query_BD, width),
-                prefix(item_ND, width),
+                query_BW,
+                item_NW,
                 sample.batch.positives,
                 log_inclusion_C=inclusion_C[sample.items],
                 known_BC=sample.known,
-                temperature=self.config.temperature,
+                temperature=temperature,
             )
-            for width in widths
+            for query_BW, item_NW, temperature in self._scored(query_BD, item_ND, spread_ND, width)
         ]
         return torch.stack(losses).sum()
+
+    def _spread(self) -> Tensor | None:
+        return None if self.spread is None else self.spread.next(self.towers, self.item_features)
+
+    def _scored(
+        self, query_BD: Tensor, item_ND: Tensor, spread_ND: Tensor | None, width: int | None
+    ) -> Iterator[tuple[Tensor, Tensor, float]]:
+        """Queries, items and temperature of each softmax: one a head, and one of a prefix."""
+        whole_ND, num_heads = searched_prefix(item_ND, spread_ND, item_ND.shape[1]), self.num_heads
+        heads = query_BD.chunk(num_heads, dim=1), whole_ND.chunk(num_heads, dim=1)
+        for query_BH, item_NH in zip(*heads, strict=True):
+            # Heads are shorter than the whole by the root of their number, on both sides.
+            yield query_BH, item_NH, self.temperature / num_heads
+        if width is not None:
+            cut_NW = searched_prefix(item_ND, spread_ND, width)
+            yield prefix(query_BD, width), cut_NW, self.temperature
+
+    @property
+    def num_heads(self) -> int:
+        """Parts of the vectors that each have a softmax."""
+        return self.config.num_heads
 
     def _draw(self, upper: int) -> int:
         return int(torch.randint(upper, (), generator=self.generator))

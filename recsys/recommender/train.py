@@ -5,6 +5,7 @@ Shapes: C items.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +24,15 @@ from recsys.recommender.config import RecommenderConfig
 from recsys.recommender.model import RecommenderModel, Selection
 from recsys.recommender.objective import Objective, default_batch_size
 from recsys.recommender.popularity import choose_half_life, log_shares, popularity
+from recsys.recommender.propagation import Propagation
+from recsys.recommender.search import (
+    START_PROPAGATION,
+    START_TEMPERATURE,
+    TRIAL_EPOCHS,
+    Trial,
+    search,
+    trial_config,
+)
 from recsys.recommender.topk import Embeddings
 from recsys.recommender.two_tower import TwoTower
 from recsys.recommender.validation_sample import ValidationSample
@@ -42,6 +52,8 @@ from recsys.training import (
 TRAINING_HALF_LIVES = 4
 """Half-life of events in the loss, in half-lives of popularity. Taste changes more slowly than what
 is popular; docs/experiments.md has the trials."""
+_MIN_EPOCHS = 4
+"""Epochs that a time budget has room for before it has room for another head."""
 POPULARITY_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Weights of log popularity to choose from."""
 
@@ -94,21 +106,99 @@ def select_settings(
     half_life = choose_half_life(
         train.interactions, items, seen=sample.seen, relevant=sample.relevant, k=k
     )
-    selection = Selection(
-        num_epochs=config.training.num_epochs,
+    selection = replace(
+        default_selection(config),
         popularity_half_life_days=half_life,
         training_half_life_days=None if half_life is None else half_life * TRAINING_HALF_LIVES,
-        popularity_weight=0.0,
     )
+    looks = _Looks(train=train, sample=sample, config=config, callbacks=callbacks)
+    if sample.num_users:
+        selection = looks.search(selection)
+    if config.training.time_budget_s is not None and looks.latest is not None:
+        # The whole budget is for the fit that counts: a second one to count epochs by has no place.
+        return selection, replace(looks.latest[0], selection=selection), looks.latest[1]
     model, epochs = fit_recommender(
         train, config, selection, validation=sample, callbacks=callbacks
     )
     selection = replace(
         selection,
         num_epochs=best_epoch(epochs),
-        popularity_weight=_best_popularity_weight(model, sample),
+        popularity_weight=_best_popularity_weight(model, sample)[0],
     )
     return selection, replace(model, selection=selection), epochs
+
+
+def default_selection(config: RecommenderConfig) -> Selection:
+    """What is used where there is no validation part."""
+    temperature, propagation = config.model.temperature, config.model.propagation
+    return Selection(
+        num_epochs=config.training.num_epochs,
+        popularity_half_life_days=None,
+        training_half_life_days=None,
+        popularity_weight=0.0,
+        temperature=START_TEMPERATURE if temperature is None else temperature,
+        propagation=START_PROPAGATION if propagation is None else propagation,
+        num_heads=config.model.num_heads,
+    )
+
+
+def refit_budget_s(config: RecommenderConfig) -> float | None:
+    """What the time budget leaves for a fit after settings were chosen: two thirds."""
+    budget_s = config.training.time_budget_s
+    return None if budget_s is None else budget_s * 2 / 3
+
+
+@dataclass(kw_only=True, eq=False)
+class _Looks:
+    """Short fits, each measured on validation data."""
+
+    train: Dataset
+    sample: ValidationSample
+    config: RecommenderConfig
+    callbacks: TrainingCallbacks
+    latest: tuple[RecommenderModel, list[EpochResult]] | None = None
+    """The model and the epochs of the best trial."""
+
+    def search(self, start: Selection) -> Selection:
+        """The best settings, within a third of the time budget if there is one."""
+        training, model = self.config.training, self.config.model
+        budget_s, began = training.time_budget_s, time.perf_counter()
+        if budget_s is None and None not in (model.temperature, model.propagation):
+            return start
+        config = RecommenderConfig(
+            model=trial_config(model), training=replace(training, num_epochs=TRIAL_EPOCHS)
+        )
+        longest_s = best_quality = 0.0
+
+        def run(selection: Selection) -> Trial:
+            nonlocal longest_s, best_quality
+            started = time.perf_counter()
+            self.callbacks.stage(
+                f"trying temperature {selection.temperature:g} and propagation "
+                f"{selection.propagation:g}"
+            )
+            one_head = replace(selection, num_epochs=TRIAL_EPOCHS, num_heads=1)
+            found, epochs = fit_recommender(
+                self.train, config, one_head, budget_s=budget_s and budget_s / 4
+            )
+            weight, quality = _best_popularity_weight(found, self.sample)
+            selection = replace(selection, popularity_weight=weight)
+            if self.latest is None or quality > best_quality:
+                self.latest, best_quality = (found, epochs), quality
+            longest_s = max(longest_s, time.perf_counter() - started)
+            return Trial(quality=quality, selection=selection)
+
+        def has_time() -> bool:
+            spent_s = time.perf_counter() - began
+            return budget_s is None or spent_s + longest_s <= budget_s / 3
+
+        best = search(start, model, run, has_time=has_time).selection
+        if budget_s is None or self.latest is None:
+            return best
+        found, epochs = self.latest
+        epoch_s = found.histories.nnz / epochs[-1].examples_per_s  # the epoch may be cut short
+        affordable = (budget_s * 2 / 3) // (_MIN_EPOCHS * max(epoch_s, 1e-3))
+        return replace(best, num_heads=int(min(max(affordable, 1), model.num_heads)))
 
 
 def fit_recommender(
@@ -117,6 +207,7 @@ def fit_recommender(
     selection: Selection,
     *,
     validation: ValidationSample | None = None,
+    budget_s: float | None = None,
     callbacks: TrainingCallbacks = TrainingCallbacks(),
 ) -> tuple[RecommenderModel, list[EpochResult]]:
     """Fit vocabularies, encoders and towers on all interactions of `data`.
@@ -127,6 +218,7 @@ def fit_recommender(
         selection: What was chosen before.
         validation: Stops training where it is given and has users; else `selection.num_epochs` are
             run.
+        budget_s: Seconds after which training ends, epochs left or not.
         callbacks: Whom to tell of progress.
 
     Returns:
@@ -135,18 +227,30 @@ def fit_recommender(
     Raises:
         TrainingError: The loss is not finite.
     """
+    deadline = None if budget_s is None else time.perf_counter() + budget_s
+    config = _with_heads(config, selection.num_heads)
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
         model, item_features = _untrained(data, config, selection)
-        epochs = _train(
+        model, epochs = _train(
             model,
             item_features,
             _batches(model, data, config),
             config.training,
             validation=validation if validation is not None and validation.num_users else None,
+            deadline=deadline,
             callbacks=callbacks,
         )
-    return replace(model, item_embeddings=_item_embeddings(model.towers, item_features)), epochs
+    return model, epochs
+
+
+def _with_heads(config: RecommenderConfig, num_heads: int) -> RecommenderConfig:
+    """The config with as many heads as were chosen."""
+    model = config.model
+    width = model.head_dim * num_heads
+    prefixes = tuple(prefix for prefix in model.prefix_dims if prefix < width)
+    chosen = replace(model, embedding_dim=width, num_heads=num_heads, prefix_dims=prefixes)
+    return replace(config, model=chosen)
 
 
 def _untrained(
@@ -166,7 +270,12 @@ def _untrained(
         config=config.model,
     ).eval()
     if config.model.warm_start:
-        warm_start(towers.candidate.item.weight, histories, seed=config.training.seed)
+        warm_start(
+            towers.candidate.item.weight,
+            histories,
+            num_heads=config.model.num_heads,
+            seed=config.training.seed,
+        )
     popular_C = popularity(
         data.interactions, items, half_life_days=selection.popularity_half_life_days
     )
@@ -175,6 +284,7 @@ def _untrained(
         config=config.model, selection=selection, towers=towers, users=users, items=items,
         histories=histories, user_table=user_table, user_encoder=user_encoder,
         item_encoder=item_encoder, item_embeddings=_item_embeddings(towers, item_features),
+        item_spread=None,
         log_popularity=log_popularity, popularity_scale=scale,
     )  # fmt: skip
     return model, item_features
@@ -206,24 +316,38 @@ def _train(
     config: TrainingConfig,
     *,
     validation: ValidationSample | None,
+    deadline: float | None,
     callbacks: TrainingCallbacks,
-) -> list[EpochResult]:
-    """Train the towers of a model in place."""
+) -> tuple[RecommenderModel, list[EpochResult]]:
+    """Train the towers of a model in place; the model with the vectors of its items."""
     device = choose_device(config.device)
+    propagation = Propagation.of(batches, share=model.selection.propagation, device=device)
     objective = Objective.of(
         model.towers.to(device),
         batches,
         item_features=item_features,
         config=model.config,
+        temperature=model.selection.temperature,
+        propagation=propagation,
         precision=choose_precision(config.precision, device),
         seed=config.seed,
     )
 
-    def validate(sample: ValidationSample) -> float:
+    def finished() -> RecommenderModel:
+        spread_CD = None
+        if propagation is not None:
+            features = None if item_features is None else item_features.to(device)
+            spread_CD = propagation.spread(model.towers, features).cpu().numpy()
         towers = model.towers.to("cpu")
-        now = replace(model, item_embeddings=_item_embeddings(towers, item_features))
-        quality = sample.quality(now)
-        towers.to(device)
+        return replace(
+            model,
+            item_embeddings=_item_embeddings(towers, item_features),
+            item_spread=spread_CD,
+        )
+
+    def validate(sample: ValidationSample) -> float:
+        quality = sample.quality(finished())
+        model.towers.to(device)
         return quality
 
     epochs = fit(
@@ -238,11 +362,11 @@ def _train(
         config=config,
         validate=None if validation is None else partial(validate, validation),
         num_epochs=model.selection.num_epochs,
+        deadline=deadline,
         on_epoch=callbacks.on_epoch,
         on_batch=callbacks.on_batch,
     )
-    model.towers.to("cpu")
-    return epochs
+    return finished(), epochs
 
 
 def _vocabularies(interactions: pa.Table) -> tuple[Vocabulary, Vocabulary]:
@@ -277,11 +401,17 @@ def _unit_scaled(
     return log_shares_C / np.float32(scale), scale
 
 
-def _best_popularity_weight(model: RecommenderModel, sample: ValidationSample) -> float:
-    """The weight with the best lists, the smallest of equals; 0 without users to rank for."""
+def _best_popularity_weight(
+    model: RecommenderModel, sample: ValidationSample
+) -> tuple[float, float]:
+    """The weight with the best lists, the smallest of equals, and their quality."""
+    if not sample.num_users:
+        return 0.0, 0.0
 
     def quality(weight: float) -> float:
         selection = replace(model.selection, popularity_weight=weight)
         return sample.quality(replace(model, selection=selection))
 
-    return max(POPULARITY_WEIGHTS, key=quality) if sample.num_users else 0.0
+    qualities = [quality(weight) for weight in POPULARITY_WEIGHTS]
+    best = int(np.argmax(qualities))
+    return POPULARITY_WEIGHTS[best], qualities[best]

@@ -48,8 +48,9 @@ class CandidateTower(nn.Module):
 
     def __init__(self, num_items: int, sizes: EncodedSizes | None, config: TwoTowerConfig) -> None:
         super().__init__()
+        self.num_heads = config.num_heads
         self.item = nn.Embedding(num_items, config.embedding_dim)
-        nn.init.normal_(self.item.weight, std=config.embedding_dim**-0.5)
+        nn.init.normal_(self.item.weight, std=config.head_dim**-0.5)
         self.features = _FeatureBranch(sizes, config) if sizes else None
 
     def forward(self, item_numbers: Tensor | None, features: EncodedTable | None) -> Tensor:
@@ -63,7 +64,7 @@ class CandidateTower(nn.Module):
         )
         if self.features is not None and features is not None:
             own = own + self.features(features)
-        return unit_length(own)
+        return unit_heads(own, self.num_heads)
 
 
 class QueryTower(nn.Module):
@@ -79,6 +80,7 @@ class QueryTower(nn.Module):
 
     def __init__(self, num_users: int, sizes: EncodedSizes | None, config: TwoTowerConfig) -> None:
         super().__init__()
+        self.num_heads = config.num_heads
         self.base = nn.Parameter(torch.zeros(config.embedding_dim))
         self.features = _FeatureBranch(sizes, config) if sizes else None
         self.user = None
@@ -95,7 +97,7 @@ class QueryTower(nn.Module):
             query_BD = query_BD + self.features(inputs.features)
         if self.user is not None and inputs.user_rows is not None:
             query_BD = query_BD + self.user(inputs.user_rows)
-        return unit_length(query_BD)
+        return unit_heads(query_BD, self.num_heads)
 
 
 class TwoTower(nn.Module):
@@ -133,8 +135,38 @@ class _FeatureBranch(nn.Module):
         return vectors_BD
 
 
+def unit_heads(vectors_BD: Tensor, num_heads: int) -> Tensor:
+    """Vectors of unit length whose heads, equal parts of them, are equally long. Shape (B, D).
+
+    The inner product of two such vectors is the mean of the cosines of their heads.
+    """
+    if num_heads == 1:
+        return unit_length(vectors_BD)
+    heads = unit_length(vectors_BD.reshape(len(vectors_BD) * num_heads, -1))
+    return heads.view_as(vectors_BD) * float(num_heads**-0.5)
+
+
 def prefix(vectors_BD: Tensor, width: int) -> Tensor:
     """The first `width` dimensions, brought to unit length again. Shape (B, width)."""
     if width == vectors_BD.shape[1]:
         return vectors_BD
     return unit_length(vectors_BD[:, :width])
+
+
+def searched_prefix(item_CD: Tensor, spread_CD: Tensor | None, width: int) -> Tensor:
+    """The first `width` dimensions of the vectors that are searched. Shape (C, width).
+
+    Args:
+        item_CD: Vectors of the candidate tower, of unit length.
+        spread_CD: What they take on from their users; None for nothing.
+        width: Dimensions to keep; the tower's part has unit length again, and what was taken on
+            grows by the same factor.
+    """
+    if spread_CD is None:
+        return prefix(item_CD, width)
+    if width == item_CD.shape[1]:
+        return item_CD + spread_CD
+    cut_CW = item_CD[:, :width]
+    lengths_C1: Tensor = torch.linalg.vector_norm(cut_CW.detach(), dim=1, keepdim=True)
+    lengths_C1 = lengths_C1.clamp(min=1e-12)
+    return unit_length(cut_CW) + spread_CD[:, :width] / lengths_C1

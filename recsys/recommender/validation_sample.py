@@ -17,7 +17,7 @@ from recsys.recommender.metrics import hit_matrix, ndcg_at_k, relevant_counts
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.topk import masked_top_k
 
-_MAX_USERS = 4096
+_MAX_USERS = 8192
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +44,7 @@ class ValidationSample:
         k: int,
         seed: int,
     ) -> ValidationSample:
-        """At most 4,096 users of `valid` who are known and took known items."""
+        """At most 8,192 users of `valid` who are known and took known items."""
         relevant = user_item_matrix(valid, users=users, items=items)
         candidates = np.flatnonzero(np.diff(relevant.indptr))
         if len(candidates) > _MAX_USERS:

@@ -18,18 +18,21 @@ _NOISE = 0.1
 
 
 @torch.no_grad()
-def warm_start(weight_CD: Tensor, histories: UserItemMatrix, *, seed: int) -> None:
+def warm_start(weight_CD: Tensor, histories: UserItemMatrix, *, num_heads: int, seed: int) -> None:
     """Start item vectors, in place, at the singular vectors of the degree-normalised matrix.
 
-    Singular values order the dimensions, which gives Matryoshka prefixes a start too. Source of the
+    Every head starts there, each from a random part of its own. Singular values order the
+    dimensions, which gives Matryoshka prefixes a start too. Source of the
     normalisation: Wang et al. 2019 (https://arxiv.org/abs/1905.08108) and its successors.
 
     Args:
         weight_CD: Vectors at their random start.
         histories: Interactions. Shape (U, C).
+        num_heads: Equal parts of the vectors.
         seed: Seed of the decomposition.
     """
-    width = min(weight_CD.shape[1], min(histories.shape) - 1)
+    head_dim = weight_CD.shape[1] // num_heads
+    width = min(head_dim, min(histories.shape) - 1)
     if width < 1:
         return
     degrees_U = np.maximum(np.diff(histories.indptr), 1)
@@ -42,4 +45,6 @@ def warm_start(weight_CD: Tensor, histories: UserItemMatrix, *, seed: int) -> No
     )
     vectors_CD = torch.from_numpy(items_DC.T * np.sqrt(values_D))
     weight_CD.mul_(_NOISE)
-    weight_CD[:, :width] += vectors_CD / vectors_CD.norm(dim=1).mean()
+    vectors_CD /= vectors_CD.norm(dim=1).mean()
+    for start in range(0, weight_CD.shape[1], head_dim):
+        weight_CD[:, start : start + width] += vectors_CD
