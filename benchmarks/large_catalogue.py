@@ -16,8 +16,8 @@ import time
 
 from recsys.config import config_to_dict
 from recsys.datasets.synthetic import generate_interactions
-from recsys.recommender.experiment import default_selection
 from recsys.recommender.index import IndexConfig
+from recsys.recommender.select import default_selection
 from recsys.recommender.serving import build_index
 from recsys.recommender.train import RecommenderConfig, TrainingCallbacks, fit_recommender
 from recsys.recommender.two_tower import TwoTowerConfig

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from recsys.errors import ConfigError, TrainingError
+from recsys.nn import precision
 from recsys.training import (
     BatchProgress,
     EpochResult,
@@ -237,13 +238,19 @@ def test_cuda_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) ->
     assert choose_device("cpu") == torch.device("cpu")
 
 
-@pytest.mark.parametrize(("amx", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_bfloat16_is_taken_only_where_the_processor_has_units_for_it(
-    monkeypatch: pytest.MonkeyPatch, amx: bool, expected: torch.dtype
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.1, torch.bfloat16), (0.6, torch.bfloat16), (0.7, torch.float32), (9, torch.float32)],
+)
+def test_bfloat16_is_taken_only_where_the_processor_is_much_faster_in_it(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, expected: torch.dtype
 ) -> None:
-    """`auto` goes by the matrix units of the processor; a named precision is taken as it is."""
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx})
+    """`auto` goes by a trial; a named precision is taken as it is."""
+    took = {torch.float32: 1.0, torch.bfloat16: seconds}
+    monkeypatch.setattr(precision, "_seconds", took.__getitem__)
+    precision.bfloat16_is_fast.cache_clear()
     cpu = torch.device("cpu")
     assert choose_precision("auto", cpu) == expected
     assert choose_precision("float32", cpu) == torch.float32
     assert choose_precision("bfloat16", cpu) == torch.bfloat16
+    precision.bfloat16_is_fast.cache_clear()

@@ -27,12 +27,9 @@ from recsys.recommender.index import IndexConfig
 from recsys.recommender.lists import ListsSummary, write_recommendations
 from recsys.recommender.model import RecommenderModel, Selection, rows_or_empty
 from recsys.recommender.ranking import Numbers
+from recsys.recommender.select import select_settings
 from recsys.recommender.serving import Recommender, build_index
-from recsys.recommender.train import (
-    TrainingCallbacks,
-    fit_recommender,
-    select_settings,
-)
+from recsys.recommender.train import TrainingCallbacks, fit_recommender
 from recsys.schema import EVENT_TIME, ITEM_ID, RANK, USER_ID
 from recsys.training import EpochResult
 

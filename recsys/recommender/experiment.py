@@ -28,14 +28,9 @@ from recsys.recommender.model import RecommenderModel, Selection, rows_or_empty
 from recsys.recommender.popularity import popularity
 from recsys.recommender.ranking import Numbers, Ranker, Scores, rank_all
 from recsys.recommender.recommend import POPULARITY
+from recsys.recommender.select import default_selection, refit_budget_s, select_settings
 from recsys.recommender.topk import masked_top_k
-from recsys.recommender.train import (
-    TrainingCallbacks,
-    default_selection,
-    fit_recommender,
-    refit_budget_s,
-    select_settings,
-)
+from recsys.recommender.train import TrainingCallbacks, fit_recommender
 from recsys.schema import ITEM_ID, USER_ID
 from recsys.training import EpochResult
 

@@ -18,7 +18,7 @@ TEMPERATURES = (0.077, 0.096, 0.12, 0.15, 0.19, 0.235, 0.3)
 """Temperatures to choose from, each a quarter above the one before."""
 PROPAGATIONS = (0.0, 0.1, 0.3, 0.6)
 """Weights of propagation to choose from."""
-START_TEMPERATURE, START_PROPAGATION = 0.12, 0.3
+START_TEMPERATURE, START_PROPAGATION = 0.15, 0.3
 """Where the search starts, and what is taken where nothing can be searched."""
 TRIAL_EPOCHS = 2
 """Passes over the data of a trial."""

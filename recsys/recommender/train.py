@@ -1,4 +1,4 @@
-"""Training a recommender: select settings on validation data, then fit for good with them.
+"""Fitting a recommender on a log, with settings that were selected before.
 
 Shapes: C items.
 """
@@ -23,16 +23,8 @@ from recsys.recommender.batches import UserBatches
 from recsys.recommender.config import RecommenderConfig
 from recsys.recommender.model import RecommenderModel, Selection
 from recsys.recommender.objective import Objective, default_batch_size
-from recsys.recommender.popularity import choose_half_life, log_shares, popularity
+from recsys.recommender.popularity import log_shares, popularity
 from recsys.recommender.propagation import Propagation
-from recsys.recommender.search import (
-    START_PROPAGATION,
-    START_TEMPERATURE,
-    TRIAL_EPOCHS,
-    Trial,
-    search,
-    trial_config,
-)
 from recsys.recommender.topk import Embeddings
 from recsys.recommender.two_tower import TwoTower
 from recsys.recommender.validation_sample import ValidationSample
@@ -43,19 +35,10 @@ from recsys.training import (
     EpochResult,
     Epochs,
     TrainingConfig,
-    best_epoch,
     choose_device,
     choose_precision,
     fit,
 )
-
-TRAINING_HALF_LIVES = 4
-"""Half-life of events in the loss, in half-lives of popularity. Taste changes more slowly than what
-is popular; docs/experiments.md has the trials."""
-_MIN_EPOCHS = 4
-"""Epochs that a time budget has room for before it has room for another head."""
-POPULARITY_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
-"""Weights of log popularity to choose from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,132 +56,6 @@ class TrainingCallbacks:
         """Tell what the next fit is for."""
         if self.on_stage is not None:
             self.on_stage(name)
-
-
-def select_settings(
-    train: Dataset,
-    valid: pa.Table,
-    config: RecommenderConfig,
-    *,
-    k: int = 20,
-    callbacks: TrainingCallbacks = TrainingCallbacks(),
-) -> tuple[Selection, RecommenderModel, list[EpochResult]]:
-    """Fit on `train` and choose on `valid`: half-life, number of epochs, weight of popularity.
-
-    Where no user of `valid` is known to `train` there is nobody to choose by: then nothing ages,
-    all epochs are run, and popularity has no weight.
-
-    Args:
-        train: Tables whose interactions come from before `valid`.
-        valid: Interactions to rank.
-        config: What to train and how.
-        k: Length of the lists that NDCG is measured on.
-        callbacks: Whom to tell of progress.
-
-    Returns:
-        What was chosen, the model that was fitted on `train` with it, and its epochs.
-    """
-    users, items = _vocabularies(train.interactions)
-    histories = user_item_matrix(train.interactions, users=users, items=items)
-    sample = ValidationSample.draw(
-        valid, users=users, items=items, histories=histories, k=k, seed=config.training.seed
-    )
-    half_life = choose_half_life(
-        train.interactions, items, seen=sample.seen, relevant=sample.relevant, k=k
-    )
-    selection = replace(
-        default_selection(config),
-        popularity_half_life_days=half_life,
-        training_half_life_days=None if half_life is None else half_life * TRAINING_HALF_LIVES,
-    )
-    looks = _Looks(train=train, sample=sample, config=config, callbacks=callbacks)
-    if sample.num_users:
-        selection = looks.search(selection)
-    if config.training.time_budget_s is not None and looks.latest is not None:
-        # The whole budget is for the fit that counts: a second one to count epochs by has no place.
-        return selection, replace(looks.latest[0], selection=selection), looks.latest[1]
-    model, epochs = fit_recommender(
-        train, config, selection, validation=sample, callbacks=callbacks
-    )
-    selection = replace(
-        selection,
-        num_epochs=best_epoch(epochs),
-        popularity_weight=_best_popularity_weight(model, sample)[0],
-    )
-    return selection, replace(model, selection=selection), epochs
-
-
-def default_selection(config: RecommenderConfig) -> Selection:
-    """What is used where there is no validation part."""
-    temperature, propagation = config.model.temperature, config.model.propagation
-    return Selection(
-        num_epochs=config.training.num_epochs,
-        popularity_half_life_days=None,
-        training_half_life_days=None,
-        popularity_weight=0.0,
-        temperature=START_TEMPERATURE if temperature is None else temperature,
-        propagation=START_PROPAGATION if propagation is None else propagation,
-        num_heads=config.model.num_heads,
-    )
-
-
-def refit_budget_s(config: RecommenderConfig) -> float | None:
-    """What the time budget leaves for a fit after settings were chosen: two thirds."""
-    budget_s = config.training.time_budget_s
-    return None if budget_s is None else budget_s * 2 / 3
-
-
-@dataclass(kw_only=True, eq=False)
-class _Looks:
-    """Short fits, each measured on validation data."""
-
-    train: Dataset
-    sample: ValidationSample
-    config: RecommenderConfig
-    callbacks: TrainingCallbacks
-    latest: tuple[RecommenderModel, list[EpochResult]] | None = None
-    """The model and the epochs of the best trial."""
-
-    def search(self, start: Selection) -> Selection:
-        """The best settings, within a third of the time budget if there is one."""
-        training, model = self.config.training, self.config.model
-        budget_s, began = training.time_budget_s, time.perf_counter()
-        if budget_s is None and None not in (model.temperature, model.propagation):
-            return start
-        config = RecommenderConfig(
-            model=trial_config(model), training=replace(training, num_epochs=TRIAL_EPOCHS)
-        )
-        longest_s = best_quality = 0.0
-
-        def run(selection: Selection) -> Trial:
-            nonlocal longest_s, best_quality
-            started = time.perf_counter()
-            self.callbacks.stage(
-                f"trying temperature {selection.temperature:g} and propagation "
-                f"{selection.propagation:g}"
-            )
-            one_head = replace(selection, num_epochs=TRIAL_EPOCHS, num_heads=1)
-            found, epochs = fit_recommender(
-                self.train, config, one_head, budget_s=budget_s and budget_s / 4
-            )
-            weight, quality = _best_popularity_weight(found, self.sample)
-            selection = replace(selection, popularity_weight=weight)
-            if self.latest is None or quality > best_quality:
-                self.latest, best_quality = (found, epochs), quality
-            longest_s = max(longest_s, time.perf_counter() - started)
-            return Trial(quality=quality, selection=selection)
-
-        def has_time() -> bool:
-            spent_s = time.perf_counter() - began
-            return budget_s is None or spent_s + longest_s <= budget_s / 3
-
-        best = search(start, model, run, has_time=has_time).selection
-        if budget_s is None or self.latest is None:
-            return best
-        found, epochs = self.latest
-        epoch_s = found.histories.nnz / epochs[-1].examples_per_s  # the epoch may be cut short
-        affordable = (budget_s * 2 / 3) // (_MIN_EPOCHS * max(epoch_s, 1e-3))
-        return replace(best, num_heads=int(min(max(affordable, 1), model.num_heads)))
 
 
 def fit_recommender(
@@ -333,20 +190,8 @@ def _train(
         seed=config.seed,
     )
 
-    def finished() -> RecommenderModel:
-        spread_CD = None
-        if propagation is not None:
-            features = None if item_features is None else item_features.to(device)
-            spread_CD = propagation.spread(model.towers, features).cpu().numpy()
-        towers = model.towers.to("cpu")
-        return replace(
-            model,
-            item_embeddings=_item_embeddings(towers, item_features),
-            item_spread=spread_CD,
-        )
-
     def validate(sample: ValidationSample) -> float:
-        quality = sample.quality(finished())
+        quality = sample.quality(_with_vectors(model, item_features, propagation))
         model.towers.to(device)
         return quality
 
@@ -366,7 +211,22 @@ def _train(
         on_epoch=callbacks.on_epoch,
         on_batch=callbacks.on_batch,
     )
-    return finished(), epochs
+    return _with_vectors(model, item_features, propagation), epochs
+
+
+def _with_vectors(
+    model: RecommenderModel, item_features: EncodedTable | None, propagation: Propagation | None
+) -> RecommenderModel:
+    """The model with the vectors of its items, and its towers on the CPU."""
+    spread_CD = None
+    if propagation is not None:
+        device = model.towers.query.base.device
+        features = None if item_features is None else item_features.to(device)
+        spread_CD = propagation.spread(model.towers, features).cpu().numpy()
+    towers = model.towers.to("cpu")
+    return replace(
+        model, item_embeddings=_item_embeddings(towers, item_features), item_spread=spread_CD
+    )
 
 
 def _vocabularies(interactions: pa.Table) -> tuple[Vocabulary, Vocabulary]:
@@ -399,19 +259,3 @@ def _unit_scaled(
     """Values within -1 and 0, and what they were divided by."""
     scale = float(np.abs(log_shares_C).max()) or 1.0
     return log_shares_C / np.float32(scale), scale
-
-
-def _best_popularity_weight(
-    model: RecommenderModel, sample: ValidationSample
-) -> tuple[float, float]:
-    """The weight with the best lists, the smallest of equals, and their quality."""
-    if not sample.num_users:
-        return 0.0, 0.0
-
-    def quality(weight: float) -> float:
-        selection = replace(model.selection, popularity_weight=weight)
-        return sample.quality(replace(model, selection=selection))
-
-    qualities = [quality(weight) for weight in POPULARITY_WEIGHTS]
-    best = int(np.argmax(qualities))
-    return POPULARITY_WEIGHTS[best], qualities[best]

@@ -34,10 +34,14 @@ def small_config(
     """32 dimensions in float32, without the start from singular vectors."""
     usual = {
         "embedding_dim": 32,
+        "num_heads": 1,
         "prefix_dims": (),
         "hidden_dims": (32,),
         "num_uniform_negatives": 64,
         "warm_start": False,
+        "temperature": 0.1,
+        "propagation": 0.0,
+        "user_embedding": False,
     }
     loop = {"num_epochs": 6, "precision": "float32", "device": "cpu"} | dict(training or {})
     return RecommenderConfig(

@@ -27,6 +27,9 @@ SELECTION = Selection(
     popularity_half_life_days=20.0,
     training_half_life_days=80.0,
     popularity_weight=0.5,
+    temperature=0.1,
+    propagation=0.2,
+    num_heads=2,
 )
 """A choice in which popularity has a weight."""
 

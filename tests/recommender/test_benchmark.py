@@ -21,7 +21,7 @@ from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.benchmark import fit_benchmark, measure_lists, rank_test_users
 from recsys.recommender.config import IndexConfig
 from recsys.recommender.evaluate import evaluate_lists
-from recsys.recommender.train import select_settings
+from recsys.recommender.select import select_settings
 from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
 
 K = 4

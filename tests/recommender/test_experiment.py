@@ -15,17 +15,12 @@ from small_models import CONFIG, SELECTION, small_dataset
 from recsys.datasets.dataset import Dataset, FeaturesConfig
 from recsys.datasets.splits import Split, SplitConfig, split_interactions
 from recsys.recommender.config import EvaluationConfig
-from recsys.recommender.experiment import (
-    MODEL,
-    Experiment,
-    TwoTowerRanker,
-    default_selection,
-    run_experiment,
-)
+from recsys.recommender.experiment import MODEL, Experiment, TwoTowerRanker, run_experiment
 from recsys.recommender.model_bundle import save_model
 from recsys.recommender.popularity import half_lives
 from recsys.recommender.ranking import Ranker
-from recsys.recommender.train import POPULARITY_WEIGHTS, fit_recommender
+from recsys.recommender.select import POPULARITY_WEIGHTS, default_selection
+from recsys.recommender.train import fit_recommender
 from recsys.schema import ITEM_ID, SPLIT, USER_ID
 
 K = 5

@@ -18,7 +18,7 @@ from small_logs import clustered_log, small_config, without_features
 from recsys.errors import ConfigError, DataError
 from recsys.features.history import UserItemMatrix
 from recsys.features.vocabulary import UNKNOWN
-from recsys.recommender.experiment import TwoTowerRanker, default_selection
+from recsys.recommender.experiment import TwoTowerRanker
 from recsys.recommender.model import (
     FEATURES,
     HISTORY,
@@ -26,6 +26,7 @@ from recsys.recommender.model import (
     rows_or_empty,
 )
 from recsys.recommender.recommend import POPULARITY
+from recsys.recommender.select import default_selection
 from recsys.recommender.train import fit_recommender
 from recsys.schema import ITEM_ID, USER_ID
 
@@ -35,7 +36,7 @@ def model(*, with_features: bool = True, popularity_weight: float = 0.5) -> Reco
     """A model of a clustered log, which tests only read."""
     log = clustered_log(num_users=120, num_items=60, num_interactions=1500).dataset
     log = log if with_features else without_features(log)
-    config = small_config({"num_epochs": 2}, prefix_dims=(8,), user_embedding=True)
+    config = small_config({"num_epochs": 2}, prefix_dims=(8,), user_embedding=True, propagation=0.3)
     selection = replace(default_selection(config), popularity_weight=popularity_weight)
     return fit_recommender(log, config, selection)[0]
 
@@ -47,7 +48,7 @@ def contract_ranker(popularity_weight: float, width: int | None) -> TwoTowerRank
     users, items = matrix.coords
     table = pa.table({USER_ID: users.astype(np.int64), ITEM_ID: items.astype(np.int64)})
     log = replace(without_features(clustered_log(num_users=1).dataset), interactions=table)
-    config = small_config({"num_epochs": 2}, prefix_dims=(8,))
+    config = small_config({"num_epochs": 2}, prefix_dims=(8,), propagation=0.3)
     selection = replace(default_selection(config), popularity_weight=popularity_weight)
     fitted, _ = fit_recommender(log, config, selection)
     assert len(fitted.items) == ranker_contract.NUM_ITEMS
@@ -74,25 +75,30 @@ def test_inner_products_are_logits_of_cosine_and_popularity(width: int | None) -
     bare, _ = plain.embed_users(plain.users.terms, width=width)
     cosines = bare @ plain.item_vectors(width).T
     log_shares_C = fitted.log_popularity * fitted.popularity_scale
-    temperature = fitted.config.temperature
+    temperature = fitted.selection.temperature
     np.testing.assert_allclose(
         queries @ fitted.item_vectors(width).T / temperature,
         cosines / temperature + 0.5 * log_shares_C,
         atol=1e-4,
     )
-    for vectors in (bare, plain.item_vectors(width)):
+    for vectors in (bare, replace(plain, item_spread=None).item_vectors(width)):
         assert vectors.shape[1] == (width or 32)
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     assert fitted.log_popularity.max() == 0
     assert fitted.log_popularity.min() == -1
 
 
-def test_item_vectors_are_those_of_the_candidate_tower() -> None:
-    """What is stored is what the tower says of the whole catalogue, in the order of the ids."""
+def test_item_vectors_are_those_of_the_candidate_tower_and_what_they_take_on() -> None:
+    """Searched is the tower's vector plus its users' sum, normalised by both degrees."""
     fitted = model(with_features=False, popularity_weight=0.0)
     with torch.no_grad():
-        expected = fitted.towers.candidate(None, None).numpy()
-    np.testing.assert_array_equal(fitted.item_vectors(), expected)
+        own_CD = fitted.towers.candidate(None, None).numpy()
+    np.testing.assert_array_equal(fitted.item_embeddings, own_CD)
+    queries_UD, _ = fitted.embed_users(fitted.users.terms)
+    seen = fitted.histories.toarray() > 0
+    degrees = np.outer(seen.sum(axis=1), np.maximum(seen.sum(axis=0), 1))
+    taken_on = fitted.selection.propagation * (seen / degrees**0.5).T @ queries_UD
+    np.testing.assert_allclose(fitted.item_vectors(), own_CD + taken_on, atol=1e-5)
 
 
 def test_a_known_user_may_be_given_a_newer_history() -> None:

@@ -17,12 +17,19 @@ from recsys.nn.losses import log_inclusion, sampled_softmax_loss, softmax_loss
 from recsys.recommender.batches import UserBatches, sample_items
 from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.objective import Objective, default_batch_size, is_sampled
-from recsys.recommender.two_tower import TwoTower, prefix
+from recsys.recommender.propagation import Propagation
+from recsys.recommender.two_tower import TwoTower, prefix, searched_prefix
 
 NUM_USERS, NUM_ITEMS = 24, 15
 SIZES = EncodedSizes(categorical=(5,), multi_hot=(5,), num_numeric=0, dense=())
 CONFIG = TwoTowerConfig(
-    embedding_dim=8, prefix_dims=(2, 4), hidden_dims=(6,), num_uniform_negatives=4, dropout=0
+    embedding_dim=8,
+    num_heads=1,
+    prefix_dims=(2, 4),
+    hidden_dims=(6,),
+    num_uniform_negatives=4,
+    dropout=0,
+    user_embedding=False,
 )
 EXACT, SAMPLED = replace(CONFIG, loss="softmax"), replace(CONFIG, loss="sampled_softmax")
 
@@ -47,7 +54,11 @@ def features(num_rows: int) -> EncodedTable:
 
 
 def objective_of(
-    config: TwoTowerConfig, matrix: UserItemMatrix | None = None, *, with_features: bool = False
+    config: TwoTowerConfig,
+    matrix: UserItemMatrix | None = None,
+    *,
+    with_features: bool = False,
+    share: float = 0.0,
 ) -> tuple[Objective, UserBatches]:
     """An objective in float32 and the batches it is for."""
     torch.manual_seed(0)
@@ -72,6 +83,8 @@ def objective_of(
         batches,
         item_features=features(NUM_ITEMS) if with_features else None,
         config=config,
+        temperature=0.1,
+        propagation=Propagation.of(batches, share=share, device=torch.device("cpu")),
         precision=torch.float32,
         seed=0,
     )
@@ -153,7 +166,7 @@ def test_batches_count_by_the_weight_of_their_positives() -> None:
     whole, one_batch = objective_of(config)
     (everything,) = replace(one_batch, batch_size=NUM_USERS).draw(1)
     assert len(losses) == 4
-    expected = whole._exact(everything, [8]).item()
+    expected = whole._exact(everything, None).item()
     assert np.mean(losses) == pytest.approx(expected, rel=1e-4)
 
 
@@ -265,9 +278,57 @@ def test_batches_from_the_cpu_meet_towers_on_a_gpu(config: TwoTowerConfig) -> No
             batches,
             item_features=features(NUM_ITEMS),
             config=config,
+            temperature=0.1,
+            propagation=None,
             precision=torch.float32,
             seed=0,
         )
         loss = moved.loss(batch)
         assert loss.device == GPU
     assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sampled_softmax"])
+def test_each_head_has_a_softmax_of_its_own(loss: str) -> None:
+    """The loss of two heads is the sum of those of two models with half the width each."""
+    settings = {"loss": loss, "prefix_dims": (), "num_uniform_negatives": 3000}
+    matrix = sparse.csr_array(np.eye(NUM_USERS, NUM_ITEMS, dtype=np.float32)[:NUM_ITEMS])
+    whole, batches = objective_of(replace(CONFIG, num_heads=2, **settings), matrix, share=0.5)
+    parts = []
+    for head in range(2):
+        half, _ = objective_of(replace(CONFIG, embedding_dim=4, **settings), matrix, share=0.5)
+        places = slice(4 * head, 4 * head + 4)
+        with torch.no_grad():
+            weight = whole.towers.candidate.item.weight[:, places].clone()
+            half.towers.candidate.item.weight.copy_(weight)
+        parts.append(half)
+    for batch in batches.draw(1):
+        expected = sum(half.loss(batch) for half in parts)
+        torch.testing.assert_close(whole.loss(batch), expected)
+
+
+def test_the_exact_loss_is_over_items_with_what_they_take_on() -> None:
+    """The plain softmax over the vectors that will be searched, at the whole width and a prefix."""
+    config = replace(EXACT, prefix_dims=(4,))
+    objective, batches = objective_of(config, share=0.7)
+    propagation = Propagation.of(batches, share=0.7, device=torch.device("cpu"))
+    assert propagation is not None
+    seen = set()
+    for batch in [batch for epoch in range(5) for batch in batches.draw(epoch)]:
+        towers = objective.towers
+        found = objective.loss(batch).item() * objective.mean_weight
+        item_CD = towers.candidate(None, None)
+        query_BD, spread_CD = towers.query(batch.inputs, item_CD), propagation.spread(towers, None)
+        whole, cut = (
+            softmax_loss(
+                prefix(query_BD, width),
+                searched_prefix(item_CD, spread_CD, width),
+                batch.positives,
+                temperature=0.1,
+            ).item()
+            * batch.positives.weights.sum().item()
+            for width in (8, 4)
+        )
+        assert found in (pytest.approx(whole, rel=1e-4), pytest.approx(whole + cut, rel=1e-4))
+        seen.add(found == pytest.approx(whole, rel=1e-4))
+    assert seen == {True, False}

@@ -129,15 +129,16 @@ def test_no_users_have_no_lists() -> None:
     assert table.schema.equals(recommendations_schema(pa.int64(), pa.int64()))
 
 
-@pytest.mark.parametrize("weighted", [True, False], ids=["popularity", "cosine"])
-def test_similar_items_are_searched_by_cosine(*, weighted: bool) -> None:
-    """Neighbours come from the unit vectors, whether or not lists weigh popularity."""
+@pytest.mark.parametrize("case", ["popularity", "propagation", "cosine"])
+def test_similar_items_are_searched_by_cosine(case: str) -> None:
+    """Neighbours come from the unit vectors, whatever is added to them for lists."""
     model = fitted("int64").model
-    served = recommender(model if weighted else without_popularity(model))
+    plain = {"popularity": model, "propagation": without_popularity(model)}
+    served = recommender(plain.get(case, replace(without_popularity(model), item_spread=None)))
     index = similarity_index(served, IndexConfig(), seed=0)
     assert index.report.unit_norm
     assert index.report.dim == 16
-    assert (index is served.index) == (not weighted)
+    assert (index is served.index) == (case == "cosine")
     items, scores = index.search_exact(model.item_embeddings, 3)
     cosines = model.item_embeddings @ model.item_embeddings.T
     np.testing.assert_array_equal(items[:, 0], np.arange(len(model.items)))

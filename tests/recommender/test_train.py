@@ -21,14 +21,10 @@ from recsys.features.history import user_item_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.baselines import MostPopular
 from recsys.recommender.config import RecommenderConfig
-from recsys.recommender.experiment import default_selection
 from recsys.recommender.model import FEATURES, HISTORY, RecommenderModel
+from recsys.recommender.select import POPULARITY_WEIGHTS, default_selection, select_settings
 from recsys.recommender.topk import masked_top_k
-from recsys.recommender.train import (
-    POPULARITY_WEIGHTS,
-    fit_recommender,
-    select_settings,
-)
+from recsys.recommender.train import fit_recommender
 from recsys.recommender.validation_sample import ValidationSample
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, ITEM_ID, USER_ID, WEIGHT
 from recsys.training import EpochResult

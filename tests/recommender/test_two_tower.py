@@ -19,7 +19,12 @@ from recsys.recommender.two_tower import QueryInputs, TwoTower, prefix
 NUM_USERS, NUM_ITEMS, DIM = 5, 9, 8
 SIZES = EncodedSizes(categorical=(6,), multi_hot=(5,), num_numeric=1, dense=(3,))
 CONFIG = TwoTowerConfig(
-    embedding_dim=DIM, prefix_dims=(2, 4), hidden_dims=(7,), user_embedding=True, dropout=0
+    embedding_dim=DIM,
+    num_heads=1,
+    prefix_dims=(2, 4),
+    hidden_dims=(7,),
+    user_embedding=True,
+    dropout=0,
 )
 
 

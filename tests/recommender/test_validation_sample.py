@@ -13,7 +13,7 @@ from recsys.datasets.splits import SplitConfig, split_interactions
 from recsys.features.history import user_item_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender import validation_sample
-from recsys.recommender.experiment import default_selection
+from recsys.recommender.select import default_selection
 from recsys.recommender.train import fit_recommender
 from recsys.recommender.validation_sample import ValidationSample
 from recsys.schema import ITEM_ID, USER_ID

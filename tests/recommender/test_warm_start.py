@@ -14,7 +14,7 @@ def started(dense_UC: np.ndarray, width: int, *, noise: float = 0.0, seed: int =
     """Item vectors after the start, from random vectors of the given size."""
     weight_CD = torch.randn(dense_UC.shape[1], width, generator=torch.Generator().manual_seed(seed))
     weight_CD *= noise
-    warm_start(weight_CD, sparse.csr_array(dense_UC.astype(np.float32)), seed=seed)
+    warm_start(weight_CD, sparse.csr_array(dense_UC.astype(np.float32)), num_heads=1, seed=seed)
     return weight_CD
 
 

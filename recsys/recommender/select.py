@@ -1,0 +1,179 @@
+"""Selecting settings on validation data: of the loss, of how long to train, of what ages."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from recsys.datasets.dataset import Dataset
+from recsys.features.history import user_item_matrix
+from recsys.features.vocabulary import Vocabulary
+from recsys.recommender.config import RecommenderConfig
+from recsys.recommender.model import RecommenderModel, Selection
+from recsys.recommender.popularity import choose_half_life
+from recsys.recommender.search import (
+    START_PROPAGATION,
+    START_TEMPERATURE,
+    TRIAL_EPOCHS,
+    Trial,
+    search,
+    trial_config,
+)
+from recsys.recommender.train import TrainingCallbacks, fit_recommender
+from recsys.recommender.validation_sample import ValidationSample
+from recsys.schema import ITEM_ID, USER_ID
+from recsys.training import EpochResult, best_epoch
+
+TRAINING_HALF_LIVES = 4
+"""Half-life of events in the loss, in half-lives of popularity. Taste changes more slowly than what
+is popular; docs/experiments.md has the trials."""
+_MIN_EPOCHS = 4
+"""Epochs that a time budget has room for before it has room for another head."""
+POPULARITY_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+"""Weights of log popularity to choose from."""
+
+
+def select_settings(
+    train: Dataset,
+    valid: pa.Table,
+    config: RecommenderConfig,
+    *,
+    k: int = 20,
+    callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
+) -> tuple[Selection, RecommenderModel, list[EpochResult]]:
+    """Fit on `train` and choose on `valid`: half-life, number of epochs, weight of popularity.
+
+    Where no user of `valid` is known to `train` there is nobody to choose by: then nothing ages,
+    all epochs are run, and popularity has no weight.
+
+    Args:
+        train: Tables whose interactions come from before `valid`.
+        valid: Interactions to rank.
+        config: What to train and how.
+        k: Length of the lists that NDCG is measured on.
+        callbacks: Whom to tell of progress.
+
+    Returns:
+        What was chosen, the model that was fitted on `train` with it, and its epochs.
+    """
+    log = train.interactions
+    users, items = Vocabulary.fit(log[USER_ID]), Vocabulary.fit(log[ITEM_ID])
+    histories = user_item_matrix(train.interactions, users=users, items=items)
+    sample = ValidationSample.draw(
+        valid, users=users, items=items, histories=histories, k=k, seed=config.training.seed
+    )
+    half_life = choose_half_life(
+        train.interactions, items, seen=sample.seen, relevant=sample.relevant, k=k
+    )
+    selection = replace(
+        default_selection(config),
+        popularity_half_life_days=half_life,
+        training_half_life_days=None if half_life is None else half_life * TRAINING_HALF_LIVES,
+    )
+    looks = _Looks(train=train, sample=sample, config=config, callbacks=callbacks)
+    if sample.num_users:
+        selection = looks.search(selection)
+    if config.training.time_budget_s is not None and looks.latest is not None:
+        # The whole budget is for the fit that counts: a second one to count epochs by has no place.
+        return selection, replace(looks.latest[0], selection=selection), looks.latest[1]
+    model, epochs = fit_recommender(
+        train, config, selection, validation=sample, callbacks=callbacks
+    )
+    selection = replace(
+        selection,
+        num_epochs=best_epoch(epochs),
+        popularity_weight=_best_popularity_weight(model, sample)[0],
+    )
+    return selection, replace(model, selection=selection), epochs
+
+
+def default_selection(config: RecommenderConfig) -> Selection:
+    """What is used where there is no validation part."""
+    temperature, propagation = config.model.temperature, config.model.propagation
+    return Selection(
+        num_epochs=config.training.num_epochs,
+        popularity_half_life_days=None,
+        training_half_life_days=None,
+        popularity_weight=0.0,
+        temperature=START_TEMPERATURE if temperature is None else temperature,
+        propagation=START_PROPAGATION if propagation is None else propagation,
+        num_heads=config.model.num_heads,
+    )
+
+
+def refit_budget_s(config: RecommenderConfig) -> float | None:
+    """What the time budget leaves for a fit after settings were chosen: two thirds."""
+    budget_s = config.training.time_budget_s
+    return None if budget_s is None else budget_s * 2 / 3
+
+
+@dataclass(kw_only=True, eq=False)
+class _Looks:
+    """Short fits, each measured on validation data."""
+
+    train: Dataset
+    sample: ValidationSample
+    config: RecommenderConfig
+    callbacks: TrainingCallbacks
+    latest: tuple[RecommenderModel, list[EpochResult]] | None = None
+    """The model and the epochs of the best trial."""
+
+    def search(self, start: Selection) -> Selection:
+        """The best settings, within a third of the time budget if there is one."""
+        training, model = self.config.training, self.config.model
+        budget_s, began = training.time_budget_s, time.perf_counter()
+        if budget_s is None and None not in (model.temperature, model.propagation):
+            return start
+        config = RecommenderConfig(
+            model=trial_config(model), training=replace(training, num_epochs=TRIAL_EPOCHS)
+        )
+        longest_s = best_quality = 0.0
+
+        def run(selection: Selection) -> Trial:
+            nonlocal longest_s, best_quality
+            started = time.perf_counter()
+            self.callbacks.stage(
+                f"trying temperature {selection.temperature:g} and propagation "
+                f"{selection.propagation:g}"
+            )
+            one_head = replace(selection, num_epochs=TRIAL_EPOCHS, num_heads=1)
+            found, epochs = fit_recommender(
+                self.train, config, one_head, budget_s=budget_s and budget_s / 4
+            )
+            weight, quality = _best_popularity_weight(found, self.sample)
+            selection = replace(selection, popularity_weight=weight)
+            if self.latest is None or quality > best_quality:
+                self.latest, best_quality = (found, epochs), quality
+            longest_s = max(longest_s, time.perf_counter() - started)
+            return Trial(quality=quality, selection=selection)
+
+        def has_time() -> bool:
+            spent_s = time.perf_counter() - began
+            return budget_s is None or spent_s + longest_s <= budget_s / 3
+
+        best = search(start, model, run, has_time=has_time).selection
+        if budget_s is None or self.latest is None:
+            return best
+        found, epochs = self.latest
+        epoch_s = found.histories.nnz / epochs[-1].examples_per_s  # the epoch may be cut short
+        affordable = (budget_s * 2 / 3) // (_MIN_EPOCHS * max(epoch_s, 1e-3))
+        return replace(best, num_heads=int(min(max(affordable, 1), model.num_heads)))
+
+
+def _best_popularity_weight(
+    model: RecommenderModel, sample: ValidationSample
+) -> tuple[float, float]:
+    """The weight with the best lists, the smallest of equals, and their quality."""
+    if not sample.num_users:
+        return 0.0, 0.0
+
+    def quality(weight: float) -> float:
+        selection = replace(model.selection, popularity_weight=weight)
+        return sample.quality(replace(model, selection=selection))
+
+    qualities = [quality(weight) for weight in POPULARITY_WEIGHTS]
+    best = int(np.argmax(qualities))
+    return POPULARITY_WEIGHTS[best], qualities[best]
