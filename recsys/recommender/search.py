@@ -20,7 +20,7 @@ PROPAGATIONS = (0.0, 0.1, 0.3, 0.6)
 """Weights of propagation to choose from."""
 START_TEMPERATURE, START_PROPAGATION = 0.15, 0.3
 """Where the search starts, and what is taken where nothing can be searched."""
-TRIAL_EPOCHS = 2
+TRIAL_EPOCHS = 4
 """Passes over the data of a trial."""
 
 

@@ -142,8 +142,8 @@ def unit_heads(vectors_BD: Tensor, num_heads: int) -> Tensor:
     """
     if num_heads == 1:
         return unit_length(vectors_BD)
-    heads = unit_length(vectors_BD.reshape(-1, vectors_BD.shape[1] // num_heads))
-    return heads.view_as(vectors_BD) * float(num_heads**-0.5)
+    heads = vectors_BD.reshape(-1, vectors_BD.shape[1] // num_heads)
+    return unit_length(heads, length=float(num_heads**-0.5)).view_as(vectors_BD)
 
 
 def prefix(vectors_BD: Tensor, width: int) -> Tensor:
