@@ -22,7 +22,7 @@ class TwoTowerConfig:
 
     embedding_dim: int = Field(default=256, ge=1)
     """Width of the shared space."""
-    num_heads: int = Field(default=2, ge=1)
+    num_heads: int = Field(default=1, ge=1)
     """Equal parts of the vectors, each trained with a softmax of its own: an ensemble whose mean
     score is one inner product."""
     prefix_dims: tuple[int, ...] = ()

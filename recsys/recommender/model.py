@@ -50,8 +50,8 @@ class Selection:
     """What cosines are divided by in the loss."""
     propagation: float
     """Weight of what item vectors take on from the vectors of their users."""
-    num_heads: int
-    """Heads of the vectors; fewer than configured where the time budget is short."""
+    embedding_dim: int
+    """Width of the vectors; less than configured where the time budget is short."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,8 +1,8 @@
 """The quick look at validation data that chooses what no rule can know beforehand.
 
 The temperature that is best ranges from .1 on sparse logs to .2 on dense ones, and the weight of
-propagation from 0 upwards (docs/experiments.md). Short fits of one head rank these settings as long
-ones do, so a few of them decide.
+propagation from 0 upwards (docs/experiments.md). Short fits of narrow vectors rank these settings
+as long ones of wide vectors do, so a few of them decide.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ START_TEMPERATURE, START_PROPAGATION = 0.15, 0.3
 """Where the search starts, and what is taken where nothing can be searched."""
 TRIAL_EPOCHS = 4
 """Passes over the data of a trial."""
+_TRIAL_DIM = 128
+"""Width of the vectors of a trial at most: settings that are best there are best beyond."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +36,21 @@ class Trial:
     """What was tried."""
 
 
-def trial_config(config: TwoTowerConfig) -> TwoTowerConfig:
-    """What a trial trains: one head."""
-    return replace(config, embedding_dim=config.head_dim, num_heads=1, prefix_dims=())
+def trial_dim(config: TwoTowerConfig) -> int:
+    """Width of the vectors of a trial."""
+    return min(config.embedding_dim, _TRIAL_DIM)
+
+
+def of_width(config: TwoTowerConfig, embedding_dim: int) -> TwoTowerConfig:
+    """The config for narrower vectors, with one head where the width does not divide."""
+    if embedding_dim == config.embedding_dim:
+        return config
+    return replace(
+        config,
+        embedding_dim=embedding_dim,
+        num_heads=1 if embedding_dim % config.num_heads else config.num_heads,
+        prefix_dims=tuple(width for width in config.prefix_dims if width < embedding_dim),
+    )
 
 
 def search(

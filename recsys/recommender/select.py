@@ -20,7 +20,7 @@ from recsys.recommender.search import (
     TRIAL_EPOCHS,
     Trial,
     search,
-    trial_config,
+    trial_dim,
 )
 from recsys.recommender.train import TrainingCallbacks, fit_recommender
 from recsys.recommender.validation_sample import ValidationSample
@@ -31,7 +31,7 @@ TRAINING_HALF_LIVES = 4
 """Half-life of events in the loss, in half-lives of popularity. Taste changes more slowly than what
 is popular; docs/experiments.md has the trials."""
 _MIN_EPOCHS = 4
-"""Epochs that a time budget has room for before it has room for another head."""
+"""Epochs that a time budget must have room for at the whole width."""
 POPULARITY_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Weights of log popularity to choose from."""
 
@@ -100,7 +100,7 @@ def default_selection(config: RecommenderConfig) -> Selection:
         popularity_weight=0.0,
         temperature=START_TEMPERATURE if temperature is None else temperature,
         propagation=START_PROPAGATION if propagation is None else propagation,
-        num_heads=config.model.num_heads,
+        embedding_dim=config.model.embedding_dim,
     )
 
 
@@ -127,9 +127,7 @@ class _Looks:
         budget_s, began = training.time_budget_s, time.perf_counter()
         if budget_s is None and None not in (model.temperature, model.propagation):
             return start
-        config = RecommenderConfig(
-            model=trial_config(model), training=replace(training, num_epochs=TRIAL_EPOCHS)
-        )
+        config = replace(self.config, training=replace(training, num_epochs=TRIAL_EPOCHS))
         longest_s = best_quality = 0.0
 
         def run(selection: Selection) -> Trial:
@@ -139,9 +137,9 @@ class _Looks:
                 f"trying temperature {selection.temperature:g} and propagation "
                 f"{selection.propagation:g}"
             )
-            one_head = replace(selection, num_epochs=TRIAL_EPOCHS, num_heads=1)
+            narrow = replace(selection, num_epochs=TRIAL_EPOCHS, embedding_dim=trial_dim(model))
             found, epochs = fit_recommender(
-                self.train, config, one_head, budget_s=budget_s and budget_s / 4
+                self.train, config, narrow, budget_s=budget_s and budget_s / 4
             )
             weight, quality = _best_popularity_weight(found, self.sample)
             selection = replace(selection, popularity_weight=weight)
@@ -159,8 +157,10 @@ class _Looks:
             return best
         found, epochs = self.latest
         epoch_s = found.histories.nnz / epochs[-1].examples_per_s  # the epoch may be cut short
-        affordable = (budget_s * 2 / 3) // (_MIN_EPOCHS * max(epoch_s, 1e-3))
-        return replace(best, num_heads=int(min(max(affordable, 1), model.num_heads)))
+        wide_epoch_s = epoch_s * model.embedding_dim / trial_dim(model)
+        if _MIN_EPOCHS * wide_epoch_s > budget_s * 2 / 3:
+            best = replace(best, embedding_dim=trial_dim(model))
+        return best
 
 
 def _best_popularity_weight(

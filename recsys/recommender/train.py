@@ -25,6 +25,7 @@ from recsys.recommender.model import RecommenderModel, Selection
 from recsys.recommender.objective import Objective, default_batch_size
 from recsys.recommender.popularity import log_shares, popularity
 from recsys.recommender.propagation import Propagation
+from recsys.recommender.search import of_width
 from recsys.recommender.topk import Embeddings
 from recsys.recommender.two_tower import TwoTower
 from recsys.recommender.validation_sample import ValidationSample
@@ -85,7 +86,7 @@ def fit_recommender(
         TrainingError: The loss is not finite.
     """
     deadline = None if budget_s is None else time.perf_counter() + budget_s
-    config = _with_heads(config, selection.num_heads)
+    config = replace(config, model=of_width(config.model, selection.embedding_dim))
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
         model, item_features = _untrained(data, config, selection)
@@ -99,15 +100,6 @@ def fit_recommender(
             callbacks=callbacks,
         )
     return model, epochs
-
-
-def _with_heads(config: RecommenderConfig, num_heads: int) -> RecommenderConfig:
-    """The config with as many heads as were chosen."""
-    model = config.model
-    width = model.head_dim * num_heads
-    prefixes = tuple(prefix for prefix in model.prefix_dims if prefix < width)
-    chosen = replace(model, embedding_dim=width, num_heads=num_heads, prefix_dims=prefixes)
-    return replace(config, model=chosen)
 
 
 def _untrained(
