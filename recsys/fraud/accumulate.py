@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from recsys.compiled import compiled
 from recsys.errors import ConfigError
-from recsys.fraud.compiled import compiled
 from recsys.fraud.profiles.arrays import Codes, Days, Floats
 
 

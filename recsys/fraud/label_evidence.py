@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from recsys.compiled import compiled
 from recsys.errors import ConfigError, DataError
-from recsys.fraud.compiled import compiled
 from recsys.fraud.profiles.arrays import Codes, Days, Floats
 
 FRAUD, LEGITIMATE, UNLABELLED = 1, 0, -1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from recsys.fraud.compiled import compiled
+from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import Codes, Days
 
 Array = npt.NDArray[np.float64]

@@ -1,5 +1,7 @@
 """Exact top-k search by inner product: the search of small catalogues and the oracle of indexes.
 
+`recsys.recommender.quick_topk` does most of the work where the processor is fast in bfloat16.
+
 Shapes: B queries, R rows (a block of queries), C items, W items of one chunk, T rows with ties,
 D width, K list length.
 """
@@ -13,6 +15,8 @@ import numpy.typing as npt
 import torch
 
 from recsys.errors import DataError
+from recsys.nn.precision import bfloat16_is_fast
+from recsys.recommender.quick_topk import quick_top_k, quick_top_k_helps
 from recsys.recommender.ranking import NO_ITEM, Numbers, Scores, UserItems, check_k
 
 Embeddings: TypeAlias = npt.NDArray[np.float32]
@@ -65,7 +69,15 @@ def masked_top_k(
         found = items_BK != NO_ITEM
         items_BK[found] = candidates[items_BK[found]]
         return items_BK, scores_BK
-    return _search(_tensor(queries_BD), _tensor(item_embeddings_CD), k, excluded)
+    queries, items = _tensor(queries_BD), _tensor(item_embeddings_CD)
+    if not quick_top_k_helps(len(queries), items, k) or not bfloat16_is_fast():
+        return _search(queries, items, k, excluded)
+    items_BK, scores_BK, found_B = quick_top_k(queries.numpy(), items.numpy(), k, excluded)
+    left = np.flatnonzero(~found_B)
+    if len(left):
+        rows = None if excluded is None else excluded[left]
+        items_BK[left], scores_BK[left] = _search(queries[left], items, k, rows)
+    return items_BK, scores_BK
 
 
 def unit_vectors(vectors_BD: Embeddings) -> Embeddings:

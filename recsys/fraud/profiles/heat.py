@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.fraud.compiled import compiled
+from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import Codes, Days, Floats
 from recsys.fraud.profiles.state import NUM_HEATS, ProfileState
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from recsys.fraud.compiled import compiled
+from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import (
     NUM_VELOCITIES,
     Accounts,

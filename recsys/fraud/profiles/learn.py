@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from recsys.fraud.compiled import compiled
+from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import (
     NUM_HOURS,
     NUM_VELOCITIES,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from recsys.fraud.compiled import compiled
+from recsys.compiled import compiled
 from recsys.fraud.inputs import CodedTransactions
 from recsys.fraud.profiles.arrays import (
     Excess,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 CALLED = """
-from recsys.fraud.compiled import compiled
+from recsys.compiled import compiled
 
 @compiled
 def inner(x):
@@ -16,7 +16,7 @@ def inner(x):
 """
 CALLING = """
 from inner_part import inner
-from recsys.fraud.compiled import compiled
+from recsys.compiled import compiled
 
 @compiled
 def outer(x):

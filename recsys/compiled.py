@@ -1,4 +1,4 @@
-"""The one way in which loops over transactions are compiled."""
+"""The one way in which loops are compiled."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def compiled(function: FunctionT) -> FunctionT:
     """A function compiled by numba at its first call, and kept on disk for the next process.
 
     Its attribute `py_func` is the function in plain Python, which tests compare it with. Division
-    by zero gives infinity, as in numpy. The compiled functions that it calls have to be in files
-    of its own folder.
+    by zero gives infinity, as in numpy. Other threads go on meanwhile. The compiled functions that
+    it calls have to be in files of its own folder.
     """
     try:
-        dispatcher = cast("Any", numba.njit(cache=True, error_model="numpy")(function))
+        dispatcher = cast("Any", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
     except RuntimeError:  # there is no place to keep it: every process compiles for itself
-        return cast("FunctionT", numba.njit(error_model="numpy")(function))
+        return cast("FunctionT", numba.njit(nogil=True, error_model="numpy")(function))
     # Numba asks only whether the file of the function itself changed. What it calls is compiled
     # into it, so that after a change of another file the old code would go on. No public way.
     cache = getattr(dispatcher, "_cache", None)  # none where numba is switched off
