@@ -31,7 +31,9 @@ class Trial:
     """A short fit."""
 
     quality: float
-    """The validation measure, higher is better."""
+    """The validation measure, a mean over users; higher is better."""
+    standard_error: float
+    """Its standard error."""
     selection: Selection
     """What was tried."""
 
@@ -75,33 +77,50 @@ def search(
     """
     best = run(start)
     if config.temperature is None:
-        best = _climb(best, "temperature", TEMPERATURES, run, has_time)
+        best = _best(_climb(best, "temperature", TEMPERATURES, run, has_time))
     if config.propagation is None:
-        best = _climb(best, "propagation", PROPAGATIONS, run, has_time)
+        best = _smoothest(_climb(best, "propagation", PROPAGATIONS, run, has_time))
     return best
 
 
+def _best(trials: Sequence[Trial]) -> Trial:
+    return max(trials, key=lambda trial: trial.quality)
+
+
+def _smoothest(trials: Sequence[Trial]) -> Trial:
+    """The trial with most propagation among those within a standard error of the best.
+
+    Breiman et al. 1984, Classification and Regression Trees, section 3.4.3: the more regular model
+    of equals. Interactions that were held out are more like the rest of the log than those that are
+    still to come, so what they do not tell apart is better decided for smoothness.
+    """
+    best = _best(trials)
+    equals = [trial for trial in trials if trial.quality >= best.quality - best.standard_error]
+    return max(equals, key=lambda trial: trial.selection.propagation)
+
+
 def _climb(
-    best: Trial,
+    start: Trial,
     name: Literal["temperature", "propagation"],
     ladder: Sequence[float],
     run: Callable[[Selection], Trial],
     has_time: Callable[[], bool],
-) -> Trial:
+) -> list[Trial]:
     """Go up the ladder while it gets better; where the first step does not, go down."""
-    start = ladder.index(getattr(best.selection, name))
-    for values in (ladder[start + 1 :], ladder[:start][::-1]):
-        before = best
+    trials = [start]
+    here = ladder.index(getattr(start.selection, name))
+    for values in (ladder[here + 1 :], ladder[:here][::-1]):
+        best = start
         for value in values:
             if not has_time():
-                return best
-            trial = run(_changed(best.selection, name, value))
-            if trial.quality <= best.quality:
+                return trials
+            trials.append(run(_changed(start.selection, name, value)))
+            if trials[-1].quality <= best.quality:
                 break
-            best = trial
-        if best is not before:
-            return best
-    return best
+            best = trials[-1]
+        if best is not start:
+            break
+    return trials
 
 
 def _changed(

@@ -146,7 +146,12 @@ class _Looks:
             if self.latest is None or quality > best_quality:
                 self.latest, best_quality = (found, epochs), quality
             longest_s = max(longest_s, time.perf_counter() - started)
-            return Trial(quality=quality, selection=selection)
+            errors = self.sample.qualities(replace(found, selection=selection)).std()
+            return Trial(
+                quality=quality,
+                standard_error=float(errors / max(self.sample.num_users, 1) ** 0.5),
+                selection=selection,
+            )
 
         def has_time() -> bool:
             spent_s = time.perf_counter() - began

@@ -64,7 +64,11 @@ class ValidationSample:
 
     def quality(self, model: RecommenderModel) -> float:
         """Mean NDCG@k of a model's lists, items seen before left out."""
+        return float(np.mean(self.qualities(model)))
+
+    def qualities(self, model: RecommenderModel) -> npt.NDArray[np.float64]:
+        """NDCG@k of each user's list. Shape (V,)."""
         queries_VW, _ = model.embed_users(model.users.lookup(self.user_numbers))
         lists = masked_top_k(queries_VW, model.item_vectors(), self.k, excluded=self.seen)[0]
         hits = hit_matrix(lists, self.relevant)
-        return float(np.mean(ndcg_at_k(hits, relevant_counts(self.relevant), k=self.k)))
+        return ndcg_at_k(hits, relevant_counts(self.relevant), k=self.k)
