@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -254,3 +255,24 @@ def test_bfloat16_is_taken_only_where_the_processor_is_much_faster_in_it(
     assert choose_precision("float32", cpu) == torch.float32
     assert choose_precision("bfloat16", cpu) == torch.bfloat16
     precision.bfloat16_is_fast.cache_clear()
+
+
+def test_at_the_deadline_training_ends_and_the_rate_has_fallen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the middle of an epoch; the rate goes by the time that is used where that is ahead."""
+    now = [100.0]
+    monkeypatch.setattr("recsys.training.time.perf_counter", lambda: now[0])
+    fitting = Fitting(TrainingConfig(num_epochs=50, learning_rate=1.0))
+
+    def step(batch: Tensor) -> Tensor:
+        now[0] += 1
+        return fitting.step(batch)
+
+    results = fitting.run(step, deadline=106.0)
+    assert len(fitting.rates) == 6
+    assert [result.epoch for result in results] == [1, 2]
+    np.testing.assert_allclose(fitting.rates, [1 - 0.95 * used / 6 for used in range(6)], rtol=0.02)
+    late = Fitting(TrainingConfig(num_epochs=50))
+    assert len(late.run(deadline=0.0)) == 1
+    assert len(late.rates) == 1

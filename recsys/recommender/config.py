@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -14,6 +15,10 @@ from recsys.training import TrainingConfig
 
 IndexKind = Literal["exact", "ivf", "hnsw"]
 """The searches there are."""
+
+
+_MAX_OWN_VECTORS = 100_000
+"""Users beyond which a vector for each of them takes more memory than the rest of training."""
 
 
 @config_class
@@ -32,8 +37,9 @@ class TwoTowerConfig:
     """Widths of the hidden layers that features go through."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of hidden units left out while training."""
-    user_embedding: bool = True
-    """Whether each known user has a vector of their own, beside history and features."""
+    user_embedding: bool | None = None
+    """Whether each known user has a vector of their own, beside history and features; by default
+    where there are at most 100,000 of them."""
     history_dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of a user's history that the query tower does not see while training."""
     temperature: float | None = Field(default=None, ge=0.03)
@@ -50,6 +56,12 @@ class TwoTowerConfig:
     """Items drawn uniformly into each sample, beside the positives of the batch."""
     warm_start: bool = True
     """Whether item vectors start from a truncated SVD of the interactions."""
+
+    def for_users(self, num_users: int) -> TwoTowerConfig:
+        """The config with what the number of users decides."""
+        if self.user_embedding is not None:
+            return self
+        return replace(self, user_embedding=num_users <= _MAX_OWN_VECTORS)
 
     @property
     def head_dim(self) -> int:

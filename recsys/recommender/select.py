@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-import numpy as np
 import pyarrow as pa
 
 from recsys.datasets.dataset import Dataset
@@ -78,7 +77,9 @@ def select_settings(
         selection = looks.search(selection)
     if config.training.time_budget_s is not None and looks.latest is not None:
         # The whole budget is for the fit that counts: a second one to count epochs by has no place.
-        return selection, replace(looks.latest[0], selection=selection), looks.latest[1]
+        model, epochs = looks.latest
+        narrow = replace(selection, embedding_dim=model.config.embedding_dim)
+        return selection, replace(model, selection=narrow), epochs
     model, epochs = fit_recommender(
         train, config, selection, validation=sample, callbacks=callbacks
     )
@@ -112,7 +113,7 @@ def refit_budget_s(config: RecommenderConfig) -> float | None:
 
 @dataclass(kw_only=True, eq=False)
 class _Looks:
-    """Short fits, each measured on validation data."""
+    """Short fits, each measured on validation data, within a third of the time budget if any."""
 
     train: Dataset
     sample: ValidationSample
@@ -120,44 +121,16 @@ class _Looks:
     callbacks: TrainingCallbacks
     latest: tuple[RecommenderModel, list[EpochResult]] | None = None
     """The model and the epochs of the best trial."""
+    _best_quality: float = 0.0
+    _longest_s: float = 0.0
+    _began: float = field(default_factory=time.perf_counter)
 
     def search(self, start: Selection) -> Selection:
-        """The best settings, within a third of the time budget if there is one."""
-        training, model = self.config.training, self.config.model
-        budget_s, began = training.time_budget_s, time.perf_counter()
+        """The best settings, and the width that the budget has time for."""
+        model, budget_s = self.config.model, self.config.training.time_budget_s
         if budget_s is None and None not in (model.temperature, model.propagation):
             return start
-        config = replace(self.config, training=replace(training, num_epochs=TRIAL_EPOCHS))
-        longest_s = best_quality = 0.0
-
-        def run(selection: Selection) -> Trial:
-            nonlocal longest_s, best_quality
-            started = time.perf_counter()
-            self.callbacks.stage(
-                f"trying temperature {selection.temperature:g} and propagation "
-                f"{selection.propagation:g}"
-            )
-            narrow = replace(selection, num_epochs=TRIAL_EPOCHS, embedding_dim=trial_dim(model))
-            found, epochs = fit_recommender(
-                self.train, config, narrow, budget_s=budget_s and budget_s / 4
-            )
-            weight, quality = _best_popularity_weight(found, self.sample)
-            selection = replace(selection, popularity_weight=weight)
-            if self.latest is None or quality > best_quality:
-                self.latest, best_quality = (found, epochs), quality
-            longest_s = max(longest_s, time.perf_counter() - started)
-            errors = self.sample.qualities(replace(found, selection=selection)).std()
-            return Trial(
-                quality=quality,
-                standard_error=float(errors / max(self.sample.num_users, 1) ** 0.5),
-                selection=selection,
-            )
-
-        def has_time() -> bool:
-            spent_s = time.perf_counter() - began
-            return budget_s is None or spent_s + longest_s <= budget_s / 3
-
-        best = search(start, model, run, has_time=has_time).selection
+        best = search(start, model, self._run, has_time=self._has_time).selection
         if budget_s is None or self.latest is None:
             return best
         found, epochs = self.latest
@@ -167,11 +140,41 @@ class _Looks:
             best = replace(best, embedding_dim=trial_dim(model))
         return best
 
+    def _run(self, selection: Selection) -> Trial:
+        started, budget_s = time.perf_counter(), self.config.training.time_budget_s
+        self.callbacks.stage(
+            f"trying temperature {selection.temperature:g} and propagation "
+            f"{selection.propagation:g}"
+        )
+        dim = trial_dim(self.config.model)
+        training = replace(self.config.training, num_epochs=TRIAL_EPOCHS)
+        found, epochs = fit_recommender(
+            self.train,
+            replace(self.config, training=training),
+            replace(selection, num_epochs=TRIAL_EPOCHS, embedding_dim=dim),
+            budget_s=None if budget_s is None else budget_s / 4,
+        )
+        weight, quality = _best_popularity_weight(found, self.sample)
+        selection = replace(selection, popularity_weight=weight)
+        if self.latest is None or quality > self._best_quality:
+            self.latest, self._best_quality = (found, epochs), quality
+        spread = self.sample.qualities(replace(found, selection=selection)).std()
+        self._longest_s = max(self._longest_s, time.perf_counter() - started)
+        return Trial(
+            quality=quality,
+            standard_error=float(spread / self.sample.num_users**0.5),
+            selection=selection,
+        )
+
+    def _has_time(self) -> bool:
+        budget_s, spent_s = self.config.training.time_budget_s, time.perf_counter() - self._began
+        return budget_s is None or spent_s + self._longest_s <= budget_s / 3
+
 
 def _best_popularity_weight(
     model: RecommenderModel, sample: ValidationSample
 ) -> tuple[float, float]:
-    """The weight with the best lists, the smallest of equals, and their quality."""
+    """The weight up to which lists get better, and their quality."""
     if not sample.num_users:
         return 0.0, 0.0
 
@@ -179,6 +182,10 @@ def _best_popularity_weight(
         selection = replace(model.selection, popularity_weight=weight)
         return sample.quality(replace(model, selection=selection))
 
-    qualities = [quality(weight) for weight in POPULARITY_WEIGHTS]
-    best = int(np.argmax(qualities))
-    return POPULARITY_WEIGHTS[best], qualities[best]
+    best = POPULARITY_WEIGHTS[0], quality(POPULARITY_WEIGHTS[0])
+    for weight in POPULARITY_WEIGHTS[1:]:
+        found = quality(weight)
+        if found <= best[1]:
+            break
+        best = weight, found
+    return best

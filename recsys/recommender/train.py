@@ -111,18 +111,19 @@ def _untrained(
     item_encoder, item_table = _known_rows(data, "items", items)
     item_features = None if item_encoder is None else item_encoder.encode(item_table)
     histories = user_item_matrix(data.interactions, users=users, items=items)
+    model_config = config.model.for_users(len(users))
     towers = TwoTower(
         num_users=len(users),
         num_items=len(items),
         user_sizes=user_encoder.sizes if user_encoder else None,
         item_sizes=item_encoder.sizes if item_encoder else None,
-        config=config.model,
+        config=model_config,
     ).eval()
-    if config.model.warm_start:
+    if model_config.warm_start:
         warm_start(
             towers.candidate.item.weight,
             histories,
-            num_heads=config.model.num_heads,
+            num_heads=model_config.num_heads,
             seed=config.training.seed,
         )
     popular_C = popularity(
@@ -130,7 +131,7 @@ def _untrained(
     )
     log_popularity, scale = _unit_scaled(log_shares(popular_C))
     model = RecommenderModel(
-        config=config.model, selection=selection, towers=towers, users=users, items=items,
+        config=model_config, selection=selection, towers=towers, users=users, items=items,
         histories=histories, user_table=user_table, user_encoder=user_encoder,
         item_encoder=item_encoder, item_embeddings=_item_embeddings(towers, item_features),
         item_spread=None,
@@ -151,9 +152,9 @@ def _batches(model: RecommenderModel, data: Dataset, config: RecommenderConfig) 
     return UserBatches(
         matrix=matrix,
         features=features,
-        batch_size=config.training.batch_size or default_batch_size(matrix, config.model),
-        history_dropout=config.model.history_dropout,
-        user_embedding=config.model.user_embedding,
+        batch_size=config.training.batch_size or default_batch_size(matrix, model.config),
+        history_dropout=model.config.history_dropout,
+        user_embedding=bool(model.config.user_embedding),
         seed=config.training.seed,
     )
 

@@ -20,11 +20,11 @@ from recsys.errors import TrainingError
 from recsys.features.history import user_item_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.baselines import MostPopular
-from recsys.recommender.config import RecommenderConfig
+from recsys.recommender.config import RecommenderConfig, TwoTowerConfig
 from recsys.recommender.model import FEATURES, HISTORY, RecommenderModel
 from recsys.recommender.select import POPULARITY_WEIGHTS, default_selection, select_settings
 from recsys.recommender.topk import masked_top_k
-from recsys.recommender.train import fit_recommender
+from recsys.recommender.train import TrainingCallbacks, fit_recommender
 from recsys.recommender.validation_sample import ValidationSample
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, ITEM_ID, USER_ID, WEIGHT
 from recsys.training import EpochResult
@@ -342,3 +342,41 @@ def test_epochs_tell_of_interactions() -> None:
         return epoch.examples_per_s * epoch.duration_s
 
     assert [round(examples(epoch)) for epoch in epochs] == [pairs] * 6
+
+
+def test_settings_are_searched_and_the_time_budget_is_kept_to() -> None:
+    """What the config leaves open is chosen; with hardly any time one narrow trial chooses."""
+    log = without_features(clustered_log().dataset)
+    split = split_interactions(
+        log.interactions, SplitConfig(kind="random", test_share=0, valid_share=0.2), seed=0
+    )
+    train = replace(log, interactions=split.train)
+    config = small_config({"num_epochs": 3}, temperature=None, propagation=None)
+    told: list[str] = []
+    callbacks = TrainingCallbacks(on_stage=told.append)
+    selection, model, _ = select_settings(train, split.valid, config, callbacks=callbacks)
+    assert len(told) >= 4
+    assert all(stage.startswith("trying temperature") for stage in told)
+    assert model.selection == selection
+    told.clear()
+    hurried = replace(
+        config,
+        model=replace(config.model, embedding_dim=160),
+        training=replace(config.training, time_budget_s=1e-3),
+    )
+    selection, model, epochs = select_settings(train, split.valid, hurried, callbacks=callbacks)
+    assert len(told) == 1
+    assert selection.embedding_dim == model.config.embedding_dim == 128
+    assert len(epochs) == 1
+    fitted_model, epochs = fit_recommender(train, hurried, selection, budget_s=1e-3)
+    assert len(epochs) == 1
+    assert fitted_model.item_vectors().shape[1] == 128 + bool(fitted_model.popularity_coordinate)
+
+
+def test_users_have_vectors_of_their_own_where_they_are_not_too_many() -> None:
+    """Unless the config says it."""
+    few, many = 100_000, 100_001
+    assert TwoTowerConfig().for_users(few).user_embedding is True
+    assert TwoTowerConfig().for_users(many).user_embedding is False
+    for told in (True, False):
+        assert TwoTowerConfig(user_embedding=told).for_users(many).user_embedding is told
