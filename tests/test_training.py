@@ -263,16 +263,19 @@ def test_at_the_deadline_training_ends_and_the_rate_has_fallen(
     """In the middle of an epoch; the rate goes by the time that is used where that is ahead."""
     now = [100.0]
     monkeypatch.setattr("recsys.training.time.perf_counter", lambda: now[0])
-    fitting = Fitting(TrainingConfig(num_epochs=50, learning_rate=1.0))
 
-    def step(batch: Tensor) -> Tensor:
-        now[0] += 1
-        return fitting.step(batch)
+    def run(deadline: float) -> tuple[Fitting, list[EpochResult]]:
+        fitting = Fitting(TrainingConfig(num_epochs=50, learning_rate=1.0))
 
-    results = fitting.run(step, deadline=106.0)
+        def step(batch: Tensor) -> Tensor:
+            now[0] += 1
+            return fitting.step(batch)
+
+        return fitting, fitting.run(step, deadline=deadline)
+
+    fitting, results = run(106.0)
     assert len(fitting.rates) == 6
     assert [result.epoch for result in results] == [1, 2]
     np.testing.assert_allclose(fitting.rates, [1 - 0.95 * used / 6 for used in range(6)], rtol=0.02)
-    late = Fitting(TrainingConfig(num_epochs=50))
-    assert len(late.run(deadline=0.0)) == 1
-    assert len(late.rates) == 1
+    late, results = run(0.0)
+    assert len(results) == len(late.rates) == 1
