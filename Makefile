@@ -27,6 +27,7 @@ format: $(STAMP) ## format and mend what can be mended
 	$(VENV)/bin/ruff check --fix .
 
 bench: $(STAMP) ## measure: index recall and speed, and the benchmark on the sample
+	$(VENV)/bin/python benchmarks/scoring.py
 	$(VENV)/bin/python benchmarks/index_recall.py
 	$(VENV)/bin/python benchmarks/large_catalogue.py
 	$(VENV)/bin/python benchmarks/recommender_quality.py
