@@ -86,7 +86,7 @@ def test_settings_win_over_the_file(tmp_path: Path) -> None:
         ),
         (
             "[index]\nprefix_dim = 48",
-            r"index.prefix_dim among the widths .* \(32, 64, 128\), got 48; add it to model.prefix",
+            r"index.prefix_dim among the widths .* \(256\), got 48; add it to model.prefix",
         ),
         ("[evaluation]\nk = 0", "evaluation.k: expected an integer of at least 1, got 0"),
     ],
