@@ -13,7 +13,7 @@ from pipelines.console import Reporter
 from pipelines.job import load_checked, logical_date, new_run_id, open_live_model
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.rules import load_ids
-from recsys.features.history import UserItemMatrix, user_item_matrix
+from recsys.features.history import UserItemMatrix, history_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.publishing import publish
 from recsys.recommender.audit import audit_recommendations
@@ -40,7 +40,9 @@ def write_recommendations_job(
     dataset = load_checked(config, as_of, reporter, needs_time=False)
     check_tables(model, dataset)
     users = all_users(dataset)
-    histories = user_item_matrix(dataset.interactions, users=users, items=model.items)
+    histories = history_matrix(
+        dataset.interactions, users=users, items=model.items, ordered=model.config.reads_order
+    )
     filters = _filters(config, model, users, histories, reporter)
     summaries: list[ListsSummary] = []
 

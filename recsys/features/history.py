@@ -57,6 +57,48 @@ def user_item_matrix(
     )
 
 
+def history_matrix(
+    interactions: pa.Table, *, users: Vocabulary, items: Vocabulary, ordered: bool
+) -> UserItemMatrix:
+    """What each user did before, as a query tower reads it.
+
+    Args:
+        interactions: Columns user_id and item_id, and event_time where the data has it.
+        users: Rows of the matrix.
+        items: Columns of the matrix.
+        ordered: Whether values are places in the history (`event_places`) instead of 1.
+
+    Returns:
+        Matrix of shape (U, C), columns ascending within a row.
+    """
+    places = event_places(interactions) if ordered else None
+    return user_item_matrix(interactions, users=users, items=items, values=places)
+
+
+def event_places(interactions: pa.Table) -> npt.NDArray[np.float32]:
+    """Place of each event among those of its user, 1 for the earliest.
+
+    Events at one time stay in the order of their rows, and so do all events of a log without
+    times.
+
+    Args:
+        interactions: Columns user_id and, where the data has it, event_time. N rows.
+
+    Returns:
+        Shape (N,); exact up to 16 million events a user.
+    """
+    numbers = Vocabulary.fit(interactions[USER_ID]).numbers(interactions[USER_ID])
+    keys = [numbers]
+    if EVENT_TIME in interactions.column_names:
+        keys.insert(0, interactions[EVENT_TIME].cast(pa.int64()).to_numpy())
+    order = np.lexsort(keys)  # stable, and the last key comes first
+    counts = np.bincount(numbers[order]) if len(order) else np.zeros(0, dtype=np.int64)
+    places = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    placed = np.empty(len(order), dtype=np.float32)
+    placed[order] = places
+    return placed
+
+
 def event_values(
     interactions: pa.Table, *, half_life_days: float | None, as_of: datetime | None = None
 ) -> npt.NDArray[np.float32]:

@@ -22,8 +22,26 @@ _MAX_OWN_VECTORS = 100_000
 
 
 @config_class
+class SequenceConfig:
+    """How a query tower reads the latest items in order."""
+
+    max_items: int = Field(default=200, ge=1)
+    """Latest items of a history that are read."""
+    num_blocks: int = Field(default=1, ge=1)
+    """Blocks of self-attention."""
+    num_attention_heads: int = Field(default=2, ge=1)
+    """Parts of a block that attend by themselves."""
+
+
+@config_class
 class TwoTowerConfig:
     """What is trained."""
+
+    query: Literal["history", "sequence"] = "history"
+    """What the query tower makes of the history: a sum over its items, for what a user likes at any
+    time, or self-attention over the latest of them in their order, for what comes next."""
+    sequence: SequenceConfig = SequenceConfig()
+    """How a sequence is read, where that is asked for."""
 
     embedding_dim: int = Field(default=256, ge=1)
     """Width of the shared space."""
@@ -39,7 +57,7 @@ class TwoTowerConfig:
     """Share of hidden units left out while training."""
     user_embedding: bool | None = None
     """Whether each known user has a vector of their own, beside history and features; by default
-    where there are at most 100,000 of them."""
+    where there are at most 100,000 of them and the history is not read as a sequence."""
     history_dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of a user's history that the query tower does not see while training."""
     temperature: float | None = Field(default=None, ge=0.03)
@@ -61,7 +79,18 @@ class TwoTowerConfig:
         """The config with what the number of users decides."""
         if self.user_embedding is not None:
             return self
-        return replace(self, user_embedding=num_users <= _MAX_OWN_VECTORS)
+        wanted = num_users <= _MAX_OWN_VECTORS and not self.reads_order
+        return replace(self, user_embedding=wanted)
+
+    @property
+    def reads_order(self) -> bool:
+        """Whether the order of a history matters."""
+        return self.query == "sequence"
+
+    @property
+    def given_propagation(self) -> float | None:
+        """The weight of propagation where it is not to be searched."""
+        return 0.0 if self.reads_order else self.propagation
 
     @property
     def head_dim(self) -> int:
@@ -72,6 +101,22 @@ class TwoTowerConfig:
     def trained_widths(self) -> tuple[int, ...]:
         """Widths that work alone, ascending: prefixes, the first head, and the whole."""
         return tuple(sorted({*self.prefix_dims, self.head_dim, self.embedding_dim}))
+
+    @model_validator(mode="after")
+    def _sequence_fits(self) -> Self:
+        if not self.reads_order:
+            return self
+        if self.propagation:
+            raise ValueError(
+                "expected no propagation beside query = 'sequence', "
+                f"got {self.propagation:g}; leave propagation out, or set query = 'history'"
+            )
+        if self.embedding_dim % self.sequence.num_attention_heads:
+            raise ValueError(
+                "expected an embedding_dim that sequence.num_attention_heads divides, "
+                f"got {self.embedding_dim} and {self.sequence.num_attention_heads}; set both"
+            )
+        return self
 
     @model_validator(mode="after")
     def _heads_are_equal(self) -> Self:

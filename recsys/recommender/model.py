@@ -18,12 +18,13 @@ from torch import Tensor
 
 from recsys.config import config_class
 from recsys.errors import ConfigError
-from recsys.features.encoder import EncodedTable, TableEncoder, rows_of
+from recsys.features.encoder import EncodedTable, Ragged, TableEncoder, rows_of
 from recsys.features.history import UserItemMatrix
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
 from recsys.recommender.batches import ragged_rows
 from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.recommend import POPULARITY, UserBlock
+from recsys.recommender.sequence_reader import latest_items
 from recsys.recommender.topk import Embeddings
 from recsys.recommender.two_tower import QueryInputs, TwoTower, prefix, searched_prefix
 from recsys.schema import USER_ID
@@ -74,7 +75,7 @@ class RecommenderModel:
     items: Vocabulary
     """The catalogue."""
     histories: UserItemMatrix
-    """What the known users interacted with. Shape (users, C)."""
+    """What the known users interacted with (`history_matrix`). Shape (users, C)."""
     user_table: pa.Table | None
     """Features of the known users, if the model has any."""
     user_encoder: TableEncoder | None
@@ -120,7 +121,7 @@ class RecommenderModel:
         """Vectors of users to search with.
 
         Args:
-            histories: Items that each user interacted with. Shape (B, C).
+            histories: Items that each user interacted with (`history_matrix`). Shape (B, C).
             features: Features of each user, if the model has any.
             user_rows: Rows of the users in the user embeddings, if the model has any.
             width: Dimensions to use.
@@ -128,7 +129,7 @@ class RecommenderModel:
         Returns:
             Shape (B, W).
         """
-        inputs = QueryInputs(history=ragged_rows(histories), features=features, user_rows=user_rows)
+        inputs = QueryInputs(history=self._read(histories), features=features, user_rows=user_rows)
         with torch.inference_mode():
             query_BD = self.towers.query(inputs, self._item_tensor)
             vectors_BD = prefix(query_BD, self._checked(width)).numpy()
@@ -190,6 +191,12 @@ class RecommenderModel:
                 queries=queries,
                 sources=sources,
             )
+
+    def _read(self, histories: UserItemMatrix) -> Ragged:
+        """Histories as the query tower reads them."""
+        if self.config.reads_order:
+            return latest_items(histories, self.config.sequence.max_items)
+        return ragged_rows(histories)
 
     def _features(
         self, user_ids: pa.Array, user_table: pa.Table | None

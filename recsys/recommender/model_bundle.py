@@ -48,7 +48,7 @@ def save_model(model: RecommenderModel, folder: Path, *, data_digests: Mapping[s
     """
     encoders = {"users": model.user_encoder, "items": model.item_encoder}
     tables = {
-        "users": pa.table({"id": model.users.terms, "items": _lists(model.histories)}),
+        "users": pa.table({"id": model.users.terms, "items": _lists(model)}),
         "items": pa.table({"id": model.items.terms}),
     }
     if model.user_table is not None:
@@ -114,7 +114,7 @@ def _read(bundle: Bundle) -> RecommenderModel:
         towers=towers.eval(),
         users=vocabulary_of(users),
         items=vocabulary_of(items),
-        histories=_matrix(users["items"], items.num_rows),
+        histories=_matrix(users["items"], items.num_rows, ordered=config.reads_order),
         user_table=bundle.table("user-features") if user_encoder else None,
         user_encoder=user_encoder,
         item_encoder=item_encoder,
@@ -142,15 +142,28 @@ def _read_encoder(bundle: Bundle, side: str) -> TableEncoder | None:
     return read_encoder(bundle, side)
 
 
-def _lists(matrix: UserItemMatrix) -> pa.Array:
-    """The item numbers of each row."""
-    offsets = pa.array(matrix.indptr.astype(np.int64))
-    return pa.LargeListArray.from_arrays(offsets, pa.array(matrix.indices.astype(np.int32)))
+def _lists(model: RecommenderModel) -> pa.Array:
+    """The item numbers of each user; the earliest first where their order is read."""
+    matrix = model.histories
+    columns = matrix.indices.astype(np.int32)
+    if model.config.reads_order:
+        rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        columns = columns[np.lexsort((matrix.data, rows))]
+    return pa.LargeListArray.from_arrays(
+        pa.array(matrix.indptr.astype(np.int64)), pa.array(columns)
+    )
 
 
-def _matrix(lists: pa.ChunkedArray, num_items: int) -> UserItemMatrix:
+def _matrix(lists: pa.ChunkedArray, num_items: int, *, ordered: bool) -> UserItemMatrix:
     array = pa.concat_arrays(lists.chunks)
     offsets = np.asarray(array.offsets, dtype=np.int64)
     columns = np.asarray(array.values, dtype=np.int64)[offsets[0] : offsets[-1]]
-    ones = np.ones(len(columns), dtype=np.float32)
-    return sparse.csr_array((ones, columns, offsets - offsets[0]), shape=(len(array), num_items))
+    values = np.ones(len(columns), dtype=np.float32)
+    if ordered:
+        starts = np.repeat(offsets[:-1] - offsets[0], np.diff(offsets))
+        values = (np.arange(len(columns)) - starts + 1).astype(np.float32)
+    matrix: UserItemMatrix = sparse.csr_array(
+        (values, columns, offsets - offsets[0]), shape=(len(array), num_items)
+    )
+    matrix.sort_indices()
+    return matrix

@@ -5,6 +5,7 @@ Shapes: B users of a batch, C items, N sampled items, D width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,7 +21,10 @@ from recsys.recommender.batches import TrainBatch, UserBatches, sample_items
 from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.propagation import LazySpread, Propagation
 from recsys.recommender.two_tower import TwoTower, prefix, searched_prefix
+from recsys.recommender.windows import WindowBatches
 
+_WINDOWS = 64
+"""Windows of sequences in a batch at most: with more, steps become few."""
 _PREFIX_EVERY = 2
 """Batches between two steps on a prefix: a prefix adds as many scores as the whole width."""
 _MAX_SCORES = 1 << 26
@@ -43,6 +47,8 @@ def default_batch_size(matrix: UserItemMatrix, config: TwoTowerConfig) -> int:
         matrix: Interactions. Shape (U, C).
         config: What is trained.
     """
+    if config.reads_order:
+        return _window_batch_size(matrix, config)
     num_users, num_items = matrix.shape
     wanted = min(max(num_users // 40, 128), 1024)
     if not is_sampled(config, num_items):
@@ -50,6 +56,18 @@ def default_batch_size(matrix: UserItemMatrix, config: TwoTowerConfig) -> int:
     num_positives = wanted * matrix.nnz // num_users
     num_sampled = min(num_positives + config.num_uniform_negatives, num_items)
     return min(wanted, max(_MAX_SAMPLED_SCORES // num_sampled, 1))
+
+
+def _window_batch_size(matrix: UserItemMatrix, config: TwoTowerConfig) -> int:
+    """As many windows as memory for scores allows, at most 64; each place has a query."""
+    num_items, lengths_U = matrix.shape[1], np.diff(matrix.indptr)
+    places = max(float(np.minimum(lengths_U, config.sequence.max_items + 1).mean()), 1.0)
+    if not is_sampled(config, num_items):
+        return max(min(_WINDOWS, int(_MAX_SCORES / (places * num_items))), 1)
+    # b windows have b · places queries and at most b · places + uniform items.
+    half = config.num_uniform_negatives / 2
+    most = (math.sqrt(half**2 + _MAX_SAMPLED_SCORES) - half) / places
+    return max(min(_WINDOWS, int(most)), 1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,7 +97,7 @@ class Objective:
     def of(
         cls,
         towers: TwoTower,
-        batches: UserBatches,
+        batches: UserBatches | WindowBatches,
         *,
         item_features: EncodedTable | None,
         config: TwoTowerConfig,
@@ -140,7 +158,7 @@ class Objective:
     def _exact(self, batch: TrainBatch, width: int | None) -> Tensor:
         batch = batch.to(self.towers.query.base.device)
         item_CD = self.towers.candidate(None, self.item_features)
-        query_BD = self.towers.query(batch.inputs, item_CD)
+        query_BD = self.towers.query.queries_to_train(batch.inputs, item_CD)
         losses = [
             catalogue_softmax_loss(
                 query_BW, item_CW, batch.positives, temperature=temperature, buffer=self.buffer
@@ -160,7 +178,7 @@ class Objective:
         ).to(inclusion_C.device)
         features = None if self.item_features is None else self.item_features.take(sample.items)
         item_ND = self.towers.candidate(sample.items, features)
-        query_BD = self.towers.query(sample.batch.inputs, item_ND)
+        query_BD = self.towers.query.queries_to_train(sample.batch.inputs, item_ND)
         spread_CD = self._spread()
         spread_ND = None if spread_CD is None else spread_CD[sample.items]
         losses = [

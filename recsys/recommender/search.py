@@ -78,7 +78,7 @@ def search(
     best = run(start)
     if config.temperature is None:
         best = _best(_climb(best, "temperature", TEMPERATURES, run, has_time))
-    if config.propagation is None:
+    if config.given_propagation is None:
         best = _smoothest(_climb(best, "propagation", PROPAGATIONS, run, has_time))
     return best
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from recsys.datasets.dataset import Dataset
-from recsys.features.history import user_item_matrix
+from recsys.features.history import history_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import RecommenderConfig
 from recsys.recommender.model import RecommenderModel, Selection
@@ -60,7 +60,9 @@ def select_settings(
     """
     log = train.interactions
     users, items = Vocabulary.fit(log[USER_ID]), Vocabulary.fit(log[ITEM_ID])
-    histories = user_item_matrix(train.interactions, users=users, items=items)
+    histories = history_matrix(
+        train.interactions, users=users, items=items, ordered=config.model.reads_order
+    )
     sample = ValidationSample.draw(
         valid, users=users, items=items, histories=histories, k=k, seed=config.training.seed
     )
@@ -93,7 +95,7 @@ def select_settings(
 
 def default_selection(config: RecommenderConfig) -> Selection:
     """What is used where there is no validation part."""
-    temperature, propagation = config.model.temperature, config.model.propagation
+    temperature, propagation = config.model.temperature, config.model.given_propagation
     return Selection(
         num_epochs=config.training.num_epochs,
         popularity_half_life_days=None,
@@ -128,7 +130,7 @@ class _Looks:
     def search(self, start: Selection) -> Selection:
         """The best settings, and the width that the budget has time for."""
         model, budget_s = self.config.model, self.config.training.time_budget_s
-        if budget_s is None and None not in (model.temperature, model.propagation):
+        if budget_s is None and None not in (model.temperature, model.given_propagation):
             return start
         best = search(start, model, self._run, has_time=self._has_time).selection
         if budget_s is None or self.latest is None:

@@ -17,7 +17,7 @@ import torch
 
 from recsys.datasets.dataset import Dataset
 from recsys.features.encoder import EncodedTable, TableEncoder, rows_of
-from recsys.features.history import event_values, user_item_matrix
+from recsys.features.history import event_values, history_matrix, user_item_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.batches import UserBatches
 from recsys.recommender.config import RecommenderConfig
@@ -30,6 +30,7 @@ from recsys.recommender.topk import Embeddings
 from recsys.recommender.two_tower import TwoTower
 from recsys.recommender.validation_sample import ValidationSample
 from recsys.recommender.warm_start import warm_start
+from recsys.recommender.windows import WindowBatches
 from recsys.schema import ITEM_ID, USER_ID
 from recsys.training import (
     BatchProgress,
@@ -110,8 +111,10 @@ def _untrained(
     user_encoder, user_table = _known_rows(data, "users", users)
     item_encoder, item_table = _known_rows(data, "items", items)
     item_features = None if item_encoder is None else item_encoder.encode(item_table)
-    histories = user_item_matrix(data.interactions, users=users, items=items)
     model_config = config.model.for_users(len(users))
+    histories = history_matrix(
+        data.interactions, users=users, items=items, ordered=model_config.reads_order
+    )
     towers = TwoTower(
         num_users=len(users),
         num_items=len(items),
@@ -140,7 +143,9 @@ def _untrained(
     return model, item_features
 
 
-def _batches(model: RecommenderModel, data: Dataset, config: RecommenderConfig) -> UserBatches:
+def _batches(
+    model: RecommenderModel, data: Dataset, config: RecommenderConfig
+) -> UserBatches | WindowBatches:
     """The interactions with their values, and the features of the users."""
     values = event_values(data.interactions, half_life_days=model.selection.training_half_life_days)
     matrix = user_item_matrix(
@@ -149,10 +154,21 @@ def _batches(model: RecommenderModel, data: Dataset, config: RecommenderConfig) 
     features = None
     if model.user_encoder is not None and model.user_table is not None:
         features = model.user_encoder.encode(model.user_table)
+    batch_size = config.training.batch_size or default_batch_size(matrix, model.config)
+    if model.config.reads_order:
+        return WindowBatches(
+            matrix=matrix,
+            histories=model.histories,
+            features=features,
+            batch_size=batch_size,
+            max_items=model.config.sequence.max_items,
+            user_embedding=bool(model.config.user_embedding),
+            seed=config.training.seed,
+        )
     return UserBatches(
         matrix=matrix,
         features=features,
-        batch_size=config.training.batch_size or default_batch_size(matrix, model.config),
+        batch_size=batch_size,
         history_dropout=model.config.history_dropout,
         user_embedding=bool(model.config.user_embedding),
         seed=config.training.seed,
@@ -162,7 +178,7 @@ def _batches(model: RecommenderModel, data: Dataset, config: RecommenderConfig) 
 def _train(
     model: RecommenderModel,
     item_features: EncodedTable | None,
-    batches: UserBatches,
+    batches: UserBatches | WindowBatches,
     config: TrainingConfig,
     *,
     validation: ValidationSample | None,
@@ -171,7 +187,9 @@ def _train(
 ) -> tuple[RecommenderModel, list[EpochResult]]:
     """Train the towers of a model in place; the model with the vectors of its items."""
     device = choose_device(config.device)
-    propagation = Propagation.of(batches, share=model.selection.propagation, device=device)
+    propagation = None
+    if isinstance(batches, UserBatches):  # what comes next is not what an item's users share
+        propagation = Propagation.of(batches, share=model.selection.propagation, device=device)
     objective = Objective.of(
         model.towers.to(device),
         batches,

@@ -16,6 +16,7 @@ from recsys.nn.embedding import FeatureEmbedding, bag_sum
 from recsys.nn.mlp import MLP
 from recsys.nn.unit_length import unit_length
 from recsys.recommender.config import TwoTowerConfig
+from recsys.recommender.sequence_reader import SequenceReader
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,7 +24,8 @@ class QueryInputs:
     """What the query tower reads of B users."""
 
     history: Ragged
-    """Item numbers that each user interacted with before; may be empty."""
+    """Item numbers that each user interacted with before; may be empty. Of a tower that reads
+    sequences the latest items, latest last."""
     features: EncodedTable | None
     """Features of each user; None where the model has none."""
     user_rows: Tensor | None
@@ -72,6 +74,7 @@ class QueryTower(nn.Module):
 
     A history is the sum of the candidate embeddings of its items over the square root of their
     number: its direction is their mean's, and its length grows with what is known of the user.
+    Where the config asks for a sequence, it is what a `SequenceReader` makes of it.
 
     Shape:
         - Input: `QueryInputs` of B users and the candidate embeddings of all items, (C, D)
@@ -82,6 +85,11 @@ class QueryTower(nn.Module):
         super().__init__()
         self.num_heads = config.num_heads
         self.base = nn.Parameter(torch.zeros(config.embedding_dim))
+        self.sequence = None
+        if config.reads_order:
+            self.sequence = SequenceReader(
+                config.embedding_dim, config.sequence, dropout=config.dropout
+            )
         self.features = _FeatureBranch(sizes, config) if sizes else None
         self.user = None
         if config.user_embedding:
@@ -91,12 +99,36 @@ class QueryTower(nn.Module):
 
     def forward(self, inputs: QueryInputs, item_CD: Tensor) -> Tensor:
         """Embed users."""
+        if self.sequence is not None:
+            return self._with_user(self.sequence(inputs.history, item_CD), inputs)
         lengths_B = inputs.history.offsets.diff().clamp(min=1)
-        query_BD = bag_sum(item_CD, inputs.history) / lengths_B.sqrt()[:, None] + self.base
+        history_BD = bag_sum(item_CD, inputs.history) / lengths_B.sqrt()[:, None]
+        return self._with_user(history_BD, inputs)
+
+    def queries_to_train(self, inputs: QueryInputs, item_CD: Tensor) -> Tensor:
+        """The queries of a batch: one a user, of a sequence one before each item and at the end.
+
+        Returns:
+            Shape (B, D); of sequences, (items of all histories + B, D), user by user.
+        """
+        if self.sequence is None:
+            return self(inputs, item_CD)  # type: ignore[no-any-return]  # nn.Module has no types
+        rows = torch.arange(len(inputs.history.offsets) - 1, device=item_CD.device)
+        rows = rows.repeat_interleave(inputs.history.offsets.diff() + 1)
+        places_PD = self.sequence.every_place(inputs.history, item_CD)
+        return self._with_user(places_PD, inputs, rows)
+
+    def _with_user(
+        self, history_BD: Tensor, inputs: QueryInputs, rows: Tensor | None = None
+    ) -> Tensor:
+        """Queries from histories and what else is known of their users; `rows` are the users."""
+        query_BD = history_BD + self.base
         if self.features is not None and inputs.features is not None:
-            query_BD = query_BD + self.features(inputs.features)
+            features_BD = self.features(inputs.features)
+            query_BD = query_BD + (features_BD if rows is None else features_BD[rows])
         if self.user is not None and inputs.user_rows is not None:
-            query_BD = query_BD + self.user(inputs.user_rows)
+            own_BD = self.user(inputs.user_rows)
+            query_BD = query_BD + (own_BD if rows is None else own_BD[rows])
         return unit_heads(query_BD, self.num_heads)
 
 

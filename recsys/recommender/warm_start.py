@@ -27,7 +27,7 @@ def warm_start(weight_CD: Tensor, histories: UserItemMatrix, *, num_heads: int, 
 
     Args:
         weight_CD: Vectors at their random start.
-        histories: Interactions. Shape (U, C).
+        histories: Interactions, whatever their values. Shape (U, C).
         num_heads: Equal parts of the vectors.
         seed: Seed of the decomposition.
     """
@@ -37,9 +37,9 @@ def warm_start(weight_CD: Tensor, histories: UserItemMatrix, *, num_heads: int, 
         return
     degrees_U = np.maximum(np.diff(histories.indptr), 1)
     degrees_C = np.maximum(np.bincount(histories.indices, minlength=histories.shape[1]), 1)
-    normalised = (
-        sparse.diags_array(degrees_U**-0.5) @ histories @ sparse.diags_array(degrees_C**-0.5)
-    )
+    ones = np.ones_like(histories.data)
+    pattern = sparse.csr_array((ones, histories.indices, histories.indptr), shape=histories.shape)
+    normalised = sparse.diags_array(degrees_U**-0.5) @ pattern @ sparse.diags_array(degrees_C**-0.5)
     _, values_D, items_DC = randomized_svd(
         normalised.astype(np.float32), width, n_iter=2, random_state=seed
     )
