@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from recsys.recommender.windows import WindowBatches
 
 _WINDOWS = 64
 """Windows of sequences in a batch at most: with more, steps become few."""
+_READER_RATE = 0.4
+"""Learning rate of self-attention beside that of the tables, which bear larger steps."""
 _PREFIX_EVERY = 2
 """Batches between two steps on a prefix: a prefix adds as many scores as the whole width."""
 _MAX_SCORES = 1 << 26
@@ -145,15 +148,19 @@ class Objective:
 
     def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
         """Adam over all parameters; a table of items that is sampled moves only where it is."""
-        parameters = list(self.towers.parameters())
-        if self.log_inclusion is None:
-            return [torch.optim.Adam(parameters, lr=learning_rate, fused=True)]
-        table = self.towers.candidate.item.weight
-        others = [parameter for parameter in parameters if parameter is not table]
-        return [
-            torch.optim.SparseAdam([table], lr=learning_rate),
-            torch.optim.Adam(others, lr=learning_rate, fused=True),
+        reader, table = self.towers.query.sequence, self.towers.candidate.item.weight
+        reading = [] if reader is None else list(reader.parameters())
+        apart = {id(parameter) for parameter in reading}
+        rest = [parameter for parameter in self.towers.parameters() if id(parameter) not in apart]
+        groups: list[dict[str, Any]] = [
+            {"params": reading, "lr": learning_rate * _READER_RATE},
+            {"params": [own for own in rest if self.log_inclusion is None or own is not table]},
         ]
+        groups = [group for group in groups if group["params"]]
+        dense = torch.optim.Adam(groups, lr=learning_rate, fused=True)
+        if self.log_inclusion is None:
+            return [dense]
+        return [torch.optim.SparseAdam([table], lr=learning_rate), dense]
 
     def _exact(self, batch: TrainBatch, width: int | None) -> Tensor:
         batch = batch.to(self.towers.query.base.device)

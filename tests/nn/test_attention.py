@@ -1,4 +1,4 @@
-"""Attention: nobody sees what is to come or what is not there, and the short way is the long one."""
+"""Attention: nobody sees what is to come or what is not there; the short way is the long one."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def sequences(lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_a_place_does_not_depend_on_later_ones() -> None:
+    """Causality."""
     x, taken = sequences([5, 5])
     changed = x.clone()
     changed[:, 3:] += 1
@@ -37,6 +38,7 @@ def test_a_place_does_not_depend_on_later_ones() -> None:
 
 
 def test_every_earlier_place_counts() -> None:
+    """The gradient of the last place reaches all places."""
     x, taken = sequences([4])
     x.requires_grad_()
     block()(x, taken)[0, -1].sum().backward()
@@ -45,12 +47,14 @@ def test_every_earlier_place_counts() -> None:
 
 
 def test_what_is_not_taken_has_no_influence() -> None:
+    """Values of empty places change nothing."""
     x, taken = sequences([2, 5, 1])
     changed = torch.where(taken[..., None], x, x + 7)
     torch.testing.assert_close(block()(x, taken)[taken], block()(changed, taken)[taken])
 
 
 def test_padding_changes_nothing() -> None:
+    """Empty places in front change nothing."""
     x, taken = sequences([3])
     padded = torch.cat([torch.randn(1, 4, WIDTH), x], dim=1)
     taken_padded = torch.cat([torch.zeros(1, 4, dtype=torch.bool), taken], dim=1)
@@ -58,11 +62,13 @@ def test_padding_changes_nothing() -> None:
 
 
 def test_the_last_place_alone_is_that_of_all_places() -> None:
+    """`last` against `forward`, its plain twin."""
     x, taken = sequences([1, 6, 4])
     torch.testing.assert_close(block().last(x, taken), block()(x, taken)[:, -1])
 
 
 def test_gradients_are_finite_where_places_are_not_taken() -> None:
+    """A place that sees nothing makes no NaN."""
     x, taken = sequences([1, 6])
     x.requires_grad_()
     block()(x, taken)[taken].sum().backward()
@@ -72,5 +78,6 @@ def test_gradients_are_finite_where_places_are_not_taken() -> None:
 
 
 def test_a_width_that_heads_do_not_divide_is_refused() -> None:
+    """With what was got."""
     with pytest.raises(ConfigError, match="heads divide, got 7"):
         AttentionBlock(7, num_heads=2, dropout=0)

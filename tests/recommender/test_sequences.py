@@ -63,20 +63,20 @@ def windows_of(histories: list[list[int]], **settings: int) -> WindowBatches:
     ones = matrix.copy()
     ones.data = np.ones_like(ones.data)
     given = {"batch_size": 3, "max_items": 4, "seed": 0} | settings
-    return WindowBatches(
-        matrix=ones, histories=matrix, features=None, user_embedding=True, **given
-    )
+    return WindowBatches(matrix=ones, histories=matrix, features=None, user_embedding=True, **given)
 
 
 @given(HISTORIES, st.integers(1, NUM_ITEMS + 2))
 def test_the_latest_items_are_the_end_of_the_history(
     histories: list[list[int]], max_items: int
 ) -> None:
+    """In their order, whatever the order of columns."""
     found = lists_of(latest_items(matrix_of(histories), max_items))
     assert found == [items[-max_items:] for items in histories]
 
 
 def test_histories_without_places_are_refused() -> None:
+    """A matrix of ones says nothing about order."""
     matrix = matrix_of([[3, 1]])
     matrix.data[:] = 1
     with pytest.raises(DataError, match="place of its own"):
@@ -87,6 +87,7 @@ def test_histories_without_places_are_refused() -> None:
 def test_windows_hold_every_interaction_once_after_what_came_before_it(
     histories: list[list[int]], max_items: int, batch_size: int, epoch: int
 ) -> None:
+    """An epoch is the log, cut into runs of each history."""
     batches = windows_of(histories, max_items=max_items, batch_size=batch_size)
     found: list[tuple[int, int]] = []
     drawn = list(batches.draw(epoch))
@@ -111,6 +112,7 @@ def test_windows_hold_every_interaction_once_after_what_came_before_it(
 
 
 def test_cuts_move_from_epoch_to_epoch() -> None:
+    """No interaction is the first of its window for good."""
     batches = windows_of([list(range(NUM_ITEMS))], max_items=3)
     first = {
         tuple(itertools.chain(*lists_of(batch.inputs.history)))
@@ -131,6 +133,7 @@ def reader(**settings: int) -> tuple[SequenceReader, torch.Tensor]:
 def test_what_comes_after_a_history_is_its_last_place(
     histories: list[list[int]], num_blocks: int
 ) -> None:
+    """The quick way for scoring against the places of training."""
     made, items = reader(max_items=NUM_ITEMS, num_blocks=num_blocks)
     bags = latest_items(matrix_of(histories), NUM_ITEMS)
     places = made.every_place(bags, items)
@@ -140,6 +143,7 @@ def test_what_comes_after_a_history_is_its_last_place(
 
 
 def test_a_vector_does_not_depend_on_who_else_is_read() -> None:
+    """Neither padding nor sorting shows."""
     made, items = reader(max_items=NUM_ITEMS)
     histories = [[1, 2, 3], [], [5], list(range(NUM_ITEMS))]
     together = made(latest_items(matrix_of(histories), NUM_ITEMS), items)
@@ -148,6 +152,7 @@ def test_a_vector_does_not_depend_on_who_else_is_read() -> None:
 
 
 def test_order_counts() -> None:
+    """The same items in another order are another history."""
     made, items = reader(max_items=NUM_ITEMS)
     bags = latest_items(matrix_of([[1, 2, 3], [3, 2, 1]]), NUM_ITEMS)
     first, second = made(bags, items)
@@ -155,12 +160,14 @@ def test_order_counts() -> None:
 
 
 def test_nobody_is_no_error() -> None:
+    """No users, no vectors."""
     made, items = reader()
     empty = Ragged(codes=torch.zeros(0, dtype=torch.int64), offsets=torch.zeros(1).long())
     assert made(empty, items).shape == (0, WIDTH)
 
 
 def test_events_have_places_by_time_then_by_row() -> None:
+    """Ties and logs without times keep the order of rows."""
     log = pa.table(
         {
             "user_id": pa.array([7, 7, 3, 7, 3]),
@@ -191,6 +198,7 @@ def chain_log(folder: Path, num_users: int = 120, length: int = 6) -> Path:
 
 
 def test_order_is_learned_and_survives_the_bundle(tmp_path: Path) -> None:
+    """Planted truth: the next item of a walk."""
     data = load_dataset(DataConfig(interactions=chain_log(tmp_path)))
     config = RecommenderConfig(
         model=TwoTowerConfig(query="sequence", embedding_dim=16, dropout=0, temperature=0.1),
@@ -214,5 +222,6 @@ def test_order_is_learned_and_survives_the_bundle(tmp_path: Path) -> None:
 
 
 def test_propagation_beside_a_sequence_is_refused() -> None:
+    """The two exclude each other."""
     with pytest.raises(ConfigError, match="no propagation beside"):
         TwoTowerConfig(query="sequence", propagation=0.3)
