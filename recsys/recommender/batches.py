@@ -42,6 +42,8 @@ class UserBatches:
         features: Features of each user of the matrix, if the model has any.
         batch_size: Users in a batch at most; all batches are as large, give or take one user.
         history_dropout: Share of each history that is hidden.
+        newcomer_share: Share of users without a vector of their own, half of whom have no history
+            either where users have features.
         user_embedding: Whether users have a row in the user embeddings.
         seed: Seed of order and gaps.
     """
@@ -50,6 +52,7 @@ class UserBatches:
     features: EncodedTable | None
     batch_size: int
     history_dropout: float
+    newcomer_share: float
     user_embedding: bool
     seed: int
 
@@ -80,14 +83,21 @@ class UserBatches:
                 columns=lists.codes,
                 weights=values[places.codes],
             )
-            yield TrainBatch(
-                inputs=QueryInputs(
-                    history=thinned(lists, self.history_dropout, generator),
-                    features=None if self.features is None else self.features.take(rows),
-                    user_rows=rows + 1 if self.user_embedding else None,
-                ),
-                positives=positives,
-            )
+            yield TrainBatch(inputs=self._inputs(rows, lists, generator), positives=positives)
+
+    def _inputs(self, rows: Tensor, lists: Ragged, generator: torch.Generator) -> QueryInputs:
+        """What the tower may read of some users: their histories with gaps, some as newcomers."""
+        history = thinned(lists, self.history_dropout, generator)
+        chance_B = torch.rand(len(rows), generator=generator)
+        if self.features is not None:  # without features a newcomer without history is nobody
+            history = _emptied(history, chance_B < self.newcomer_share / 2)
+        return QueryInputs(
+            history=history,
+            features=None if self.features is None else self.features.take(rows),
+            user_rows=torch.where(chance_B < self.newcomer_share, 0, rows + 1)
+            if self.user_embedding
+            else None,
+        )
 
 
 def ragged_rows(matrix: UserItemMatrix) -> Ragged:
@@ -105,6 +115,15 @@ def thinned(lists: Ragged, dropout: float, generator: torch.Generator) -> Ragged
     kept = torch.rand(len(lists.codes), generator=generator) >= dropout
     kept_before = torch.cat([torch.zeros(1, dtype=torch.int64), kept.cumsum(0)])
     return Ragged(codes=lists.codes[kept], offsets=kept_before[lists.offsets])
+
+
+def _emptied(lists: Ragged, empty_B: Tensor) -> Ragged:
+    """Lists some of which hold nothing any more."""
+    lengths_B = lists.offsets.diff()
+    kept = ~empty_B.repeat_interleave(lengths_B)
+    ends_B = torch.where(empty_B, 0, lengths_B).cumsum(0)
+    offsets = torch.cat([lists.offsets.new_zeros(1), ends_B])
+    return Ragged(codes=lists.codes[kept], offsets=offsets)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -170,6 +170,7 @@ def _batches(
         features=features,
         batch_size=batch_size,
         history_dropout=model.config.history_dropout,
+        newcomer_share=model.config.newcomer_share,
         user_embedding=bool(model.config.user_embedding),
         seed=config.training.seed,
     )

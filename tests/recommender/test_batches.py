@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,7 +32,12 @@ MATRICES = st_numpy.arrays(
 
 
 def batches_of(
-    matrix: UserItemMatrix, *, batch_size: int = 3, history_dropout: float = 0.5, seed: int = 0
+    matrix: UserItemMatrix,
+    *,
+    batch_size: int = 3,
+    history_dropout: float = 0.5,
+    newcomer_share: float = 0.0,
+    seed: int = 0,
 ) -> UserBatches:
     """Batches with one feature, which is the number of the user, and with rows of users."""
     num_users = matrix.shape[0]
@@ -46,6 +52,7 @@ def batches_of(
         features=features,
         batch_size=batch_size,
         history_dropout=history_dropout,
+        newcomer_share=newcomer_share,
         user_embedding=True,
         seed=seed,
     )
@@ -120,7 +127,7 @@ def test_draws_are_the_same_in_every_process() -> None:
         "from recsys.recommender.batches import UserBatches\n"
         "matrix = sparse.csr_array(np.ones((20, 30), dtype=np.float32))\n"
         "batches = UserBatches(matrix=matrix, features=None, batch_size=3, history_dropout=0.5,"
-        " user_embedding=False, seed=4)\n"
+        " newcomer_share=0, user_embedding=False, seed=4)\n"
         "print([batch.inputs.history.codes.tolist() for batch in batches.draw(2)])"
     )
     found = subprocess.run(
@@ -143,6 +150,21 @@ def test_gaps_are_as_frequent_as_asked_for(dropout: float) -> None:
     assert len(kept.codes) / 20_000 == pytest.approx(1 - dropout, abs=0.015)
     for number, codes in enumerate(lists_of(kept)):
         assert set(codes) <= {number}
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_newcomers_are_as_many_as_asked_for(described: bool) -> None:
+    """A share has no vector of its own, and half of it no history where there are features."""
+    ones = sparse.csr_array(np.ones((4000, 5), dtype=np.float32))
+    batches = batches_of(ones, batch_size=500, history_dropout=0, newcomer_share=0.4)
+    if not described:
+        batches = replace(batches, features=None)
+    drawn = [batch.inputs for batch in batches.draw(1)]
+    without_vector = torch.cat([inputs.user_rows == 0 for inputs in drawn])
+    without_history = torch.cat([inputs.history.offsets.diff() == 0 for inputs in drawn])
+    assert without_vector.float().mean() == pytest.approx(0.4, abs=0.04)
+    assert without_history.float().mean() == pytest.approx(0.2 * described, abs=0.04)
+    assert not (without_history & ~without_vector).any()
 
 
 @given(matrix=MATRICES)

@@ -75,6 +75,7 @@ def objective_of(
         features=features(NUM_USERS) if with_features else None,
         batch_size=6,
         history_dropout=config.history_dropout,
+        newcomer_share=config.newcomer_share,
         user_embedding=config.user_embedding,
         seed=0,
     )
