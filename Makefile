@@ -26,12 +26,8 @@ format: $(STAMP) ## format and mend what can be mended
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-bench: $(STAMP) ## measure: index recall and speed, and the benchmark on the sample
-	$(VENV)/bin/python benchmarks/scoring.py
-	$(VENV)/bin/python benchmarks/index_recall.py
-	$(VENV)/bin/python benchmarks/large_catalogue.py
-	$(VENV)/bin/python benchmarks/recommender_quality.py
-	$(VENV)/bin/python benchmarks/fraud_quality.py
+bench: $(STAMP) ## run every benchmark and write docs/benchmarks.md; takes hours
+	$(VENV)/bin/python benchmarks/run_all.py $(if $(DATA),--data $(DATA))
 
 mlflow: $(STAMP) ## start a tracking server on the loopback address
 	./mlflow/serve.sh
