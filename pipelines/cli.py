@@ -14,6 +14,7 @@ import typer
 
 from pipelines.console import Reporter, print_result
 from pipelines.fraud_cli import add_fraud_commands
+from pipelines.process import tune_process
 from recsys.errors import RecsysError
 
 if TYPE_CHECKING:
@@ -220,8 +221,7 @@ def benchmark_recommender_command(
 
 def main() -> None:
     """Run the command line; an error that a user can cure is one line and an exit code."""
-    # Threads that spin while they wait make small steps on shared cores several times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    tune_process()
     _run(app)
 
 

@@ -42,8 +42,8 @@ class UserBatches:
         features: Features of each user of the matrix, if the model has any.
         batch_size: Users in a batch at most; all batches are as large, give or take one user.
         history_dropout: Share of each history that is hidden.
-        newcomer_share: Share of users without a vector of their own, half of whom have no history
-            either where users have features.
+        newcomer_share: Share of users without a vector of their own and with a history of any
+            length, half of them with none where users have features.
         user_embedding: Whether users have a row in the user embeddings.
         seed: Seed of order and gaps.
     """
@@ -87,16 +87,17 @@ class UserBatches:
 
     def _inputs(self, rows: Tensor, lists: Ragged, generator: torch.Generator) -> QueryInputs:
         """What the tower may read of some users: their histories with gaps, some as newcomers."""
-        history = thinned(lists, self.history_dropout, generator)
-        chance_B = torch.rand(len(rows), generator=generator)
-        if self.features is not None:  # without features a newcomer without history is nobody
-            history = _emptied(history, chance_B < self.newcomer_share / 2)
+        chance_B, few_B = torch.rand(2, len(rows), generator=generator)
+        new_B, nobody_B = chance_B < self.newcomer_share, chance_B < self.newcomer_share / 2
+        # A newcomer keeps n^v of n items, v uniform: as often one to three as thirty to ninety.
+        lengths_B = lists.offsets.diff().clamp(min=1)
+        kept_B = torch.where(new_B, lengths_B**-few_B, 1 - self.history_dropout)
+        if self.features is not None:  # without features nobody can be told from anybody
+            kept_B = kept_B.masked_fill(nobody_B, 0)
         return QueryInputs(
-            history=history,
+            history=thinned(lists, kept_B, generator),
             features=None if self.features is None else self.features.take(rows),
-            user_rows=torch.where(chance_B < self.newcomer_share, 0, rows + 1)
-            if self.user_embedding
-            else None,
+            user_rows=torch.where(new_B, 0, rows + 1) if self.user_embedding else None,
         )
 
 
@@ -108,22 +109,14 @@ def ragged_rows(matrix: UserItemMatrix) -> Ragged:
     )
 
 
-def thinned(lists: Ragged, dropout: float, generator: torch.Generator) -> Ragged:
-    """Lists from which each entry is left out with probability `dropout`."""
-    if dropout == 0:
+def thinned(lists: Ragged, kept_B: Tensor, generator: torch.Generator) -> Ragged:
+    """Lists of which each entry stays with the probability of its list. Shape of those (B,)."""
+    if bool((kept_B >= 1).all()):
         return lists
-    kept = torch.rand(len(lists.codes), generator=generator) >= dropout
+    chances = kept_B.repeat_interleave(lists.offsets.diff())
+    kept = torch.rand(len(lists.codes), generator=generator) < chances
     kept_before = torch.cat([torch.zeros(1, dtype=torch.int64), kept.cumsum(0)])
     return Ragged(codes=lists.codes[kept], offsets=kept_before[lists.offsets])
-
-
-def _emptied(lists: Ragged, empty_B: Tensor) -> Ragged:
-    """Lists some of which hold nothing any more."""
-    lengths_B = lists.offsets.diff()
-    kept = ~empty_B.repeat_interleave(lengths_B)
-    ends_B = torch.where(empty_B, 0, lengths_B).cumsum(0)
-    offsets = torch.cat([lists.offsets.new_zeros(1), ends_B])
-    return Ragged(codes=lists.codes[kept], offsets=offsets)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -161,7 +161,7 @@ def test_the_exact_loss_is_the_softmax_at_the_widths_that_were_drawn() -> None:
 
 def test_batches_count_by_the_weight_of_their_positives() -> None:
     """The mean over an epoch is the mean over all positives by weight, not over batches."""
-    config = replace(EXACT, prefix_dims=(), history_dropout=0.0)
+    config = replace(EXACT, prefix_dims=(), history_dropout=0.0, newcomer_share=0.0)
     objective, batches = objective_of(config)
     losses = [objective.loss(batch).item() for batch in batches.draw(1)]
     whole, one_batch = objective_of(config)

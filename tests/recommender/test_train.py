@@ -310,7 +310,9 @@ def test_events_of_long_ago_do_not_count_when_they_age() -> None:
     times = pa.array(np.where(late, 100, 0) * 86_400_000_000).cast(EVENT_TIME_TYPE)
     table = pa.table({USER_ID: users, ITEM_ID: items, EVENT_TIME: times})
     log = replace(log_of([1], [1]), interactions=table)
-    config = small_config({"num_epochs": 20, "batch_size": 10}, history_dropout=0.0)
+    config = small_config(
+        {"num_epochs": 20, "batch_size": 10}, history_dropout=0.0, newcomer_share=0.0
+    )
     share_of_new_group = {}
     for half_life in (None, 5.0):
         selection = replace(default_selection(config), training_half_life_days=half_life)

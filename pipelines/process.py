@@ -1,0 +1,24 @@
+"""Settings of the whole process that make training faster, made once by the command."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # numbers of mallopt(3)
+
+
+def tune_process() -> None:
+    """Let idle threads sleep, and freed memory stay with the process.
+
+    Threads that spin while they wait make small steps on shared cores several times slower. And
+    tables of tens of megabytes, which training makes and frees in every step, come from the system
+    page by page each time unless the C library keeps them: a fifth of the time on Gowalla.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, others need not
+        if mallopt is not None:
+            mallopt(_MMAP_MAX, 0)
+            mallopt(_TRIM_THRESHOLD, 2**31 - 1)
