@@ -42,8 +42,8 @@ class UserBatches:
         features: Features of each user of the matrix, if the model has any.
         batch_size: Users in a batch at most; all batches are as large, give or take one user.
         history_dropout: Share of each history that is hidden.
-        newcomer_share: Share of users without a vector of their own and with a history of any
-            length, half of them with none where users have features.
+        newcomer_share: Share of users without a vector of their own, half of whom have no history
+            either where users have features.
         user_embedding: Whether users have a row in the user embeddings.
         seed: Seed of order and gaps.
     """
@@ -87,11 +87,9 @@ class UserBatches:
 
     def _inputs(self, rows: Tensor, lists: Ragged, generator: torch.Generator) -> QueryInputs:
         """What the tower may read of some users: their histories with gaps, some as newcomers."""
-        chance_B, few_B = torch.rand(2, len(rows), generator=generator)
+        chance_B = torch.rand(len(rows), generator=generator)
         new_B, nobody_B = chance_B < self.newcomer_share, chance_B < self.newcomer_share / 2
-        # A newcomer keeps n^v of n items, v uniform: as often one to three as thirty to ninety.
-        lengths_B = lists.offsets.diff().clamp(min=1)
-        kept_B = torch.where(new_B, lengths_B**-few_B, 1 - self.history_dropout)
+        kept_B = torch.full_like(chance_B, 1 - self.history_dropout)
         if self.features is not None:  # without features nobody can be told from anybody
             kept_B = kept_B.masked_fill(nobody_B, 0)
         return QueryInputs(

@@ -61,8 +61,8 @@ class TwoTowerConfig:
     history_dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of a user's history that the query tower does not see while training."""
     newcomer_share: float = Field(default=0.2, ge=0, lt=1)
-    """Share of users in training who are taken for newcomers: without a vector of their own and
-    with a history of any length; where users have features, half of them without any."""
+    """Share of users in training who are taken for newcomers: without a vector of their own and,
+    half of them and only where users have features, without history."""
     temperature: float | None = Field(default=None, ge=0.03)
     """What cosines are divided by in the loss; lower means harder negatives count more. Chosen on
     validation data where it is not set."""

@@ -164,14 +164,9 @@ def test_newcomers_are_as_many_as_asked_for(described: bool) -> None:
     lengths = torch.cat([inputs.history.offsets.diff() for inputs in drawn])
     without_history = lengths == 0
     assert without_vector.float().mean() == pytest.approx(0.4, abs=0.04)
-    # Of a hundred items that each stay with probability .01 to 1, now and then none does.
-    by_chance = 0.2 if described else 0.4
-    assert without_history.float().mean() == pytest.approx(
-        0.2 * described + by_chance * 0.05, abs=0.04
-    )
-    assert (lengths[~without_vector] == 100).all()
-    few = lengths[without_vector & ~without_history]
-    assert (few < 10).float().mean() == pytest.approx(0.5, abs=0.1)
+    assert without_history.float().mean() == pytest.approx(0.2 * described, abs=0.04)
+    assert not (without_history & ~without_vector).any()
+    assert (lengths[~without_history] == 100).all()
 
 
 @given(matrix=MATRICES)
