@@ -46,6 +46,7 @@ SECTIONS = (
     Section("The recommender beside its peers", "peers/compare.py", takes_data=True),
     Section("The recommender with its defaults", "recommender_quality.py", takes_data=True),
     Section("What a user takes next", "next_item.py", takes_data=True),
+    Section("Where the time of training goes", "training_profile.py", takes_data=True),
     Section("Users that training did not have", "cold_start.py", takes_data=True),
     Section("Exact search", "scoring.py", takes_data=True),
     Section("A million users, a million items", "million.py"),

@@ -1,0 +1,86 @@
+"""What the benchmarks do by themselves: tuning, EASE, the page that they write."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The scripts as their folders' scripts see each other."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.syspath_prepend(str(BENCHMARKS / "peers"))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if str(BENCHMARKS) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+@given(best=st.tuples(st.integers(0, 5), st.integers(0, 3)), start=st.integers(0, 5))
+def test_a_hill_is_climbed_from_anywhere(best: tuple[int, int], start: int) -> None:
+    """Of settings that do not depend on each other the best are found."""
+    from climb import climb
+
+    ladders = {"a": range(6), "b": range(4)}
+    found, num_tried = climb(
+        {"a": start, "b": 0},
+        ladders,
+        lambda at: -abs(at["a"] - best[0]) - 3 * abs(at["b"] - best[1]),
+    )
+    assert (found["a"], found["b"]) == best
+    assert num_tried <= 6 + 4
+
+
+def test_ease_is_the_closed_form() -> None:
+    """Weights in place, from one triangle, against the plain inverse."""
+    from methods import METHODS
+
+    rng = np.random.default_rng(0)
+    dense = (rng.random((40, 700)) < 0.1).astype(np.float32)
+    precision = np.linalg.inv(dense.T.astype(np.float64) @ dense + 10 * np.eye(700))
+    weights = precision / -np.diag(precision)
+    np.fill_diagonal(weights, 0)
+    scores = dense @ weights
+    scores[dense > 0] = -np.inf
+
+    lists = METHODS["EASE"].fit(sparse.csr_matrix(dense), {"regularization": 10})(np.arange(40), 5)
+    expected = np.sort(scores, axis=1)[:, ::-1][:, :5]
+    np.testing.assert_allclose(
+        np.take_along_axis(scores, lists, axis=1), expected, rtol=1e-3, atol=1e-5
+    )
+
+
+def test_a_section_is_replaced_and_the_others_stay() -> None:
+    """The page keeps what was not run, in the order of the scripts."""
+    from run_all import SECTIONS, with_section
+
+    first, second = SECTIONS[0], SECTIONS[-1]
+    page = with_section(with_section("", second, "| old |"), first, "| first |")
+    changed = with_section(page, second, "| new |")
+    assert "| first |" in changed
+    assert "| new |" in changed
+    assert "| old |" not in changed
+    assert changed.index(first.title) < changed.index(second.title)
+    assert with_section(changed, second, "| new |") == changed
+
+
+def test_the_core_of_a_log_has_no_rare_users_or_items() -> None:
+    """Taking out one makes others rare."""
+    from next_item import core
+
+    users = pa.array([1, 1, 2, 2, 3, 3, 4])
+    items = pa.array([1, 2, 1, 2, 1, 9, 2])
+    kept = core(pa.table({"user_id": users, "item_id": items}), 2)
+    assert sorted(zip(*kept.to_pydict().values(), strict=True)) == [(1, 1), (1, 2), (2, 1), (2, 2)]
