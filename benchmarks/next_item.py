@@ -92,7 +92,7 @@ def core(log: pa.Table, least: int) -> pa.Table:
 
 
 def _benchmark(paths: list[str], settings: list[str], out: Path) -> dict[str, float]:
-    command = [str(Path(sys.executable).with_name("recsys")), "benchmark", "recommender", "--quiet"]
+    command = [str(Path(sys.executable).with_name("recsys")), "benchmark", "recommender"]
     command += [*paths, "--config", str(CONFIG), "--k", str(K), "--out", str(out)]
     for setting in settings:
         command += ["--set", setting]

@@ -14,7 +14,7 @@ def tune_process() -> None:
 
     Threads that spin while they wait make small steps on shared cores several times slower. And
     tables of tens of megabytes, which training makes and frees in every step, come from the system
-    page by page each time unless the C library keeps them: a fifth of the time on Gowalla.
+    page by page each time unless the C library keeps them: a tenth of the time on Gowalla, or more.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.platform == "linux":

@@ -126,7 +126,7 @@ class SampledBatch:
     batch: TrainBatch
     """The batch, with positions in `items` in place of item numbers."""
     known: Tensor
-    """True where an item is a positive of the user. Shape (B, N)."""
+    """True where an item is a positive of the query. Shape (B, N)."""
 
     def to(self, device: torch.device) -> SampledBatch:
         """The same on another device."""
@@ -144,7 +144,8 @@ def sample_items(
     positives = replace(batch.positives, columns=torch.searchsorted(items, batch.positives.columns))
     history = batch.inputs.history  # a part of the positives, so it is in the sample too
     history = replace(history, codes=torch.searchsorted(items, history.codes))
-    known_BN = torch.zeros(len(history.offsets) - 1, len(items), dtype=torch.bool)
+    num_queries = int(positives.rows[-1]) + 1  # ascending, and no query is without a positive
+    known_BN = torch.zeros(num_queries, len(items), dtype=torch.bool)
     known_BN[positives.rows, positives.columns] = True
     return SampledBatch(
         items=items,

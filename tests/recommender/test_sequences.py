@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,7 @@ from recsys.recommender.windows import WindowBatches
 from recsys.training import TrainingConfig
 
 NUM_ITEMS, WIDTH = 12, 8
+Loss = Literal["softmax", "sampled_softmax"]
 
 HISTORIES = st.lists(
     st.permutations(range(NUM_ITEMS)).flatmap(
@@ -197,11 +199,19 @@ def chain_log(folder: Path, num_users: int = 120, length: int = 6) -> Path:
     return path
 
 
-def test_order_is_learned_and_survives_the_bundle(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loss", ["softmax", "sampled_softmax"])
+def test_order_is_learned_and_survives_the_bundle(tmp_path: Path, loss: Loss) -> None:
     """Planted truth: the next item of a walk."""
     data = load_dataset(DataConfig(interactions=chain_log(tmp_path)))
     config = RecommenderConfig(
-        model=TwoTowerConfig(query="sequence", embedding_dim=16, dropout=0, temperature=0.1),
+        model=TwoTowerConfig(
+            query="sequence",
+            embedding_dim=16,
+            dropout=0,
+            temperature=0.1,
+            loss=loss,
+            num_uniform_negatives=4,
+        ),
         training=TrainingConfig(num_epochs=40, batch_size=16, precision="float32"),
     )
     model, _ = fit_recommender(data, config, default_selection(config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -263,3 +264,17 @@ def test_moving_inputs_moves_every_tensor() -> None:
     read = inputs([[1], [2, 3]])
     assert devices(read) == {"cpu"}
     assert devices(read.to(torch.device("meta"))) == {"meta"}
+
+
+def test_the_last_query_that_trains_a_sequence_is_the_query_of_its_user() -> None:
+    """Features and own vectors reach every place of the right user."""
+    made = towers(replace(CONFIG, query="sequence"))
+    histories = [[1, 2, 3], [], [4]]
+    inputs = QueryInputs(
+        history=ragged(histories), features=features(3), user_rows=torch.tensor([1, 0, 3])
+    )
+    items = made.candidate(None, features(NUM_ITEMS))
+    trained = made.query.queries_to_train(inputs, items)
+    assert len(trained) == sum(len(history) + 1 for history in histories)
+    last = torch.tensor([len(history) + 1 for history in histories]).cumsum(0) - 1
+    torch.testing.assert_close(trained[last], made.query(inputs, items))
