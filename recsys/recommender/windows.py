@@ -85,7 +85,6 @@ class WindowBatches:
         number_W = np.arange(len(users_W)) - np.repeat(np.cumsum(counts_U) - counts_U, counts_U)
         ends_W = np.minimum(first_U[users_W] + number_W * width, lengths_U[users_W])
         starts_W = np.maximum(first_U[users_W] + (number_W - 1) * width, 0)
-        starts_W[number_W == 0] = 0
         return users_W, bounds[users_W] + starts_W, bounds[users_W] + ends_W
 
     def _grouped(self, lengths_W: Numbers, rng: np.random.Generator) -> Iterator[Numbers]:
