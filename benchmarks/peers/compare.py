@@ -83,6 +83,8 @@ def _peer(method: str, folder: Path) -> str:
     if "refusal" in found:
         return f"| {method} | {found['refusal']} | | | | | | |"
     settings = ", ".join(f"{name} {value:g}" for name, value in found["settings"].items())
+    if settings and not found["trials"]:
+        settings += ", not tuned"
     return _row(method, found, found["tune_s"], found["fit_s"], settings)
 
 

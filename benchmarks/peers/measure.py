@@ -54,7 +54,7 @@ def measure(method: Method, train: pa.Table, valid: pa.Table, test: pa.Table) ->
         return {"refusal": refusal}
     started = time.perf_counter()
     settings, num_tried = dict(method.start), 0
-    if method.ladders:
+    if method.ladders and len(items) <= (method.max_tuned_items or len(items)):
         relevant = user_item_matrix(valid, users=users, items=items)
         rest = whole - whole.multiply(sparse.csr_matrix(relevant > 0))
         rest.eliminate_zeros()

@@ -39,6 +39,8 @@ class Method:
     """Where tuning starts."""
     ladders: Mapping[str, Sequence[float]]
     """What is tuned; nothing where there is nothing to."""
+    max_tuned_items: int | None = None
+    """Size of the catalogue up to which a fit is short enough to be tried with several settings."""
     refusal: Callable[[int], str | None] = lambda num_items: None  # noqa: ARG005
     """Why a catalogue of a size is too much for it, if it is."""
 
@@ -157,13 +159,14 @@ METHODS: Mapping[str, Method] = {
         ladders={
             "learning_rate": (0.01, 0.03, 0.1),
             "regularization": (0.001, 0.003, 0.01, 0.03, 0.1),
-            "iterations": (60, 120, 240),
+            "iterations": (60, 120),
         },
     ),
     "EASE": Method(
         fit=_ease,
         start={"regularization": 300},
         ladders={"regularization": (30, 100, 300, 1000)},
+        max_tuned_items=20_000,
         refusal=_needs_memory,
     ),
 }
