@@ -14,8 +14,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from recsys.nn.losses import Positives, check_loss_inputs
+
+
+_ROWS = 1024
+"""Batches of more queries are filled up to a multiple of it with queries that do not count: the
+library of matrix products keeps something for each size it meets, and of sequences no two batches
+have one size."""
 
 
 @dataclass(eq=False)
@@ -52,8 +59,10 @@ def catalogue_softmax_loss(
     float32: for unit vectors the temperature must be above 0.025.
     """
     check_loss_inputs(query_BD, candidate_CD, temperature)
+    missing = -len(query_BD) % _ROWS if len(query_BD) > _ROWS else 0
+    scaled_BD = functional.pad(query_BD / temperature, (0, 0, 0, missing))
     loss: Tensor = _CatalogueSoftmax.apply(  # type: ignore[no-untyped-call]
-        query_BD / temperature, candidate_CD, positives, buffer
+        scaled_BD, candidate_CD, positives, buffer
     )
     return loss
 

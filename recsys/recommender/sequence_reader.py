@@ -19,6 +19,9 @@ from recsys.features.history import UserItemMatrix
 from recsys.nn.attention import AttentionBlock
 from recsys.recommender.config import SequenceConfig
 
+_STEP = 8
+"""Sequences are filled up to a multiple of it: few sizes are met, for each of which the library of
+matrix products keeps something."""
 _CHUNK = 256
 """Users read at a time where only their last place counts."""
 _GAIN = 0.3
@@ -79,6 +82,7 @@ class SequenceReader(nn.Module):
         """Sequences that end at one place, and which places are taken. (B, L, D) and (B, L)."""
         lengths_B = histories.offsets.diff()
         longest = int(lengths_B.max()) if len(lengths_B) else 0
+        longest = min(-(-longest // _STEP) * _STEP, len(self.place) - 1)
         before_L = longest - torch.arange(longest + 1, device=lengths_B.device)  # items from here
         taken_BL = before_L <= lengths_B[:, None]
         opens_BL = before_L == lengths_B[:, None]
