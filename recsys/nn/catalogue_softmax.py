@@ -18,7 +18,6 @@ from torch.nn import functional
 
 from recsys.nn.losses import Positives, check_loss_inputs
 
-
 _ROWS = 1024
 """Batches of more queries are filled up to a multiple of it with queries that do not count: the
 library of matrix products keeps something for each size it meets, and of sequences no two batches
