@@ -79,7 +79,10 @@ def _peer(method: str, folder: Path) -> str:
         except ImportError:
             return f"| {method} | not installed: pip install '.[peers]' | | | | | | |"
     command = [sys.executable, str(HERE / "measure.py"), "--method", method]
-    found = json.loads(_output([*command, "--split", str(folder)]))
+    try:
+        found = json.loads(_output([*command, "--split", str(folder)]))
+    except subprocess.CalledProcessError as error:
+        return f"| {method} | failed with exit code {error.returncode} | | | | | | |"
     if "refusal" in found:
         return f"| {method} | {found['refusal']} | | | | | | |"
     settings = ", ".join(f"{name} {value:g}" for name, value in found["settings"].items())

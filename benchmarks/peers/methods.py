@@ -130,8 +130,14 @@ def _symmetric(lower: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return matrix
 
 
+_MAX_EASE_ITEMS = 32_768
+"""At 40,981 items OpenBLAS crashed in the factorisation, after minutes and with memory left."""
+
+
 def _needs_memory(num_items: int) -> str | None:
     """Two matrices of items by items, with the second for LAPACK's and SciPy's own copies."""
+    if num_items > _MAX_EASE_ITEMS:
+        return f"refused beyond {_MAX_EASE_ITEMS:,} items: the LAPACK that SciPy brings crashes"
     needed, free = 2 * 4 * num_items**2, psutil.virtual_memory().available
     if needed <= free:
         return None
