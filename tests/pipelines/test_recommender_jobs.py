@@ -206,8 +206,9 @@ def test_the_run_is_tracked(csv_night: Night) -> None:
 
     assert run.info.status == "FINISHED"
     assert data.params["model.embedding_dim"] == "16"
-    settings = {**config_to_dict(config)["model"]}
-    assert {f"model.{name}" for name in settings} <= set(data.params)
+    model = config_to_dict(config)["model"]
+    sequence = {f"sequence.{name}" for name in model["sequence"]}
+    assert {f"model.{name}" for name in {*model, *sequence} - {"sequence"}} <= set(data.params)
     num_epochs = 2
     for name in ("loss", "validation_ndcg", "interactions_per_s"):
         steps = [point.step for point in client.get_metric_history(run_id, name)]
