@@ -165,3 +165,12 @@ def test_widths_that_differ_are_refused() -> None:
             temperature=0.1,
             buffer=ScoreBuffer(torch.float32),
         )
+
+
+@pytest.mark.parametrize("num_queries", [1024, 1025, 1500])
+def test_queries_that_fill_up_a_batch_do_not_count(num_queries: int) -> None:
+    """Below and beyond the size from which batches are filled up, the twin is met."""
+    case = case_of(num_queries, 7, 3, 0, torch.float64)
+    fast, plain = both_losses(case, 0.2, ScoreBuffer(torch.float64))
+    for found, expected in zip(fast, plain, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
