@@ -26,7 +26,7 @@ _REMEDY = "lower training.learning_rate or raise model.temperature"
 class TrainingConfig:
     """How to train; what to train is the model's own config."""
 
-    num_epochs: int = Field(default=8, ge=1)
+    num_epochs: int = Field(default=12, ge=1)
     """Passes over the data at most; the learning rate falls to a twentieth over them."""
     batch_size: int | None = Field(default=None, ge=1)
     """Queries in a batch; by default a fortieth of them, within 128 and 1024."""

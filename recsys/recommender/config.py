@@ -58,8 +58,9 @@ class TwoTowerConfig:
     user_embedding: bool | None = None
     """Whether each known user has a vector of their own, beside history and features; by default
     where there are at most 100,000 of them and the history is not read as a sequence."""
-    history_dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Share of a user's history that the query tower does not see while training."""
+    history_dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Share of a user's history that the query tower does not see while training. Chosen on
+    validation data where it is not set."""
     newcomer_share: float = Field(default=0.2, ge=0, lt=1)
     """Share of users in training who are taken for newcomers: without a vector of their own and,
     half of them and only where users have features, without history."""
@@ -94,6 +95,16 @@ class TwoTowerConfig:
     def given_propagation(self) -> float | None:
         """The weight of propagation where it is not to be searched."""
         return 0.0 if self.reads_order else self.propagation
+
+    @property
+    def given_history_dropout(self) -> float | None:
+        """The share that is not seen where it is not to be searched."""
+        return 0.0 if self.reads_order else self.history_dropout
+
+    @property
+    def leaves_open(self) -> bool:
+        """Whether a setting is to be chosen on validation data."""
+        return None in (self.temperature, self.given_propagation, self.given_history_dropout)
 
     @property
     def head_dim(self) -> int:

@@ -51,6 +51,8 @@ class Selection:
     """What cosines are divided by in the loss."""
     propagation: float
     """Weight of what item vectors take on from the vectors of their users."""
+    history_dropout: float
+    """Share of a user's history that the query tower does not see while training."""
     embedding_dim: int
     """Width of the vectors; less than configured where the time budget is short."""
 

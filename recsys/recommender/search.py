@@ -18,10 +18,14 @@ TEMPERATURES = (0.077, 0.096, 0.12, 0.15, 0.19, 0.235, 0.3)
 """Temperatures to choose from, each a quarter above the one before."""
 PROPAGATIONS = (0.0, 0.1, 0.3, 0.6)
 """Weights of propagation to choose from."""
-START_TEMPERATURE, START_PROPAGATION = 0.15, 0.3
+HISTORY_DROPOUTS = (0.0, 0.3)
+"""Shares of histories that training does not see, to choose from: none is best on some large logs,
+and on small or noisy ones it makes the model recommend what it reads."""
+START_TEMPERATURE, START_PROPAGATION, START_HISTORY_DROPOUT = 0.15, 0.3, 0.3
 """Where the search starts, and what is taken where nothing can be searched."""
 TRIAL_EPOCHS = 4
 """Passes over the data of a trial."""
+_Setting = Literal["temperature", "propagation", "history_dropout"]
 _TRIAL_DIM = 128
 """Width of the vectors of a trial at most: settings that are best there are best beyond."""
 
@@ -62,11 +66,10 @@ def search(
     *,
     has_time: Callable[[], bool] = lambda: True,
 ) -> Trial:
-    """Choose the temperature, then the weight of propagation, where the config leaves them open.
+    """Choose temperature, weight of propagation and history dropout, where the config leaves them.
 
     Args:
-        start: What to start from; its temperature and propagation are those of the config or the
-            start values.
+        start: What to start from: settings of the config, or the start values.
         config: What is to be trained.
         run: Makes a trial.
         has_time: Asked before each trial but the first; what is best so far is taken once it says
@@ -80,6 +83,8 @@ def search(
         best = _best(_climb(best, "temperature", TEMPERATURES, run, has_time))
     if config.given_propagation is None:
         best = _smoothest(_climb(best, "propagation", PROPAGATIONS, run, has_time))
+    if config.given_history_dropout is None:
+        best = _best(_climb(best, "history_dropout", HISTORY_DROPOUTS, run, has_time))
     return best
 
 
@@ -101,7 +106,7 @@ def _smoothest(trials: Sequence[Trial]) -> Trial:
 
 def _climb(
     start: Trial,
-    name: Literal["temperature", "propagation"],
+    name: _Setting,
     ladder: Sequence[float],
     run: Callable[[Selection], Trial],
     has_time: Callable[[], bool],
@@ -123,9 +128,11 @@ def _climb(
     return trials
 
 
-def _changed(
-    selection: Selection, name: Literal["temperature", "propagation"], value: float
-) -> Selection:
-    if name == "temperature":
-        return replace(selection, temperature=value)
-    return replace(selection, propagation=value)
+def _changed(selection: Selection, name: _Setting, value: float) -> Selection:
+    match name:
+        case "temperature":
+            return replace(selection, temperature=value)
+        case "propagation":
+            return replace(selection, propagation=value)
+        case "history_dropout":
+            return replace(selection, history_dropout=value)

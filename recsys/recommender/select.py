@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from recsys.datasets.dataset import Dataset
@@ -14,6 +16,7 @@ from recsys.recommender.config import RecommenderConfig
 from recsys.recommender.model import RecommenderModel, Selection
 from recsys.recommender.popularity import choose_half_life
 from recsys.recommender.search import (
+    START_HISTORY_DROPOUT,
     START_PROPAGATION,
     START_TEMPERATURE,
     TRIAL_EPOCHS,
@@ -31,7 +34,7 @@ TRAINING_HALF_LIVES = 4
 is popular; docs/experiments.md has the trials."""
 _MIN_EPOCHS = 4
 """Epochs that a time budget must have room for at the whole width."""
-POPULARITY_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+POPULARITY_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Weights of log popularity to choose from."""
 
 
@@ -80,22 +83,28 @@ def select_settings(
     if config.training.time_budget_s is not None and looks.latest is not None:
         # The whole budget is for the fit that counts: a second one to count epochs by has no place.
         model, epochs = looks.latest
-        narrow = replace(selection, embedding_dim=model.config.embedding_dim)
-        return selection, replace(model, selection=narrow), epochs
-    model, epochs = fit_recommender(
-        train, config, selection, validation=sample, callbacks=callbacks
-    )
+        return selection, _chosen(model, selection), epochs
+    # As narrow as the trials: wider vectors take twice the time and gain for as many epochs.
+    narrow = replace(selection, embedding_dim=trial_dim(config.model))
+    model, epochs = fit_recommender(train, config, narrow, validation=sample, callbacks=callbacks)
     selection = replace(
         selection,
         num_epochs=best_epoch(epochs),
-        popularity_weight=_best_popularity_weight(model, sample)[0],
+        popularity_weight=_best_popularity_weight(model, sample)[0] if sample.num_users else 0.0,
     )
-    return selection, replace(model, selection=selection), epochs
+    return selection, _chosen(model, selection), epochs
+
+
+def _chosen(model: RecommenderModel, selection: Selection) -> RecommenderModel:
+    """A model of the search with all that was chosen but the width, which is its own."""
+    narrow = replace(selection, embedding_dim=model.config.embedding_dim)
+    return replace(model, selection=narrow)
 
 
 def default_selection(config: RecommenderConfig) -> Selection:
     """What is used where there is no validation part."""
     temperature, propagation = config.model.temperature, config.model.given_propagation
+    dropout = config.model.given_history_dropout
     return Selection(
         num_epochs=config.training.num_epochs,
         popularity_half_life_days=None,
@@ -103,6 +112,7 @@ def default_selection(config: RecommenderConfig) -> Selection:
         popularity_weight=0.0,
         temperature=START_TEMPERATURE if temperature is None else temperature,
         propagation=START_PROPAGATION if propagation is None else propagation,
+        history_dropout=START_HISTORY_DROPOUT if dropout is None else dropout,
         embedding_dim=config.model.embedding_dim,
     )
 
@@ -130,7 +140,7 @@ class _Looks:
     def search(self, start: Selection) -> Selection:
         """The best settings, and the width that the budget has time for."""
         model, budget_s = self.config.model, self.config.training.time_budget_s
-        if budget_s is None and None not in (model.temperature, model.given_propagation):
+        if budget_s is None and not model.leaves_open:
             return start
         best = search(start, model, self._run, has_time=self._has_time).selection
         if budget_s is None or self.latest is None:
@@ -145,8 +155,8 @@ class _Looks:
     def _run(self, selection: Selection) -> Trial:
         started, budget_s = time.perf_counter(), self.config.training.time_budget_s
         self.callbacks.stage(
-            f"trying temperature {selection.temperature:g} and propagation "
-            f"{selection.propagation:g}"
+            f"trying temperature {selection.temperature:g}, propagation "
+            f"{selection.propagation:g} and history dropout {selection.history_dropout:g}"
         )
         dim = trial_dim(self.config.model)
         training = replace(self.config.training, num_epochs=TRIAL_EPOCHS)
@@ -156,16 +166,15 @@ class _Looks:
             replace(selection, num_epochs=TRIAL_EPOCHS, embedding_dim=dim),
             budget_s=None if budget_s is None else budget_s / 4,
         )
-        weight, quality = _best_popularity_weight(found, self.sample)
-        selection = replace(selection, popularity_weight=weight)
+        weight, qualities_V = _best_popularity_weight(found, self.sample)
+        quality = float(qualities_V.mean())
         if self.latest is None or quality > self._best_quality:
             self.latest, self._best_quality = (found, epochs), quality
-        spread = self.sample.qualities(replace(found, selection=selection)).std()
         self._longest_s = max(self._longest_s, time.perf_counter() - started)
         return Trial(
             quality=quality,
-            standard_error=float(spread / self.sample.num_users**0.5),
-            selection=selection,
+            standard_error=float(qualities_V.std() / self.sample.num_users**0.5),
+            selection=replace(selection, popularity_weight=weight),
         )
 
     def _has_time(self) -> bool:
@@ -175,19 +184,17 @@ class _Looks:
 
 def _best_popularity_weight(
     model: RecommenderModel, sample: ValidationSample
-) -> tuple[float, float]:
-    """The weight up to which lists get better, and their quality."""
-    if not sample.num_users:
-        return 0.0, 0.0
+) -> tuple[float, npt.NDArray[np.float64]]:
+    """The weight up to which lists get better, and the quality of each list with it. Shape (V,)."""
 
-    def quality(weight: float) -> float:
+    def qualities(weight: float) -> npt.NDArray[np.float64]:
         selection = replace(model.selection, popularity_weight=weight)
-        return sample.quality(replace(model, selection=selection))
+        return sample.qualities(replace(model, selection=selection))
 
-    best = POPULARITY_WEIGHTS[0], quality(POPULARITY_WEIGHTS[0])
+    best = POPULARITY_WEIGHTS[0], qualities(POPULARITY_WEIGHTS[0])
     for weight in POPULARITY_WEIGHTS[1:]:
-        found = quality(weight)
-        if found <= best[1]:
+        found_V = qualities(weight)
+        if found_V.mean() <= best[1].mean():
             break
-        best = weight, found
+        best = weight, found_V
     return best

@@ -169,7 +169,7 @@ def _batches(
         matrix=matrix,
         features=features,
         batch_size=batch_size,
-        history_dropout=model.config.history_dropout,
+        history_dropout=model.selection.history_dropout,
         newcomer_share=model.config.newcomer_share,
         user_embedding=bool(model.config.user_embedding),
         seed=config.training.seed,

@@ -134,6 +134,7 @@ def full_content(word: str = "word", *, skill: float = 0.9) -> ReportContent:
             popularity_weight=0.75,
             temperature=0.12,
             propagation=0.3,
+            history_dropout=0.3,
             embedding_dim=16,
         ),
         settings={f"model {word}": {"dims": [8, 32], "name": word, "batch_size": None}},

@@ -41,6 +41,7 @@ def small_config(
         "warm_start": False,
         "temperature": 0.1,
         "propagation": 0.0,
+        "history_dropout": 0.3,
         "user_embedding": False,
     }
     loop = {"num_epochs": 6, "precision": "float32", "device": "cpu"} | dict(training or {})

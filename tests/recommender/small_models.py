@@ -29,6 +29,7 @@ SELECTION = Selection(
     popularity_weight=0.5,
     temperature=0.1,
     propagation=0.2,
+    history_dropout=0.3,
     embedding_dim=16,
 )
 """A choice in which popularity has a weight."""

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.model import Selection
 from recsys.recommender.search import (
+    HISTORY_DROPOUTS,
     PROPAGATIONS,
+    START_HISTORY_DROPOUT,
     START_PROPAGATION,
     START_TEMPERATURE,
     TEMPERATURES,
@@ -28,6 +30,7 @@ START = Selection(
     popularity_weight=0.0,
     temperature=START_TEMPERATURE,
     propagation=START_PROPAGATION,
+    history_dropout=START_HISTORY_DROPOUT,
     embedding_dim=256,
 )
 
@@ -35,8 +38,15 @@ START = Selection(
 class Hill:
     """Quality that falls with the distance from a top, and the trials that were made."""
 
-    def __init__(self, temperature: float, propagation: float, error: float = 0.0) -> None:
+    def __init__(
+        self,
+        temperature: float,
+        propagation: float,
+        error: float = 0.0,
+        history_dropout: float = START_HISTORY_DROPOUT,
+    ) -> None:
         self.top = TEMPERATURES.index(temperature), PROPAGATIONS.index(propagation)
+        self.history_dropout = history_dropout
         self.error = error
         self.tried: list[Selection] = []
 
@@ -45,22 +55,31 @@ class Hill:
         self.tried.append(selection)
         away = abs(TEMPERATURES.index(selection.temperature) - self.top[0])
         away += abs(PROPAGATIONS.index(selection.propagation) - self.top[1])
+        away += selection.history_dropout != self.history_dropout
         return Trial(quality=1 - 0.1 * away, standard_error=self.error, selection=selection)
 
 
-@given(temperature=st.sampled_from(TEMPERATURES), propagation=st.sampled_from(PROPAGATIONS))
-def test_it_finds_the_top_wherever_it_is(temperature: float, propagation: float) -> None:
+@given(
+    temperature=st.sampled_from(TEMPERATURES),
+    propagation=st.sampled_from(PROPAGATIONS),
+    dropout=st.sampled_from(HISTORY_DROPOUTS),
+)
+def test_it_finds_the_top_wherever_it_is(
+    temperature: float, propagation: float, dropout: float
+) -> None:
     """One coordinate after the other, each setting once."""
-    hill = Hill(temperature, propagation)
+    hill = Hill(temperature, propagation, history_dropout=dropout)
     found = search(START, TwoTowerConfig(), hill).selection
     assert (found.temperature, found.propagation) == (temperature, propagation)
-    assert len({(one.temperature, one.propagation) for one in hill.tried}) == len(hill.tried)
+    assert found.history_dropout == dropout
+    tried = {(one.temperature, one.propagation, one.history_dropout) for one in hill.tried}
+    assert len(tried) == len(hill.tried)
 
 
 def test_settings_that_are_given_stay() -> None:
-    """What the config says is not searched; with both given one trial is made."""
+    """What the config says is not searched; with all given one trial is made."""
     hill = Hill(0.3, 0.0)
-    config = TwoTowerConfig(temperature=0.15, propagation=0.3)
+    config = TwoTowerConfig(temperature=0.15, propagation=0.3, history_dropout=0.3)
     assert search(START, config, hill).selection == START
     assert hill.tried == [START]
     found = search(START, replace(config, propagation=None), hill).selection

@@ -353,7 +353,9 @@ def test_settings_are_searched_and_the_time_budget_is_kept_to() -> None:
         log.interactions, SplitConfig(kind="random", test_share=0, valid_share=0.2), seed=0
     )
     train = replace(log, interactions=split.train)
-    config = small_config({"num_epochs": 3}, temperature=None, propagation=None)
+    config = small_config(
+        {"num_epochs": 3}, temperature=None, propagation=None, history_dropout=None
+    )
     told: list[str] = []
     callbacks = TrainingCallbacks(on_stage=told.append)
     selection, model, _ = select_settings(train, split.valid, config, callbacks=callbacks)
