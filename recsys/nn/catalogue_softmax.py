@@ -67,7 +67,7 @@ def catalogue_softmax_loss(
 
 
 class _CatalogueSoftmax(torch.autograd.Function):
-    """Mean over positives of the log of the sum of exp(scores) of their query, less their score."""
+    """Mean over positives of log(1 + N / exp(score)); N sums exp(scores) of the rivals."""
 
     @staticmethod
     def forward(
@@ -82,18 +82,19 @@ class _CatalogueSoftmax(torch.autograd.Function):
         scores_BC = buffer.view(len(query), len(candidate), query.device)
         torch.mm(query, candidate.T, out=scores_BC)
         places = positives.rows, positives.columns
-        score_P, first_score_B = scores_BC[places].to(dtype), scores_BC[:, 0].to(dtype, copy=True)
-        probs_BC = torch.softmax(scores_BC, dim=1, out=scores_BC)
-        # One score and its probability give the logarithm of the sum: no other pass is needed.
-        log_sum_B = first_score_B - probs_BC[:, 0].to(dtype).log()
+        score_P = scores_BC[places].to(dtype)
+        log_sum_B, probs_BC = _softmax_of_rivals(scores_BC, positives, dtype)
 
-        total_B = query_BD.new_zeros(len(query)).index_add_(0, positives.rows, positives.weights)
-        share_P = positives.weights / total_B[positives.rows]
-        weight_B = total_B / total_B.sum()  # may underflow to 0, where total_B does not
-        loss = (weight_B * log_sum_B).sum() - (weight_B[positives.rows] * share_P * score_P).sum()
+        share_P = positives.weights / positives.weights.sum()
+        margin_P = log_sum_B[positives.rows] - score_P
+        loss = (share_P * functional.softplus(margin_P)).sum()
 
-        # The gradient by the scores of a query is its weight times this.
-        error_BC = probs_BC.index_put_(places, -share_P.to(buffer.dtype), accumulate=True)
+        # By a rival's score the gradient is its probability times the weight of the query, which is
+        # the sum of what the query's positives have; theirs are those parts with a minus.
+        pull_P = share_P * torch.sigmoid(margin_P)
+        weight_B = query_BD.new_zeros(len(query)).index_add_(0, positives.rows, pull_P)
+        part_P = pull_P / weight_B[positives.rows].clamp(min=torch.finfo(dtype).tiny)
+        error_BC = probs_BC.index_put_(places, -part_P.to(buffer.dtype), accumulate=True)
         grad_query_BD = (error_BC @ candidate).to(dtype) * weight_B[:, None]
         weighted_query = query * weight_B[:, None].to(buffer.dtype)
         # This order reads the scores row by row, as they lie in memory; one copy turns the result.
@@ -107,3 +108,39 @@ class _CatalogueSoftmax(torch.autograd.Function):
         grad_query_BD, grad_candidate_CD = ctx.saved_tensors
         grad = grad_outputs[0]
         return grad * grad_query_BD, grad * grad_candidate_CD, None, None
+
+
+def _softmax_of_rivals(
+    scores_BC: Tensor, positives: Positives, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Softmax over the candidates that are no positives of the query, in place of the scores.
+
+    Returns:
+        Log of the sum of exp(scores) of the rivals, minus infinity where there are none, of shape
+        (B,); probabilities, 0 at positives, of shape (B, C).
+    """
+    rival_B, alone_B = _first_rivals(positives, *scores_BC.shape)
+    first_B = torch.arange(len(scores_BC), device=scores_BC.device), rival_B
+    rival_score_B = scores_BC[first_B].to(dtype)
+    scores_BC[positives.rows, positives.columns] = -torch.inf
+    alone = alone_B.nonzero().squeeze(1)  # a mask would walk over all scores
+    scores_BC.index_fill_(0, alone, 0)
+    probs_BC = torch.softmax(scores_BC, dim=1, out=scores_BC)
+    # One score and its probability give the logarithm of the sum: no other pass is needed.
+    log_sum_B = rival_score_B - probs_BC[first_B].to(dtype).log()
+    probs_BC.index_fill_(0, alone, 0)
+    return log_sum_B.masked_fill(alone_B, -torch.inf), probs_BC
+
+
+def _first_rivals(
+    positives: Positives, num_queries: int, num_candidates: int
+) -> tuple[Tensor, Tensor]:
+    """The first candidate that is no positive of each query, and where there is none. (B,) each."""
+    rows, columns = positives.rows, positives.columns
+    most = int(torch.bincount(rows, minlength=1).max())
+    # With so many positives one of the first `most + 1` candidates is a rival.
+    width = min(most + 1, num_candidates)
+    taken_BN = torch.zeros(num_queries, width, dtype=torch.uint8, device=rows.device)
+    early_P = columns < width
+    taken_BN[rows[early_P], columns[early_P]] = 1
+    return taken_BN.argmin(dim=1), taken_BN.all(dim=1).bool()

@@ -38,10 +38,13 @@ def softmax_loss(
 ) -> Tensor:
     r"""Softmax cross-entropy over all candidates, averaged over the positives by weight.
 
-    .. math:: -\sum_p w_p \log \frac{e^{s_p / t}}{\sum_c e^{s_c / t}} \Big/ \sum_p w_p
+    .. math::
+        -\frac{1}{\sum_p w_p} \sum_p w_p \log
+        \frac{e^{s_p / t}}{e^{s_p / t} + \sum_{c \notin known} e^{s_c / t}}
 
-    This is the multinomial likelihood of Liang et al. 2018 (https://arxiv.org/abs/1802.05814,
-    section 2.2) with inner products s as logits. The positives of a query stay in the sum.
+    Each positive competes with the candidates that are no positives of its query, and not with
+    the other positives. With one positive a query it is the multinomial likelihood of Liang et
+    al. 2018 (https://arxiv.org/abs/1802.05814, section 2.2) with inner products s as logits.
 
     Args:
         query_BD: Query embeddings.
@@ -53,9 +56,10 @@ def softmax_loss(
         A scalar.
     """
     check_loss_inputs(query_BD, candidate_CD, temperature)
-    log_probs_BC = torch.log_softmax(query_BD @ candidate_CD.T / temperature, dim=1)
-    weighted_P = positives.weights * log_probs_BC[positives.rows, positives.columns]
-    return -weighted_P.sum() / positives.weights.sum()
+    logits_BC = query_BD @ candidate_CD.T / temperature
+    places = positives.rows, positives.columns
+    rivals_BC = logits_BC.index_put(places, logits_BC.new_tensor(-torch.inf))
+    return _mean_loss(logits_BC[places], torch.logsumexp(rivals_BC, dim=1), positives)
 
 
 def sampled_softmax_loss(
@@ -95,7 +99,11 @@ def sampled_softmax_loss(
     logits_BC = (query_BD / temperature) @ candidate_CD.T
     positive_P = logits_BC[positives.rows, positives.columns]
     negative_BC = (logits_BC - log_inclusion_C).masked_fill(known_BC, -torch.inf)
-    negative_B = torch.logsumexp(negative_BC, dim=1)
+    return _mean_loss(positive_P, torch.logsumexp(negative_BC, dim=1), positives)
+
+
+def _mean_loss(positive_P: Tensor, negative_B: Tensor, positives: Positives) -> Tensor:
+    """Mean by weight of the losses of positives against the log sum of their query's rivals."""
     loss_P = torch.logaddexp(positive_P, negative_B[positives.rows]) - positive_P
     return (positives.weights * loss_P).sum() / positives.weights.sum()
 
