@@ -185,16 +185,22 @@ class _Looks:
 def _best_popularity_weight(
     model: RecommenderModel, sample: ValidationSample
 ) -> tuple[float, npt.NDArray[np.float64]]:
-    """The weight up to which lists get better, and the quality of each list with it. Shape (V,)."""
+    """The best weight, and the quality of each list with it. Shape (V,).
+
+    Weights are tried in order until two in a row are no better than the best.
+    """
 
     def qualities(weight: float) -> npt.NDArray[np.float64]:
         selection = replace(model.selection, popularity_weight=weight)
         return sample.qualities(replace(model, selection=selection))
 
-    best = POPULARITY_WEIGHTS[0], qualities(POPULARITY_WEIGHTS[0])
+    best, num_worse = (POPULARITY_WEIGHTS[0], qualities(POPULARITY_WEIGHTS[0])), 0
     for weight in POPULARITY_WEIGHTS[1:]:
         found_V = qualities(weight)
-        if found_V.mean() <= best[1].mean():
-            break
-        best = weight, found_V
+        if found_V.mean() > best[1].mean():
+            best, num_worse = (weight, found_V), 0
+        else:
+            num_worse += 1
+            if num_worse == 2:
+                break
     return best

@@ -53,6 +53,13 @@ def test_softmax_loss_equals_the_sum_by_hand() -> None:
     assert loss.item() == pytest.approx((1 * first + 3 * second) / 4)
 
 
+def test_positives_of_a_query_do_not_compete_with_each_other() -> None:
+    """Two positives of one query: each against the one candidate that is left."""
+    loss = softmax_loss(QUERY, CANDIDATE, positives((1, 1, 1.0), (1, 2, 3.0)), temperature=0.5)
+    each = math.log(1 + math.exp(4)) - 4  # both score 4, the rival 0
+    assert loss.item() == pytest.approx(each, rel=1e-4)
+
+
 def test_sampled_softmax_loss_equals_the_sum_by_hand() -> None:
     """Known items leave the sum, the others count by one over their probability of being drawn."""
     loss = sampled_softmax_loss(
@@ -83,21 +90,18 @@ def test_softmax_loss_equals_the_cross_entropy_of_torch() -> None:
 
 
 def test_sampled_softmax_over_everything_equals_the_softmax() -> None:
-    """With all items in the sample for certain and no other positives nothing is estimated."""
-    query_BD, candidate_CD, _ = random_case(1)
-    single = Positives(
-        rows=torch.arange(6), columns=torch.tensor([3, 1, 4, 1, 5, 9]), weights=torch.rand(6) + 0.1
-    )
+    """With all items in the sample for certain nothing is estimated."""
+    query_BD, candidate_CD, found = random_case(1)
     sampled = sampled_softmax_loss(
         query_BD,
         candidate_CD,
-        single,
+        found,
         log_inclusion_C=torch.zeros(len(candidate_CD)),
-        known_BC=known_mask(single, (6, len(candidate_CD))),
+        known_BC=known_mask(found, (6, len(candidate_CD))),
         temperature=0.3,
     )
     torch.testing.assert_close(
-        sampled, softmax_loss(query_BD, candidate_CD, single, temperature=0.3)
+        sampled, softmax_loss(query_BD, candidate_CD, found, temperature=0.3)
     )
 
 

@@ -162,7 +162,7 @@ def test_blocks_are_the_vectors_of_one_call(monkeypatch: pytest.MonkeyPatch) -> 
     blocks = list(fitted.user_blocks(ids, histories=histories, width=8, first_number=100))
     assert [len(block.user_ids) for block in blocks] == [7] * 7 + [1]
     np.testing.assert_allclose(
-        np.concatenate([block.queries for block in blocks]), whole, rtol=1e-5
+        np.concatenate([block.queries for block in blocks]), whole, rtol=1e-5, atol=1e-7
     )
     assert pa.concat_arrays([block.user_ids for block in blocks]).equals(ids)
     assert pa.concat_arrays([block.sources for block in blocks]).equals(sources)
