@@ -23,6 +23,9 @@ _ROWS = 1024
 library of matrix products keeps something for each size it meets, and of sequences no two batches
 have one size."""
 
+_LEAST_PROBABILITY = 1e-30
+"""Probability from which on a float32 or bfloat16 has all its digits, with a margin."""
+
 
 @dataclass(eq=False)
 class ScoreBuffer:
@@ -54,8 +57,7 @@ def catalogue_softmax_loss(
     """Softmax cross-entropy over all candidates, averaged over the positives by weight.
 
     Arguments and value are those of `recsys.nn.losses.softmax_loss`; `buffer` sets the precision.
-    The scores of a query must lie within 80 of each other, or the smallest probabilities are 0 in
-    float32: for unit vectors the temperature must be above 0.025.
+    Scores may lie as far apart as they like: the vectors of popular items grow long.
     """
     check_loss_inputs(query_BD, candidate_CD, temperature)
     missing = -len(query_BD) % _ROWS if len(query_BD) > _ROWS else 0
@@ -83,7 +85,8 @@ class _CatalogueSoftmax(torch.autograd.Function):
         torch.mm(query, candidate.T, out=scores_BC)
         places = positives.rows, positives.columns
         score_P = scores_BC[places].to(dtype)
-        log_sum_B, probs_BC = _softmax_of_rivals(scores_BC, positives, dtype)
+        log_sum_B, probs_BC = _softmax_of_rivals(scores_BC, query, candidate, positives)
+        log_sum_B = log_sum_B.to(dtype)
 
         share_P = positives.weights / positives.weights.sum()
         margin_P = log_sum_B[positives.rows] - score_P
@@ -111,25 +114,32 @@ class _CatalogueSoftmax(torch.autograd.Function):
 
 
 def _softmax_of_rivals(
-    scores_BC: Tensor, positives: Positives, dtype: torch.dtype
+    scores_BC: Tensor, query_BD: Tensor, candidate_CD: Tensor, positives: Positives
 ) -> tuple[Tensor, Tensor]:
     """Softmax over the candidates that are no positives of the query, in place of the scores.
 
     Returns:
-        Log of the sum of exp(scores) of the rivals, minus infinity where there are none, of shape
-        (B,); probabilities, 0 at positives, of shape (B, C).
+        Log of the sum of exp(scores) of the rivals, minus infinity where there are none, in float32
+        at least, of shape (B,); probabilities, 0 at positives, of shape (B, C).
     """
+    dtype = torch.promote_types(scores_BC.dtype, torch.float32)
     rival_B, alone_B = _first_rivals(positives, *scores_BC.shape)
     first_B = torch.arange(len(scores_BC), device=scores_BC.device), rival_B
-    rival_score_B = scores_BC[first_B].to(dtype)
+    score_B = scores_BC[first_B].to(dtype)
     scores_BC[positives.rows, positives.columns] = -torch.inf
     alone = alone_B.nonzero().squeeze(1)  # a mask would walk over all scores
     scores_BC.index_fill_(0, alone, 0)
     probs_BC = torch.softmax(scores_BC, dim=1, out=scores_BC)
-    # One score and its probability give the logarithm of the sum: no other pass is needed.
-    log_sum_B = rival_score_B - probs_BC[first_B].to(dtype).log()
+    prob_B = probs_BC[first_B].to(dtype)
+    # One score and its probability give the logarithm of the sum: no other pass is needed, but
+    # where that rival is so far below the others that its probability has no digits.
+    far = ((prob_B < _LEAST_PROBABILITY) & ~alone_B).nonzero().squeeze(1)
+    if len(far):
+        prob_F, best_F = probs_BC[far].max(dim=1)
+        score_F = torch.linalg.vecdot(query_BD[far].to(dtype), candidate_CD[best_F].to(dtype))
+        score_B[far], prob_B[far] = score_F.to(scores_BC.dtype).to(dtype), prob_F.to(dtype)
     probs_BC.index_fill_(0, alone, 0)
-    return log_sum_B.masked_fill(alone_B, -torch.inf), probs_BC
+    return (score_B - prob_B.log()).masked_fill(alone_B, -torch.inf), probs_BC
 
 
 def _first_rivals(

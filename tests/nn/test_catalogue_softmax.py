@@ -96,6 +96,19 @@ def test_bfloat16_agrees_loosely(temperature: float) -> None:
         torch.testing.assert_close(ours.norm(), theirs.norm(), rtol=0.03, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("first", [0, 1])
+def test_scores_that_lie_far_apart_are_no_infinity(dtype: torch.dtype, first: int) -> None:
+    """One rival may be e^300 times as probable as the first one, whose probability is then 0."""
+    query_BD, candidate_CD, positives = case_of(20, 30, 4, 5, dtype)
+    lengths = torch.full((30, 1), 0.1, dtype=dtype)
+    lengths[first::7] = 30
+    case = query_BD, (candidate_CD.detach() * lengths).requires_grad_(), positives
+    fast, plain = both_losses(case, 0.1, ScoreBuffer(dtype))
+    assert torch.isfinite(fast[0])
+    torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-4)
+
+
 def test_gradients_equal_finite_differences() -> None:
     """The gradients made in the forward pass are those of the value."""
     query_BD, candidate_CD, positives = case_of(3, 5, 4, 7, torch.float64)
