@@ -150,7 +150,7 @@ def _first_rivals(
     most = int(torch.bincount(rows, minlength=1).max())
     # With so many positives one of the first `most + 1` candidates is a rival.
     width = min(most + 1, num_candidates)
-    taken_BN = torch.zeros(num_queries, width, dtype=torch.uint8, device=rows.device)
+    taken_BN = torch.zeros(num_queries, width, dtype=torch.uint8, device=rows.device)  # for argmin
     early_P = columns < width
     taken_BN[rows[early_P], columns[early_P]] = 1
-    return taken_BN.argmin(dim=1), taken_BN.all(dim=1).bool()
+    return taken_BN.argmin(dim=1), (taken_BN == 1).all(dim=1)

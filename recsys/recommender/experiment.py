@@ -140,20 +140,19 @@ def run_experiment(
     if split.valid is not None:
         callbacks.stage("choosing settings on the validation part")
         train = replace(dataset, interactions=split.train)
-        selection, selected, epochs = select_settings(
+        selection, _, epochs = select_settings(
             train, split.valid, config, k=evaluation.k, callbacks=callbacks
         )
-        if split.test is None:
-            comparison = compare(selected, train, split.valid, evaluation, part="validation")
     clock.lap("select")
-    if split.test is not None:
-        parts = [split.train] if split.valid is None else [split.train, split.valid]
-        before = replace(dataset, interactions=pa.concat_tables(parts))
-        callbacks.stage("fitting on all before the test part, to measure on it")
+    *earlier, measured = [one for one in (split.train, split.valid, split.test) if one is not None]
+    if earlier:
+        part: Literal["test", "validation"] = "validation" if split.test is None else "test"
+        before = replace(dataset, interactions=pa.concat_tables(earlier))
+        callbacks.stage(f"fitting on all before the {part} part, to measure on it")
         candidate, _ = fit_recommender(
             before, config, selection, budget_s=refit_budget_s(config), callbacks=callbacks
         )
-        comparison = compare(candidate, before, split.test, evaluation)
+        comparison = compare(candidate, before, measured, evaluation, part=part)
     clock.lap("evaluate")
     callbacks.stage("fitting on everything, to publish")
     model, _ = fit_recommender(

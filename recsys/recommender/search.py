@@ -1,8 +1,9 @@
 """The quick look at validation data that chooses what no rule can know beforehand.
 
-The temperature that is best ranges from .1 on sparse logs to .2 on dense ones, and the weight of
-propagation from 0 upwards (docs/experiments.md). Short fits of narrow vectors rank these settings
-as long ones of wide vectors do, so a few of them decide.
+The temperature that is best ranges from .1 on sparse logs to .2 on dense ones, the weight of
+propagation from 0 upwards, and hiding a part of histories helps or harms (docs/experiments.md).
+Short fits of narrow vectors rank these settings as long ones of wide vectors do, so a few of them
+decide.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ TEMPERATURES = (0.077, 0.096, 0.12, 0.15, 0.19, 0.235, 0.3)
 PROPAGATIONS = (0.0, 0.1, 0.3, 0.6)
 """Weights of propagation to choose from."""
 HISTORY_DROPOUTS = (0.0, 0.3)
-"""Shares of histories that training does not see, to choose from: none is best on some large logs,
-and on small or noisy ones it makes the model recommend what it reads."""
+"""Shares of histories that training does not see, to choose from. On a small or noisy log a model
+that sees all learns to recommend what it reads; on a large one it learns more."""
 START_TEMPERATURE, START_PROPAGATION, START_HISTORY_DROPOUT = 0.15, 0.3, 0.3
 """Where the search starts, and what is taken where nothing can be searched."""
 TRIAL_EPOCHS = 4

@@ -46,7 +46,7 @@ def select_settings(
     k: int = 20,
     callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
 ) -> tuple[Selection, RecommenderModel, list[EpochResult]]:
-    """Fit on `train` and choose on `valid`: half-life, number of epochs, weight of popularity.
+    """Fit on `train` and choose on `valid`: what the loss leaves open, half-life, epochs, popularity.
 
     Where no user of `valid` is known to `train` there is nobody to choose by: then nothing ages,
     all epochs are run, and popularity has no weight.
@@ -59,7 +59,8 @@ def select_settings(
         callbacks: Whom to tell of progress.
 
     Returns:
-        What was chosen, the model that was fitted on `train` with it, and its epochs.
+        What was chosen, the model that was fitted on `train` with it but with vectors no wider than
+        those of a trial, and its epochs.
     """
     log = train.interactions
     users, items = Vocabulary.fit(log[USER_ID]), Vocabulary.fit(log[ITEM_ID])
@@ -84,7 +85,7 @@ def select_settings(
         # The whole budget is for the fit that counts: a second one to count epochs by has no place.
         model, epochs = looks.latest
         return selection, _chosen(model, selection), epochs
-    # As narrow as the trials: wider vectors take twice the time and gain for as many epochs.
+    # As narrow as the trials: wider vectors take twice the time.
     narrow = replace(selection, embedding_dim=trial_dim(config.model))
     model, epochs = fit_recommender(train, config, narrow, validation=sample, callbacks=callbacks)
     selection = replace(

@@ -105,8 +105,10 @@ def test_scores_that_lie_far_apart_are_no_infinity(dtype: torch.dtype, first: in
     lengths[first::7] = 30
     case = query_BD, (candidate_CD.detach() * lengths).requires_grad_(), positives
     fast, plain = both_losses(case, 0.1, ScoreBuffer(dtype))
-    assert torch.isfinite(fast[0])
     torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-4)
+    coarse, _ = both_losses(case, 0.1, ScoreBuffer(torch.bfloat16))
+    assert all(bool(one.isfinite().all()) for one in coarse)
+    torch.testing.assert_close(coarse[0], plain[0], rtol=1e-2, atol=0)
 
 
 def test_gradients_equal_finite_differences() -> None:

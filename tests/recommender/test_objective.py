@@ -29,6 +29,7 @@ CONFIG = TwoTowerConfig(
     hidden_dims=(6,),
     num_uniform_negatives=4,
     dropout=0,
+    history_dropout=0.3,
     user_embedding=False,
 )
 EXACT, SAMPLED = replace(CONFIG, loss="softmax"), replace(CONFIG, loss="sampled_softmax")
@@ -74,7 +75,7 @@ def objective_of(
         matrix=matrix,
         features=features(NUM_USERS) if with_features else None,
         batch_size=6,
-        history_dropout=config.history_dropout or 0.0,
+        history_dropout=config.history_dropout,
         newcomer_share=config.newcomer_share,
         user_embedding=config.user_embedding,
         seed=0,

@@ -359,7 +359,8 @@ def test_settings_are_searched_and_the_time_budget_is_kept_to() -> None:
     told: list[str] = []
     callbacks = TrainingCallbacks(on_stage=told.append)
     selection, model, _ = select_settings(train, split.valid, config, callbacks=callbacks)
-    assert len(told) >= 4
+    assert len(told) >= 5
+    assert any(stage.endswith("history dropout 0") for stage in told)
     assert all(stage.startswith("trying temperature") for stage in told)
     assert model.selection == selection
     told.clear()
@@ -375,6 +376,19 @@ def test_settings_are_searched_and_the_time_budget_is_kept_to() -> None:
     fitted_model, epochs = fit_recommender(train, hurried, selection, budget_s=1e-3)
     assert len(epochs) == 1
     assert fitted_model.item_vectors().shape[1] == 128 + bool(fitted_model.popularity_coordinate)
+
+
+def test_what_was_chosen_for_histories_is_what_training_sees() -> None:
+    """The share of the selection counts, whatever the config leaves open."""
+    log = without_features(clustered_log(num_interactions=1000).dataset)
+    config = small_config({"num_epochs": 1}, history_dropout=None, newcomer_share=0.0)
+    start = default_selection(config)
+    seen_all, seen_half, again = (
+        fit_recommender(log, config, replace(start, history_dropout=share))[0]
+        for share in (0.0, 0.5, 0.0)
+    )
+    assert_same_weights(seen_all, again)
+    assert not np.array_equal(seen_all.item_embeddings, seen_half.item_embeddings)
 
 
 def test_users_have_vectors_of_their_own_where_they_are_not_too_many() -> None:
