@@ -46,7 +46,7 @@ def select_settings(
     k: int = 20,
     callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
 ) -> tuple[Selection, RecommenderModel, list[EpochResult]]:
-    """Fit on `train` and choose on `valid`: what the loss leaves open, half-life, epochs, popularity.
+    """Fit on `train`, choose on `valid`: what the loss leaves open, half-life, epochs, popularity.
 
     Where no user of `valid` is known to `train` there is nobody to choose by: then nothing ages,
     all epochs are run, and popularity has no weight.
