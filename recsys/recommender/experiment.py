@@ -109,12 +109,12 @@ class Experiment:
     epochs: list[EpochResult]
     """Training on the train part, with validation."""
     comparison: Comparison | None
-    """Quality on the test part, of a model fitted on all before it; on the validation part where
-    there is no test part; None without either."""
+    """Quality on the test part, or else on the validation part, of a model fitted on all before it;
+    None without either."""
     model: RecommenderModel
     """Fitted on all interactions."""
     durations_s: Mapping[str, float]
-    """Seconds of select, evaluate (a fit on all before the test part included) and fit."""
+    """Seconds of select, evaluate (the fit of what is measured included) and fit."""
 
 
 def run_experiment(

@@ -91,6 +91,16 @@ def test_prefixes_end_with_the_whole_width() -> None:
     assert whole != experiment.comparison.by_prefix[8].overall
 
 
+@pytest.mark.parametrize("test_share", [0, 0.2])
+def test_what_is_measured_is_as_wide_as_what_is_published(test_share: float) -> None:
+    """Settings are chosen with narrower vectors, quality is told of the whole width."""
+    config = replace(CONFIG, model=replace(CONFIG.model, embedding_dim=160, prefix_dims=()))
+    split = by_time(small_dataset(), test_share=test_share)
+    experiment = run_experiment(small_dataset(), split, config, EVALUATION)
+    assert set(experiment.comparison.by_prefix) == {160}
+    assert experiment.model.config.embedding_dim == 160
+
+
 def test_most_popular_is_what_counting_gives() -> None:
     """The baseline's recall is that of a plain count of what was there before the test part."""
     split = by_time(small_dataset())
