@@ -11,6 +11,7 @@ Shapes: N transactions, J kinds of evidence, F features of the booster.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,9 @@ PLAIN_PENALTY = 2.0
 """Nats by which the sum of all evidence has to be rarer than the weighed one to count in its place.
 Weights and trees know the fraud of the past; this keeps an eye open for another kind."""
 _TIE_BREAK = 0.01
+SHARED_EVIDENCE = ("count_1h", "count_1d", "amount_1d", "counterparty_excess")
+"""Kinds that a transaction shares with its neighbours. The booster must not know them: it learns
+what the neighbours are, and a count tells how many they are, fraud or not."""
 CONTEXT_FEATURES = ("amount", "hour_of_day", "context")
 """What the booster knows of a transaction beside its evidence."""
 
@@ -111,7 +115,8 @@ class Judge:
         weighted_N = weighted_surprise(self.tails, self.weights, evidence_NJ)
         if self.booster is None:
             return weighted_N
-        scores_N = self.booster.score(booster_features(evidence_NJ, coded), num_threads=num_threads)
+        features_NF = booster_features(self.kinds, evidence_NJ, coded)
+        scores_N = self.booster.score(features_NF, num_threads=num_threads)
         # Trees give many transactions the same score; a little of the surprise orders those.
         return scores_N + _TIE_BREAK * weighted_N
 
@@ -123,10 +128,16 @@ def _heat_score(heat_NH: Floats, weights: tuple[float, float]) -> Array:
     return np.asarray(logs_NH[:, 0] * day_weight + logs_NH[:, 1] * fortnight_weight)
 
 
-def booster_features(evidence_NJ: Floats, coded: CodedTransactions) -> Floats:
-    """Evidence beside amount, hour and context. Shape (N, F)."""
+def booster_features(kinds: Sequence[str], evidence_NJ: Floats, coded: CodedTransactions) -> Floats:
+    """Evidence of the transaction alone, beside amount, hour and context. Shape (N, F)."""
     beside_N3 = np.stack([coded.amount, coded.hour, coded.context], axis=1).astype(np.float32)
-    return np.hstack([evidence_NJ, beside_N3])
+    alone = [place for place, kind in enumerate(kinds) if kind not in SHARED_EVIDENCE]
+    return np.hstack([evidence_NJ[:, alone], beside_N3])
+
+
+def feature_names(kinds: Sequence[str]) -> tuple[str, ...]:
+    """Names of the columns of `booster_features`. Length F."""
+    return (*(kind for kind in kinds if kind not in SHARED_EVIDENCE), *CONTEXT_FEATURES)
 
 
 def plain_surprise(surprise_NJ: Floats) -> Array:

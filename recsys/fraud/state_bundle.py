@@ -11,12 +11,14 @@ from recsys.artifacts import Bundle, read_bundle, write_bundle
 from recsys.datasets.origin import one_line
 from recsys.errors import ArtifactError, DataError
 from recsys.features.encoder_bundle import vocabulary_of, vocabulary_table
+from recsys.fraud.profiles.arrays import NUM_COUNTS
 from recsys.fraud.profiles.state import Arrays, ProfileState, from_arrays
 
 BUNDLE_KIND = "fraud-state"
 """Kind of the bundle that a state is saved as."""
 
-_COUNTERPARTY = "counterparty_"
+_COUNTERPARTY, _POPULATION = "counterparty_", "population_"
+_ONE_VALUE = ("until", "population_day")
 _RECENT = "recent"
 
 
@@ -76,14 +78,17 @@ def _read(bundle: Bundle) -> ProfileState:
 
 
 def _check_lengths(arrays: Arrays, *, num_accounts: int, num_counterparties: int) -> None:
-    """Refuse arrays that do not have a row for each id.
+    """Refuse arrays that do not have as many rows as there are ids, or parts of them.
 
     Raises:
         ValueError: An array has another number of rows.
     """
     for name, array in arrays.items():
-        if name == "until":
-            continue
-        expected = num_counterparties if name.startswith(_COUNTERPARTY) else num_accounts
+        if name in _ONE_VALUE:
+            expected = 1
+        elif name.startswith(_POPULATION):
+            expected = NUM_COUNTS
+        else:
+            expected = num_counterparties if name.startswith(_COUNTERPARTY) else num_accounts
         if len(array) != expected:
-            raise ValueError(f"{len(array)} rows of {name} for {expected} ids")
+            raise ValueError(f"{len(array)} rows of {name}, {expected} expected")

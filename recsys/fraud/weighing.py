@@ -24,9 +24,9 @@ from recsys.fraud.episodes import (
 )
 from recsys.fraud.inputs import CodedTransactions
 from recsys.fraud.judge import (
-    CONTEXT_FEATURES,
     Judge,
     booster_features,
+    feature_names,
     plain_surprise,
     weighted_surprise,
 )
@@ -43,7 +43,7 @@ _LEAST_TRUST = 0.05
 """Trust that the trees need at least: without episodes both are chance, and so is their ratio."""
 _SHARPNESS = 4
 """Power of the shares of evidence that come in episodes: little is left of what is half noise."""
-_HEAT_OF_TRUST = (1.5, 0.25)
+_HEAT_OF_TRUST = (3.5, 0.6)  # squared
 _LEAST_HEAT = (0.5, 0.1)
 _UNFITTED = Tail(quantiles=np.zeros(2), rate=0.0)
 
@@ -102,8 +102,8 @@ def fit_judge(
     own_J = np.array([is_own(kind, covered) for kind in kinds])
     found = _Episodes.of(around, tails, evidence_NJ, own_J)
     trees = _Trees(
-        features=booster_features(evidence_NJ, coded),
-        names=(*kinds, *CONTEXT_FEATURES),
+        features=booster_features(kinds, evidence_NJ, coded),
+        names=feature_names(kinds),
         target=has_unusual_neighbours(around, found.unusual),
         around=around,
         config=config,
@@ -227,7 +227,7 @@ class _Trees:
 def heat_weights(trusted: float) -> tuple[float, float]:
     """What piled up counts for more where scores are known to come in episodes."""
     day, fortnight = (
-        max(per_trust * trusted, least)
+        max(per_trust * max(trusted, 0.0) ** 2, least)
         for per_trust, least in zip(_HEAT_OF_TRUST, _LEAST_HEAT, strict=True)
     )
     return day, fortnight

@@ -119,7 +119,7 @@ def _first_row(table: pa.Table, day: int) -> int:
 def _with_trees(model: FraudModel, state: ProfileState, day: pa.Table) -> FraudModel:
     """The scorer with trees, which a small log does not earn."""
     scores, _ = model.score(day, state, num_threads=1)
-    features_NF = booster_features(scores.evidence, model.observe(day).coded)
+    features_NF = booster_features(model.evidence_names, scores.evidence, model.observe(day).coded)
     booster = fit_booster(
         features_NF,
         scores.judgement.own > np.median(scores.judgement.own),

@@ -19,12 +19,14 @@ from recsys.fraud.profiles.arrays import (
     Excess,
     Layout,
     Passed,
+    Population,
     Priors,
     Rows,
     empty_passed,
     layout_of,
 )
 from recsys.fraud.profiles.kernel import advance
+from recsys.fraud.profiles.state import empty_population
 
 NUM_CONTEXTS, NUM_PEERS, NUM_CLUSTERS = 3, 2, 4
 
@@ -88,6 +90,7 @@ class Pass:
     passed: Passed
     accounts: Accounts
     counterparties: Counterparties
+    population: Population
 
     def evidence(self, kind: str) -> np.ndarray:
         """One kind of evidence. Shape (N,)."""
@@ -111,14 +114,15 @@ def passed_over(rows: Rows, priors: Priors, excess: Excess, *, wide: bool = Fals
         day=np.full(num_counterparties, -np.inf),
         last_account=np.full(num_counterparties, -1, dtype=np.int64),
     )
+    population = empty_population()
     out = empty_passed(len(rows.account))
     run = advance
     if wide:
         run = advance.py_func
         rows, priors, excess = (_widened(part) for part in (rows, priors, excess))
         out = Passed(*(array.astype(np.float64) for array in out))
-    run(rows, accounts, counterparties, some_layout(), priors, excess, out)
-    return Pass(out, accounts, counterparties)
+    run(rows, accounts, counterparties, population, some_layout(), priors, excess, out)
+    return Pass(out, accounts, counterparties, population)
 
 
 def _widened(part: tuple) -> tuple:

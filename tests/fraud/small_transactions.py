@@ -13,7 +13,7 @@ from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.synthetic_transactions import Plant, synthetic_transactions
 from recsys.fraud.booster import fit_booster
 from recsys.fraud.config import AutoencoderConfig, FraudConfig
-from recsys.fraud.judge import CONTEXT_FEATURES, booster_features
+from recsys.fraud.judge import booster_features, feature_names
 from recsys.fraud.model import Scores
 from recsys.fraud.train import FittedFraud, fit_fraud_model
 
@@ -86,9 +86,9 @@ def small_fit_with_trees() -> FittedFraud:
     model, table = fitted.model, small_log()[1]
     scores, _ = model.score(table, fitted.state, num_threads=1)
     booster = fit_booster(
-        booster_features(scores.evidence, model.observe(table).coded),
+        booster_features(model.evidence_names, scores.evidence, model.observe(table).coded),
         scores.judgement.own > np.quantile(scores.judgement.own, 0.9),
-        names=(*model.evidence_names, *CONTEXT_FEATURES),
+        names=feature_names(model.evidence_names),
         categorical=("context",),
         num_rounds=20,
         min_rows_per_leaf=10,

@@ -55,6 +55,9 @@ def assert_same_state(one: ProfileState, other: ProfileState) -> None:
     for name, array in one.arrays().items():
         if name in {"until", "counterparty_last_account"}:
             continue
+        if name.startswith("population"):
+            np.testing.assert_array_equal(array, other.arrays()[name], err_msg=name)
+            continue
         owner = "counterparty" if name.startswith("counterparty") else "account"
         places = other_ids[owner].numbers(one_ids[owner].terms)
         assert len(places) == len(other_ids[owner])

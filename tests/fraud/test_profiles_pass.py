@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_passes import excess_on_amounts, passed_over, some_priors, some_rows
 
-from recsys.fraud.profiles import kernel, learn, measure
+from recsys.fraud.profiles import kernel, learn, measure, velocities
 from recsys.fraud.profiles.arrays import NUM_HOURS, Excess, Priors, Rows
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -26,7 +26,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every function of the pass in plain Python, those that it calls included."""
     rng = np.random.default_rng(0)  # what is compiled has to be so before its parts are replaced
     passed_over(some_rows(rng, 2), some_priors(rng), excess_on_amounts(limit=1.0))
-    for module in (kernel, learn, measure):
+    for module in (kernel, learn, measure, velocities):
         for name, function in list(vars(module).items()):
             if name != "advance" and hasattr(function, "py_func"):
                 monkeypatch.setattr(module, name, function.py_func)
@@ -37,7 +37,7 @@ class History:
     """Everything that an account did, kept whole."""
 
     learnt: list[int] = field(default_factory=list)
-    velocities: dict[int, tuple[float, float]] = field(default_factory=dict)
+    velocities: dict[int, list[float]] = field(default_factory=dict)
     all_rows: list[int] = field(default_factory=list)
     met: set[int] = field(default_factory=set)
 
@@ -49,6 +49,7 @@ class Oracle:
         self.rows, self.priors, self.excess = rows, priors, excess
         self.histories: dict[int, History] = defaultdict(History)
         self.paid: dict[int, list[float]] = defaultdict(list)
+        self.busy: list[list[tuple[float, float]]] = []
 
     def run(self) -> dict[str, np.ndarray]:
         """Measures of all transactions."""
@@ -61,7 +62,12 @@ class Oracle:
         peer = self.peer(history)
         mean, var = self.expected(history, peer, int(rows.context[row]))
         history.all_rows.append(row)
-        velocities = self.velocities(history, row)
+        before = self.counts_before(history, row)
+        velocities = [
+            math.log1p(count / factor + 1)
+            for count, factor in zip(before, self.factors(row), strict=True)
+        ]
+        self.count_busy(history, before)
         amount_high = (rows.amount[row] - mean) / math.sqrt(var)
         merchant = int(rows.counterparty[row])
         measured = {
@@ -113,17 +119,45 @@ class Oracle:
         )
         return mean, spread / total
 
-    def velocities(self, history: History, row: int) -> tuple[float, float]:
-        """Logs of the decayed counts of an hour and of a day."""
-        ages = self.rows.day[row] - self.rows.day[history.all_rows]
-        return tuple(math.log1p((0.5 ** (ages / half_life)).sum()) for half_life in (1 / 24, 1.0))
+    def counts_before(self, history: History, row: int) -> list[float]:
+        """Decayed counts of an hour and of a day, the present transaction left out."""
+        ages = self.rows.day[row] - self.rows.day[history.all_rows[:-1]]
+        return [float((0.5 ** (ages / half_life)).sum()) for half_life in (1 / 24, 1.0)]
 
-    def velocity(self, history: History, velocities: tuple[float, float], which: int) -> float:
-        """Deviation of a count from what was learnt."""
+    def count_busy(self, history: History, before: list[float]) -> None:
+        """Keep each count beside the one that was expected, at most five times as much and five."""
+        means = [self.expected_velocity(history, which)[0] for which in range(2)]
+        expected = [max(math.expm1(mean) - 1, 0.0) for mean in means]
+        self.busy.append([(min(n, 5 * (m + 1)), m) for n, m in zip(before, expected, strict=True)])
+
+    def factors(self, row: int) -> list[float]:
+        """How many times as busy as in the long run all accounts were before a transaction."""
+        return [self.factor(row, which) for which in range(2)]
+
+    def factor(self, row: int, which: int) -> float:
+        """The ratio of what happened and what was expected, of late over that in the long run."""
+        if row == 0:
+            return 1.0
+        ages = self.rows.day[row] - self.rows.day[:row]
+        found, expected = np.array([each[which] for each in self.busy]).T
+        usual = 0.5 ** (ages / 90)
+        mean_found, mean_expected = usual @ found / usual.sum(), usual @ expected / usual.sum()
+        if mean_found <= 0 or mean_expected <= 0:
+            return 1.0
+        late = 0.5 ** (ages * (24 if which == 0 else 1))
+        ratio = (late @ found + 100 * mean_found) / (late @ expected + 100 * mean_expected)
+        return float(ratio * mean_expected / mean_found)
+
+    def expected_velocity(self, history: History, which: int) -> tuple[float, float]:
+        """Mean and variance of a log count, of what was learnt."""
         learnt = [history.velocities[row][which] for row in history.learnt]
-        mean, var = self.pooled(
+        return self.pooled(
             learnt, self.priors.velocity_mean[which], self.priors.velocity_var[which]
         )
+
+    def velocity(self, history: History, velocities: list[float], which: int) -> float:
+        """Deviation of a count from what was learnt."""
+        mean, var = self.expected_velocity(history, which)
         return (velocities[which] - mean) / math.sqrt(var)
 
     def hour(self, history: History, peer: int, row: int) -> float:

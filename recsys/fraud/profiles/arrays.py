@@ -31,6 +31,8 @@ EVIDENCE = (
 
 NUM_HOURS = 24
 NUM_VELOCITIES = 3
+NUM_COUNTS = 2
+"""The velocities that are counts come first: a short one and a long one."""
 SKETCH_BITS = 512
 """Bits that tell which counterparties an account has met; two of them may share a bit."""
 COUNTERPARTY_VALUES = 6
@@ -78,7 +80,7 @@ class Layout(NamedTuple):
     velocity: int
     """Decayed count of an hour, decayed count and amount of a day: V values."""
     velocity_mean: int
-    """Mean of the logs of these values."""
+    """Mean of the logs of these values, less how busy everybody was."""
     velocity_m2: int
     """Sum of their squared deviations."""
     contexts: int
@@ -175,6 +177,20 @@ class Accounts(NamedTuple):
     """Day of the last transaction, -inf before the first. Shape (A,)."""
     sketch: Sketches
     """Bits of the counterparties that each account has met. Shape (A, SKETCH_BITS / 64)."""
+
+
+class Population(NamedTuple):
+    """How busy all accounts are of late, beside what each is used to, by each count."""
+
+    recent: Days
+    """Decayed sums over the last transactions: of 1, of the account's count before, and of the
+    count that was expected. Shape (2, 3)."""
+    long_run: Days
+    """The same over months. Shape (2, 3)."""
+    day: Days
+    """Day of the last transaction, -inf before the first. Shape (1,)."""
+    factor: Days
+    """How many times as busy as in the long run all accounts are. Shape (2,)."""
 
 
 class Passed(NamedTuple):

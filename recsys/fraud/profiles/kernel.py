@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import (
     NUM_VELOCITIES,
     Accounts,
     Counterparties,
+    Days,
     Excess,
     Floats,
     Layout,
     Passed,
+    Population,
     Priors,
     Rows,
     Sketches,
@@ -30,9 +34,12 @@ from recsys.fraud.profiles.measure import (
     distances,
     expected_amount,
     hour_surprise,
+    peer_group,
+)
+from recsys.fraud.profiles.velocities import (
+    move_population,
     move_velocities,
     part_in_sum,
-    peer_group,
     velocity_surprise,
 )
 
@@ -42,6 +49,7 @@ def advance(
     rows: Rows,
     accounts: Accounts,
     counterparties: Counterparties,
+    population: Population,
     layout: Layout,
     priors: Priors,
     excess: Excess,
@@ -53,11 +61,13 @@ def advance(
         rows: Transactions in the order of time.
         accounts: State of the accounts.
         counterparties: State of the counterparties.
+        population: How busy everybody is.
         layout: Places of the state values.
         priors: What holds for peer groups.
         excess: How evidence becomes excess.
         out: Written in place.
     """
+    velocities = np.zeros(NUM_VELOCITIES)
     for row in range(len(rows.account)):
         account = rows.account[row]
         state = accounts.values[account]
@@ -65,9 +75,10 @@ def advance(
         peer = peer_group(state, layout, priors)
         evidence = out.evidence[row]
         mean, var = expected_amount(state, layout, priors, peer, rows.context[row])
+        move_population(population, rows.day[row])
         is_new = _measure(
-            state, layout, priors, peer, rows, row, accounts.sketch, counterparties, excess,
-            mean, var, gap, evidence,
+            state, layout, priors, peer, rows, row, accounts.sketch, counterparties, population,
+            excess, mean, var, gap, velocities, evidence,
         )  # fmt: skip
         total = _total_excess(evidence, excess)
         out.excess[row] = total
@@ -76,7 +87,7 @@ def advance(
         out.peer[row] = peer
 
         if may_learn(state, layout, rows.day[row], total, excess.limit):
-            learn(state, layout, priors, rows, row, is_new)
+            learn(state, layout, priors, velocities, rows, row, is_new)
         learn_counterparty(counterparties, rows, row, total, excess)
         if is_new:
             meet(accounts.sketch[account], rows.bit[row])
@@ -93,10 +104,12 @@ def _measure(
     row: int,
     sketches_AB: Sketches,
     counterparties: Counterparties,
+    population: Population,
     excess: Excess,
     mean: float,
     var: float,
     gap: float,
+    velocities: Days,
     evidence: Floats,
 ) -> bool:
     """Write all evidence of a transaction; whether its counterparty is new to the account."""
@@ -104,9 +117,11 @@ def _measure(
     evidence[1] = -evidence[0]
     evidence[2] = hour_surprise(state, layout, priors, peer, rows, row)
     evidence[3] = context_surprise(state, layout, priors, peer, rows.context[row])
-    move_velocities(state, layout, gap, rows.amount[row])
+    move_velocities(state, layout, priors, population, gap, rows.amount[row], velocities)
     for velocity in range(NUM_VELOCITIES):
-        evidence[4 + velocity] = velocity_surprise(state, layout, priors, velocity)
+        evidence[4 + velocity] = velocity_surprise(
+            state, layout, priors, velocities[velocity], velocity
+        )
     evidence[6] *= part_in_sum(state, layout, rows.amount[row])
     is_new = counterparty_evidence(
         state, layout, priors, peer, rows, row, sketches_AB, counterparties, excess, evidence

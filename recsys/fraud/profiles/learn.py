@@ -15,6 +15,7 @@ from recsys.fraud.profiles.arrays import (
     NUM_HOURS,
     NUM_VELOCITIES,
     Counterparties,
+    Days,
     Excess,
     Floats,
     Layout,
@@ -50,7 +51,13 @@ def may_learn(state: Floats, layout: Layout, day: float, total: float, limit: fl
 
 @compiled
 def learn(
-    state: Floats, layout: Layout, priors: Priors, rows: Rows, row: int, is_new: bool
+    state: Floats,
+    layout: Layout,
+    priors: Priors,
+    velocities: Days,
+    rows: Rows,
+    row: int,
+    is_new: bool,
 ) -> None:
     """Let the account learn from a transaction that passes for normal."""
     context, hour = rows.context[row], rows.hour[row]
@@ -63,7 +70,7 @@ def learn(
     known = state[layout.num_known]
     for velocity in range(NUM_VELOCITIES):
         mean = layout.velocity_mean + velocity
-        value = math.log1p(state[layout.velocity + velocity])
+        value = velocities[velocity]
         deviation = value - state[mean]
         state[mean] += deviation / known
         state[layout.velocity_m2 + velocity] += deviation * (value - state[mean])

@@ -12,7 +12,6 @@ import numpy as np
 from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import (
     NUM_HOURS,
-    NUM_VELOCITIES,
     Counterparties,
     Excess,
     Floats,
@@ -22,13 +21,10 @@ from recsys.fraud.profiles.arrays import (
     Sketches,
 )
 
-HALF_LIVES = (1 / 24, 1.0, 1.0)
-"""Days, of the short count, the long count and the amount."""
 EXCESS_HALF_LIFE = 3.0
 """Days, of the excess at a counterparty."""
 MIN_VARIANCE = 1e-3
 """Of log amounts and log velocities: an account that always pays the same is not that sure."""
-_MAX_LOG_AMOUNT = 80.0  # sums of larger amounts would overflow float32, and stay infinite
 
 
 @compiled
@@ -87,53 +83,6 @@ def context_surprise(
     """-log p(context | account), shrunk towards the peers."""
     count = state[layout.contexts + 3 * context] + priors.strength * priors.context[peer, context]
     return -math.log(count / (state[layout.num_known] + priors.strength))
-
-
-@compiled
-def move_velocities(state: Floats, layout: Layout, gap: float, amount: float) -> None:
-    """Let the decayed counts and amounts of the account fade, and add the present transaction."""
-    for velocity in range(NUM_VELOCITIES):
-        place = layout.velocity + velocity
-        state[place] *= 0.5 ** (gap / HALF_LIVES[velocity])
-        state[place] += 1.0 if velocity < 2 else _plain_amount(amount)
-
-
-@compiled
-def velocity_surprise(state: Floats, layout: Layout, priors: Priors, velocity: int) -> float:
-    """Squared deviation, upwards only, of a log velocity from what the account is used to."""
-    value = math.log1p(state[layout.velocity + velocity])
-    mean, var = _expected_velocity(state, layout, priors, velocity)
-    return float((value - mean) / math.sqrt(var))
-
-
-@compiled
-def part_in_sum(state: Floats, layout: Layout, amount: float) -> float:
-    """How much of the day's sum is this transaction's doing, at most 1 for an equal part.
-
-    Without it a small purchase after a large one would pass for the large one.
-    """
-    total, count = state[layout.velocity + 2], state[layout.velocity + 1]
-    if total <= 0.0:
-        return 0.0
-    return float(min(1.0, _plain_amount(amount) * count / total))
-
-
-@compiled
-def _plain_amount(amount: float) -> float:
-    """The amount of a log amount, 0 of a refund."""
-    return math.expm1(min(max(amount, 0.0), _MAX_LOG_AMOUNT))
-
-
-@compiled
-def _expected_velocity(
-    state: Floats, layout: Layout, priors: Priors, velocity: int
-) -> tuple[float, float]:
-    known = state[layout.num_known]
-    mean, prior_mean = state[layout.velocity_mean + velocity], priors.velocity_mean[velocity]
-    shrunk = (known * mean + priors.strength * prior_mean) / (known + priors.strength)
-    spread = state[layout.velocity_m2 + velocity] + known * (mean - shrunk) ** 2
-    spread += priors.strength * (priors.velocity_var[velocity] + (prior_mean - shrunk) ** 2)
-    return shrunk, max(spread / (known + priors.strength), MIN_VARIANCE)
 
 
 @compiled

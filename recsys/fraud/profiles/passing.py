@@ -55,7 +55,9 @@ def pass_over(
 ) -> Passed:
     """Measure transactions one after the other; the state moves on in place."""
     out = empty_passed(len(rows.account))
-    advance(rows, state.accounts, state.counterparties, layout, priors, excess, out)
+    advance(
+        rows, state.accounts, state.counterparties, state.population, layout, priors, excess, out
+    )
     return out
 
 

@@ -16,11 +16,13 @@ import pyarrow as pa
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.profiles.arrays import (
     COUNTERPARTY_VALUES,
+    NUM_COUNTS,
     SKETCH_BITS,
     Accounts,
     Counterparties,
     Days,
     Floats,
+    Population,
 )
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -44,6 +46,8 @@ class ProfileState:
     """Profiles of the accounts."""
     counterparties: Counterparties
     """Profiles of the counterparties."""
+    population: Population
+    """How busy everybody is."""
     heat: Floats
     """Decayed past excess of each account, as of `heat_day`. Shape (A, NUM_HEATS)."""
     heat_day: Days
@@ -60,6 +64,7 @@ class ProfileState:
             counterparty_ids=self.counterparty_ids,
             accounts=Accounts._make(array.copy() for array in self.accounts),
             counterparties=Counterparties._make(array.copy() for array in self.counterparties),
+            population=Population._make(array.copy() for array in self.population),
             heat=self.heat.copy(),
             heat_day=self.heat_day.copy(),
             recent=self.recent,
@@ -90,6 +95,7 @@ class ProfileState:
         named |= {
             f"counterparty_{name}": array for name, array in self.counterparties._asdict().items()
         }
+        named |= {f"population_{name}": array for name, array in self.population._asdict().items()}
         alone = {"heat": self.heat, "heat_day": self.heat_day, "until": np.array([self.until])}
         return {**named, **alone}
 
@@ -110,6 +116,7 @@ def from_arrays(
         counterparty_ids=counterparty_ids,
         accounts=Accounts(*part("account", Accounts._fields)),
         counterparties=Counterparties(*part("counterparty", Counterparties._fields)),
+        population=Population(*part("population", Population._fields)),
         heat=np.array(arrays["heat"]),
         heat_day=np.array(arrays["heat_day"]),
         recent=recent,
@@ -135,9 +142,20 @@ def empty_state(
             day=np.full(num_counterparties, -np.inf),
             last_account=np.full(num_counterparties, -1, dtype=np.int64),
         ),
+        population=empty_population(),
         heat=np.zeros((num_accounts, NUM_HEATS), dtype=np.float32),
         heat_day=np.full(num_accounts, -np.inf),
         until=until,
+    )
+
+
+def empty_population() -> Population:
+    """Everybody is as busy as usual, and nothing is known of what that is."""
+    return Population(
+        recent=np.zeros((NUM_COUNTS, 3)),
+        long_run=np.zeros((NUM_COUNTS, 3)),
+        day=np.full(1, -np.inf),
+        factor=np.ones(NUM_COUNTS),
     )
 
 

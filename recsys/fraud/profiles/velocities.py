@@ -1,0 +1,138 @@
+"""How busy an account is, beside what it is used to and beside everybody.
+
+What is usual for a card depends on the season, the weekday and the hour. So what an account did is
+divided by how many times as busy as in the long run everybody is.
+
+Compiled by numba; `function.py_func` is the same function in plain Python.
+"""
+
+from __future__ import annotations
+
+import math
+
+from recsys.compiled import compiled
+from recsys.fraud.profiles.arrays import (
+    NUM_COUNTS,
+    NUM_VELOCITIES,
+    Days,
+    Floats,
+    Layout,
+    Population,
+    Priors,
+)
+from recsys.fraud.profiles.measure import MIN_VARIANCE
+
+HALF_LIVES = (1 / 24, 1.0, 1.0)
+"""Days, of the short count, the long count and the amount."""
+LONG_RUN_HALF_LIFE = 90.0
+"""Days, of what is usual for everybody."""
+STRENGTH = 100.0
+"""Transactions that speak for the usual: a few do not make a season."""
+_MOST_TIMES = 5.0  # as busy as expected that one account counts for
+_MAX_LOG_AMOUNT = 80.0  # sums of larger amounts would overflow float32, and stay infinite
+
+
+@compiled
+def move_population(population: Population, day: float) -> None:
+    """Say how busy everybody is before a transaction.
+
+    The factor is the ratio of the counts of late to those that were expected, over the same ratio
+    in the long run, so that it is 1 on average whatever is expected.
+    """
+    gap = day - population.day[0]
+    for count in range(NUM_COUNTS):
+        recent, long_run = population.recent[count], population.long_run[count]
+        for place in range(3):
+            recent[place] *= 0.5 ** (gap / HALF_LIVES[count])
+            long_run[place] *= 0.5 ** (gap / LONG_RUN_HALF_LIFE)
+        population.factor[count] = 1.0
+        if long_run[1] > 0.0 and long_run[2] > 0.0:
+            found = recent[1] + STRENGTH * long_run[1] / long_run[0]
+            expected = recent[2] + STRENGTH * long_run[2] / long_run[0]
+            population.factor[count] = found / expected * long_run[2] / long_run[1]
+    population.day[0] = day
+
+
+@compiled
+def move_velocities(
+    state: Floats,
+    layout: Layout,
+    priors: Priors,
+    population: Population,
+    gap: float,
+    amount: float,
+    out: Days,
+) -> None:
+    """Add a transaction to the decayed sums of its account, and to those of everybody.
+
+    Args:
+        state: State of the account.
+        layout: Places in it.
+        priors: What holds for peer groups.
+        population: How busy everybody is.
+        gap: Days since the account's last transaction.
+        amount: Log amount.
+        out: Logs of the counts and the amount, written in place, what came before divided by how
+            busy everybody is: in December all cards are used twice as often, and a card that is
+            says nothing.
+    """
+    for velocity in range(NUM_VELOCITIES):
+        place = layout.velocity + velocity
+        before = state[place] * 0.5 ** (gap / HALF_LIVES[velocity])
+        new = 1.0 if velocity < NUM_COUNTS else _plain_amount(amount)
+        out[velocity] = math.log1p(before / population.factor[min(velocity, NUM_COUNTS - 1)] + new)
+        state[place] = before + new
+        if velocity < NUM_COUNTS:
+            _count(
+                population, velocity, before, expected_velocity(state, layout, priors, velocity)[0]
+            )
+
+
+@compiled
+def velocity_surprise(
+    state: Floats, layout: Layout, priors: Priors, value: float, velocity: int
+) -> float:
+    """Deviation of a log velocity from what the account is used to."""
+    mean, var = expected_velocity(state, layout, priors, velocity)
+    return float((value - mean) / math.sqrt(var))
+
+
+@compiled
+def part_in_sum(state: Floats, layout: Layout, amount: float) -> float:
+    """How much of the day's sum is this transaction's doing, at most 1 for an equal part.
+
+    Without it a small purchase after a large one would pass for the large one.
+    """
+    total, count = state[layout.velocity + 2], state[layout.velocity + 1]
+    if total <= 0.0:
+        return 0.0
+    return float(min(1.0, _plain_amount(amount) * count / total))
+
+
+@compiled
+def expected_velocity(
+    state: Floats, layout: Layout, priors: Priors, velocity: int
+) -> tuple[float, float]:
+    """Mean and variance of a log velocity: those of the account, shrunk towards everyone's."""
+    known = state[layout.num_known]
+    mean, prior_mean = state[layout.velocity_mean + velocity], priors.velocity_mean[velocity]
+    shrunk = (known * mean + priors.strength * prior_mean) / (known + priors.strength)
+    spread = state[layout.velocity_m2 + velocity] + known * (mean - shrunk) ** 2
+    spread += priors.strength * (priors.velocity_var[velocity] + (prior_mean - shrunk) ** 2)
+    return shrunk, max(spread / (known + priors.strength), MIN_VARIANCE)
+
+
+@compiled
+def _count(population: Population, count: int, before: float, log_expected: float) -> None:
+    """Count how busy an account was before a transaction towards everybody."""
+    expected = max(math.expm1(log_expected) - 1.0, 0.0)
+    for sums in (population.recent[count], population.long_run[count]):
+        sums[0] += 1.0
+        sums[1] += min(before, _MOST_TIMES * (expected + 1.0))
+        sums[2] += expected
+
+
+@compiled
+def _plain_amount(amount: float) -> float:
+    """The amount of a log amount, 0 of a refund."""
+    return math.expm1(min(max(amount, 0.0), _MAX_LOG_AMOUNT))
