@@ -25,6 +25,7 @@ from recsys.fraud.episodes import (
     unusual_own,
 )
 from recsys.fraud.inputs import CodedTransactions
+from recsys.fraud.judge import SHARED_EVIDENCE, booster_features, feature_names
 from recsys.fraud.profiles.arrays import EVIDENCE
 from recsys.fraud.profiles.state import empty_state
 from recsys.fraud.tails import excess_of, fit_tails
@@ -147,6 +148,25 @@ def test_shares_count_as_far_as_they_are_trusted() -> None:
     assert min(heat_weights(-1.0)) > 0
 
 
+def coded_at(day: np.ndarray) -> CodedTransactions:
+    """Transactions of which nothing is known but their time."""
+    zeros = np.zeros(len(day), dtype=np.int64)
+    nothing = EncodedTable(
+        categorical=torch.zeros(len(day), 0, dtype=torch.int64),
+        multi_hot=(),
+        numeric=torch.zeros(len(day), 0),
+        dense=(),
+    )
+    return CodedTransactions(
+        day=day,
+        hour=zeros,
+        amount=zeros.astype(np.float32),
+        context=zeros,
+        bit=zeros,
+        columns=nothing,
+    )
+
+
 def fitted(log: Planted) -> Weighed:
     """A judge that is fitted on the first four fifths."""
     num_rows = len(log.evidence)
@@ -154,23 +174,8 @@ def fitted(log: Planted) -> Weighed:
         Vocabulary(pa.array(np.arange(NUM_ACCOUNTS))), Vocabulary(pa.array([], pa.string())),
         num_values=1, until=0.0,
     )  # fmt: skip
-    zeros = np.zeros(num_rows, dtype=np.int64)
-    nothing = EncodedTable(
-        categorical=torch.zeros(num_rows, 0, dtype=torch.int64),
-        multi_hot=(),
-        numeric=torch.zeros(num_rows, 0),
-        dense=(),
-    )
-    coded = CodedTransactions(
-        day=log.around.day,
-        hour=zeros,
-        amount=zeros.astype(np.float32),
-        context=zeros,
-        bit=zeros,
-        columns=nothing,
-    )
     return fit_judge(
-        KINDS, log.evidence, coded, log.around.account, state, covered=(),
+        KINDS, log.evidence, coded_at(log.around.day), log.around.account, state, covered=(),
         known_N=log.around.usable, num_fit=int(0.8 * num_rows), config=FraudConfig(), num_threads=1,
     )  # fmt: skip
 
@@ -197,3 +202,17 @@ def test_a_log_with_episodes_is_judged_by_what_comes_in_them() -> None:
 def test_the_kinds_here_are_kinds_of_the_pass() -> None:
     """The names under which evidence is planted are those that the pass uses."""
     assert set(KINDS) <= set(EVIDENCE)
+
+
+def test_trees_do_not_read_what_neighbours_share() -> None:
+    """Counts of an account tell the number of its neighbours, and are no feature of the trees."""
+    rng = np.random.default_rng(0)
+    kinds = ("amount_high", *SHARED_EVIDENCE, "hour")
+    evidence = rng.normal(size=(20, len(kinds))).astype(np.float32)
+    changed = evidence.copy()
+    changed[:, 1:-1] = 99
+    coded = coded_at(np.arange(20.0))
+    features = booster_features(kinds, evidence, coded)
+    np.testing.assert_array_equal(features, booster_features(kinds, changed, coded))
+    assert features.shape[1] == len(feature_names(kinds))
+    assert feature_names(kinds)[:2] == ("amount_high", "hour")

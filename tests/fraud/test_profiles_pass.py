@@ -49,7 +49,7 @@ class Oracle:
         self.rows, self.priors, self.excess = rows, priors, excess
         self.histories: dict[int, History] = defaultdict(History)
         self.paid: dict[int, list[float]] = defaultdict(list)
-        self.busy: list[list[tuple[float, float]]] = []
+        self.busy: list[list[tuple[float, float, float]]] = []
 
     def run(self) -> dict[str, np.ndarray]:
         """Measures of all transactions."""
@@ -125,10 +125,12 @@ class Oracle:
         return [float((0.5 ** (ages / half_life)).sum()) for half_life in (1 / 24, 1.0)]
 
     def count_busy(self, history: History, before: list[float]) -> None:
-        """Keep each count beside the one that was expected, at most five times as much and five."""
+        """Keep each count, at most three times the expected one and one, that one, and a weight."""
         means = [self.expected_velocity(history, which)[0] for which in range(2)]
         expected = [max(math.expm1(mean) - 1, 0.0) for mean in means]
-        self.busy.append([(min(n, 5 * (m + 1)), m) for n, m in zip(before, expected, strict=True)])
+        self.busy.append(
+            [(min(n, 3 * m + 1), m, 1 / (1 + n)) for n, m in zip(before, expected, strict=True)]
+        )
 
     def factors(self, row: int) -> list[float]:
         """How many times as busy as in the long run all accounts were before a transaction."""
@@ -139,13 +141,13 @@ class Oracle:
         if row == 0:
             return 1.0
         ages = self.rows.day[row] - self.rows.day[:row]
-        found, expected = np.array([each[which] for each in self.busy]).T
-        usual = 0.5 ** (ages / 90)
+        found, expected, weight = np.array([each[which] for each in self.busy]).T
+        usual = weight * 0.5 ** (ages / 90)
         mean_found, mean_expected = usual @ found / usual.sum(), usual @ expected / usual.sum()
         if mean_found <= 0 or mean_expected <= 0:
             return 1.0
-        late = 0.5 ** (ages * (24 if which == 0 else 1))
-        ratio = (late @ found + 100 * mean_found) / (late @ expected + 100 * mean_expected)
+        late = weight * 0.5 ** (ages * (24 if which == 0 else 1))
+        ratio = (late @ found + 200 * mean_found) / (late @ expected + 200 * mean_expected)
         return float(ratio * mean_expected / mean_found)
 
     def expected_velocity(self, history: History, which: int) -> tuple[float, float]:
@@ -273,3 +275,29 @@ def test_a_pass_can_stop_anywhere(seed: int, share: float) -> None:
     for name, array in part.passed._asdict().items():
         np.testing.assert_array_equal(array, getattr(whole.passed, name)[:num_rows])
     assert np.isfinite(whole.passed.evidence).all()
+
+
+def test_a_season_makes_nobody_busy_and_one_account_makes_no_season() -> None:
+    """Counts are usual where all accounts do twice as much; those of a single account are not."""
+    rng, start = np.random.default_rng(0), 19_000.0
+    usual_N = np.sort(rng.uniform(start, start + 40, 40_000))
+    busy_N = np.sort(rng.uniform(start + 40, start + 60, 40_000))
+    rows = some_rows(rng, 80_000, num_accounts=400)._replace(day=np.concatenate([usual_N, busy_N]))
+
+    def counts(of: Rows) -> np.ndarray:
+        run = passed_over(of, some_priors(np.random.default_rng(0)), excess_on_amounts(limit=9.0))
+        return run.evidence("count_1d")
+
+    def between(of: Rows, first: float, last: float) -> np.ndarray:
+        return (of.day > start + first) & (of.day < start + last)
+
+    limit = np.quantile(counts(rows)[between(rows, 20, 40)], 0.95)
+    assert (counts(rows)[between(rows, 42, 50)] > limit).mean() < 0.1
+
+    again = np.flatnonzero((rows.account == 7) & between(rows, 30, 33))
+    burst = Rows._make(np.insert(array, np.repeat(again, 4), array[np.repeat(again, 4)], axis=0)
+                       for array in rows)  # fmt: skip
+    late = (burst.account == 7) & between(burst, 32, 33)
+    assert np.median(counts(burst)[late]) > limit
+    others = (burst.account != 7) & between(burst, 30, 33)
+    assert (counts(burst)[others] > limit).mean() < 0.07

@@ -46,7 +46,8 @@ class Usual:
     new_share: Array
     """Share of new counterparties among the account's transactions. Shape (R,)."""
     most_hour: Codes
-    """Transactions within an hour that the account has at most, nine times in ten. Shape (R,)."""
+    """Transactions within an hour that the account has at most, nine times in ten, where everybody
+    is as busy as at the end of the day. Shape (R,)."""
     most_day: Codes
     """The same within 24 hours. Shape (R,)."""
     sum_day: Array
@@ -74,7 +75,8 @@ def usual_of(scored: ScoredDay, rows: Codes, recent: Recent) -> Usual:
     mean_RV, sd_RV = known.velocities(model.priors)
     most_RV = np.expm1(mean_RV[:, :2] + _USUAL_SDS * sd_RV[:, :2])
     # A count that fades with a half-life tau goes on for tau / ln 2, a window for tau.
-    most_RV = np.ceil(1 + (most_RV - 1).clip(0) * np.log(2)).astype(np.int64)
+    before_RV = (most_RV - 1).clip(0) * np.log(2)
+    most_RV = np.ceil(1 + before_RV * scored.state.population.factor).astype(np.int64)
     expected = expectations(model.autoencoder, model.inputs.encoder, coded.columns)
     at_counterparty = _at_counterparty(scored, table, coded.context, known.peer)
 

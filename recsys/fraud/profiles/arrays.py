@@ -183,8 +183,8 @@ class Population(NamedTuple):
     """How busy all accounts are of late, beside what each is used to, by each count."""
 
     recent: Days
-    """Decayed sums over the last transactions: of 1, of the account's count before, and of the
-    count that was expected. Shape (2, 3)."""
+    """Decayed sums over the last transactions: of weights, of the account's count before, and of
+    the count that was expected. Shape (2, 3)."""
     long_run: Days
     """The same over months. Shape (2, 3)."""
     day: Days

@@ -26,9 +26,9 @@ HALF_LIVES = (1 / 24, 1.0, 1.0)
 """Days, of the short count, the long count and the amount."""
 LONG_RUN_HALF_LIFE = 90.0
 """Days, of what is usual for everybody."""
-STRENGTH = 100.0
+STRENGTH = 200.0
 """Transactions that speak for the usual: a few do not make a season."""
-_MOST_TIMES = 5.0  # as busy as expected that one account counts for
+_MOST_TIMES = 3.0  # as busy as expected that one account counts for, and one transaction more
 _MAX_LOG_AMOUNT = 80.0  # sums of larger amounts would overflow float32, and stay infinite
 
 
@@ -124,12 +124,17 @@ def expected_velocity(
 
 @compiled
 def _count(population: Population, count: int, before: float, log_expected: float) -> None:
-    """Count how busy an account was before a transaction towards everybody."""
+    """Count how busy an account was before a transaction towards everybody.
+
+    Transactions of one burst share their weight, and count for so much more than was expected at
+    most: a card that is tested a hundred times makes no season.
+    """
     expected = max(math.expm1(log_expected) - 1.0, 0.0)
+    weight = 1.0 / (1.0 + before)
     for sums in (population.recent[count], population.long_run[count]):
-        sums[0] += 1.0
-        sums[1] += min(before, _MOST_TIMES * (expected + 1.0))
-        sums[2] += expected
+        sums[0] += weight
+        sums[1] += weight * min(before, _MOST_TIMES * expected + 1.0)
+        sums[2] += weight * expected
 
 
 @compiled
