@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
@@ -34,6 +35,7 @@ from recsys.fraud.config import AutoencoderConfig
 from recsys.fraud.embedded_linear import EmbeddedLinear
 from recsys.nn.embedding import FeatureEmbedding
 from recsys.nn.mlp import MLP
+from recsys.nn.threads import one_thread_an_operation
 
 BLOCK_ROWS = 1680
 """Rows that are measured at once. Every number of threads up to 8 divides them: where the shares of
@@ -222,13 +224,18 @@ class FittedAutoencoder:
             first = EmbeddedLinear.of(
                 self.module.features, cast("nn.Linear", self.module.encoder.layers[0])
             )
-            for start in range(0, num_rows, BLOCK_ROWS):
-                rows = slice(start, min(start + BLOCK_ROWS, num_rows))
-                block = _padded(encoded, rows)
-                used = slice(0, rows.stop - start)
-                embedding_ND[rows] = self._embed(first, block)[used]
-                for column, surprise_B in enumerate(self._surprises(first, block)):
-                    surprise_NT[rows, column] = surprise_B[used]
+
+        @torch.inference_mode()
+        def measure_block(start: int) -> None:
+            rows = slice(start, min(start + BLOCK_ROWS, num_rows))
+            block = _padded(encoded, rows)
+            used = slice(0, rows.stop - start)
+            embedding_ND[rows] = self._embed(first, block)[used]
+            for column, surprise_B in enumerate(self._surprises(first, block)):
+                surprise_NT[rows, column] = surprise_B[used]
+
+        with one_thread_an_operation() as num_threads, ThreadPoolExecutor(num_threads) as pool:
+            list(pool.map(measure_block, range(0, num_rows, BLOCK_ROWS)))
         return Measured(embedding_ND=embedding_ND.numpy(), surprise_NT=surprise_NT.numpy())
 
     def _embed(self, first: EmbeddedLinear, block: EncodedTable) -> Tensor:

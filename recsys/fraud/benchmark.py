@@ -6,8 +6,10 @@ Shapes: N transactions.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,7 @@ import pyarrow as pa
 
 from recsys.datasets.dataset import FeatureConfig
 from recsys.fraud.account_days import AccountDays
+from recsys.fraud.account_surprise import AccountSurprise
 from recsys.fraud.baselines import (
     AmountAlone,
     Baseline,
@@ -27,6 +30,7 @@ from recsys.fraud.profiles.arrays import Codes, Days
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+FittedT = TypeVar("FittedT")
 
 _MAX_BASELINE_ROWS = 200_000
 
@@ -90,8 +94,8 @@ def measure_baselines(
 ) -> dict[str, BaselineResult]:
     """Fit plain detectors on the training rows and measure them on the test rows.
 
-    They see the same columns, but not whose transaction it is. Of very long logs a part of the
-    training rows is drawn at random.
+    They see the same columns, but all but the last not whose transaction it is. Of very long logs
+    these get a part of the training rows, drawn at random.
 
     Args:
         train: Training transactions.
@@ -108,19 +112,24 @@ def measure_baselines(
         "isolation forest": IsolationForest(seed=seed),
         "nearest neighbours": NearestNeighbours(seed=seed),
     }
-    return {name: _measured(one, x_train, x_test, rows) for name, one in baselines.items()}
+    return {
+        **{
+            name: _measured(partial(one.fit, x_train), lambda fitted: fitted.score(x_test), rows)
+            for name, one in baselines.items()
+        },
+        "account surprise": _measured(
+            partial(AccountSurprise.fit, train, features), lambda fitted: fitted.score(test), rows
+        ),
+    }
 
 
 def _measured(
-    baseline: Baseline,
-    x_train: npt.NDArray[np.float32],
-    x_test: npt.NDArray[np.float32],
-    rows: TestRows,
+    fit: Callable[[], FittedT], score: Callable[[FittedT], Array], rows: TestRows
 ) -> BaselineResult:
     start = time.perf_counter()
-    fitted = baseline.fit(x_train)
+    fitted = fit()
     middle = time.perf_counter()
-    scores_N = fitted.score(x_test)
+    scores_N = score(fitted)
     end = time.perf_counter()
     return BaselineResult(
         values=rows.measure(scores_N).values, fit_s=middle - start, score_s=end - middle

@@ -70,7 +70,7 @@ class ScoringConfig:
     learn_episodes: Literal["auto", "never"] = "auto"
     """Whether evidence may be combined by trees that learn from neighbouring transactions; auto
     takes them where they do clearly better than weights on accounts they did not see."""
-    num_rounds: int = Field(default=150, ge=1)
+    num_rounds: int = Field(default=60, ge=1)
     """Trees."""
     min_rows_per_leaf: int = Field(default=200, ge=1)
     """Transactions that a leaf stands for at least."""

@@ -93,7 +93,7 @@ class Judge:
         """Score transactions; what accounts pile up moves on in place."""
         surprise_NJ = surprise_of(self.tails, evidence_NJ)
         weighed_N = self.own_tail.surprise(
-            self.raw_scores(evidence_NJ, coded, num_threads=num_threads)
+            self.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
         )
         plain_N = self.plain_tail.surprise(plain_surprise(surprise_NJ))
         own_N = np.maximum(weighed_N, plain_N - PLAIN_PENALTY)
@@ -109,10 +109,15 @@ class Judge:
         )
 
     def raw_scores(
-        self, evidence_NJ: Floats, coded: CodedTransactions, *, num_threads: int
+        self,
+        evidence_NJ: Floats,
+        surprise_NJ: Floats,
+        coded: CodedTransactions,
+        *,
+        num_threads: int,
     ) -> Array:
         """Scores of transactions taken alone, on no particular scale. Shape (N,)."""
-        weighted_N = weighted_surprise(self.tails, self.weights, evidence_NJ)
+        weighted_N = weighted_surprise(self.weights, surprise_NJ)
         if self.booster is None:
             return weighted_N
         features_NF = booster_features(self.kinds, evidence_NJ, coded)
@@ -141,17 +146,14 @@ def feature_names(kinds: Sequence[str]) -> tuple[str, ...]:
 
 
 def plain_surprise(surprise_NJ: Floats) -> Array:
-    """Sum of the surprise of all kinds, each column added in turn. Shape (N,)."""
+    """Sum of the surprise of all kinds. Shape (N,)."""
+    return weighted_surprise(np.ones(surprise_NJ.shape[1]), surprise_NJ)
+
+
+def weighted_surprise(weights_J: Array, surprise_NJ: Floats) -> Array:
+    """Sum of the weighted surprise of all kinds, each column added in turn. Shape (N,)."""
     total_N = np.zeros(len(surprise_NJ))
-    for surprise_N in surprise_NJ.T:
-        total_N += surprise_N
-    return total_N
-
-
-def weighted_surprise(tails: tuple[Tail, ...], weights_J: Array, evidence_NJ: Floats) -> Array:
-    """Sum of the weighted surprise of all kinds. Shape (N,)."""
-    total_N = np.zeros(len(evidence_NJ))
-    for kind, (tail, weight) in enumerate(zip(tails, weights_J, strict=True)):
+    for weight, surprise_N in zip(weights_J, surprise_NJ.T, strict=True):
         if weight:
-            total_N += tail.surprise(evidence_NJ[:, kind]) * weight
+            total_N += weight * surprise_N.astype(np.float64)
     return total_N

@@ -12,11 +12,14 @@ Shapes: N transactions, Q quantiles, J kinds of evidence.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from recsys.compiled import compiled
 
 Array = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.floating]
@@ -67,18 +70,9 @@ class Tail:
         A value at which many calibration rows lie counts as the least unusual of them, and NaN as
         not unusual at all.
         """
-        values_N = _settled(values_N)
-        excess_N = self.excess(values_N)
-        shares = np.linspace(0, 1 - TAIL_SHARE, len(self.quantiles))
-        places_N = np.searchsorted(self.quantiles, values_N, side="left")
-        places_N = np.minimum(places_N, len(self.quantiles) - 1)
-        below_N = np.interp(values_N, self.quantiles, shares)
-        # np.interp takes the last of equal quantiles; the first one is the honest share below.
-        below_N = np.where(self.quantiles[places_N] == values_N, shares[places_N], below_N)
-        body_N = -np.log1p(-below_N)
-        inside_N = values_N <= self.threshold
-        tail_N = np.log1p(_SHAPE * excess_N) / _SHAPE - np.log(TAIL_SHARE)
-        return np.where(inside_N, body_N, tail_N)
+        surprise_N = np.empty(len(values_N))
+        _surprise(np.ascontiguousarray(values_N), self.quantiles, self.rate, surprise_N)
+        return surprise_N
 
     def excess(self, values_N: Numbers) -> Array:
         """Distance beyond the 95th percentile in units of the tail, 0 below it. Shape (N,).
@@ -111,5 +105,27 @@ def surprise_of(tails: Sequence[Tail], evidence_NJ: Numbers) -> npt.NDArray[np.f
     """Surprise of every column in nats. Shape (N, J)."""
     surprise_NJ = np.empty(evidence_NJ.shape, dtype=np.float32)
     for place, tail in enumerate(tails):
-        surprise_NJ[:, place] = tail.surprise(evidence_NJ[:, place])
+        column_N, out_N = evidence_NJ[:, place], surprise_NJ[:, place]
+        _surprise(column_N, tail.quantiles, tail.rate, out_N)
     return surprise_NJ
+
+
+@compiled
+def _surprise(values_N: Numbers, quantiles_Q: Array, rate: float, surprise_N: Numbers) -> None:
+    """Surprise of each value, written in place."""
+    threshold, share = quantiles_Q[-1], (1 - TAIL_SHARE) / (len(quantiles_Q) - 1)
+    for row in range(len(values_N)):
+        value = float(values_N[row])
+        if value > threshold:
+            excess = min((min(value, _LARGEST) - threshold) * rate, _MAX_EXCESS)
+            surprise_N[row] = math.log1p(_SHAPE * excess) / _SHAPE - math.log(TAIL_SHARE)
+            continue
+        if not value > quantiles_Q[0]:  # NaN is not unusual at all
+            surprise_N[row] = 0.0
+            continue
+        place = np.searchsorted(quantiles_Q, value)  # of equal quantiles the first
+        below = float(place)
+        if quantiles_Q[place] != value:
+            step = quantiles_Q[place] - quantiles_Q[place - 1]
+            below = place - (quantiles_Q[place] - value) / step
+        surprise_N[row] = -math.log1p(-share * below)

@@ -95,12 +95,12 @@ def fit_judge(
     """
     in_fit_N = np.arange(len(account_N)) < num_fit
     held_out_N = _some(~in_fit_N & known_N, ~in_fit_N)
-    around = Neighbourhood(
-        account=account_N, day=coded.day, usable=_some(in_fit_N & known_N, in_fit_N)
-    )
+    usable_N = _some(in_fit_N & known_N, in_fit_N)
+    around = Neighbourhood(account=account_N, day=coded.day, usable=usable_N)
     tails = fit_tails(evidence_NJ[held_out_N])
+    surprise_NJ = surprise_of(tails, evidence_NJ)
     own_J = np.array([is_own(kind, covered) for kind in kinds])
-    found = _Episodes.of(around, tails, evidence_NJ, own_J)
+    found = _Episodes.of(around, tails, evidence_NJ, surprise_NJ, own_J)
     trees = _Trees(
         features=booster_features(kinds, evidence_NJ, coded),
         names=feature_names(kinds),
@@ -117,10 +117,10 @@ def fit_judge(
         heat_weights=heat_weights(found.trust if booster is None else trust_trees),
         booster=booster,
         own_tail=_UNFITTED,
-        plain_tail=Tail.fit(plain_surprise(surprise_of(tails, evidence_NJ[held_out_N]))),
+        plain_tail=Tail.fit(plain_surprise(surprise_NJ[held_out_N])),
         combined_tail=_UNFITTED,
     )
-    raw_N = judge.raw_scores(evidence_NJ, coded, num_threads=num_threads)
+    raw_N = judge.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
     judge = replace(judge, own_tail=Tail.fit(raw_N[held_out_N]))
     after = state.copy()
     combined_N = judge.judge(evidence_NJ, coded, account_N, after, num_threads=num_threads).combined
@@ -146,14 +146,19 @@ class _Episodes:
 
     @classmethod
     def of(
-        cls, around: Neighbourhood, tails: tuple[Tail, ...], evidence_NJ: Floats, own_J: Flags
+        cls,
+        around: Neighbourhood,
+        tails: tuple[Tail, ...],
+        evidence_NJ: Floats,
+        surprise_NJ: Floats,
+        own_J: Flags,
     ) -> _Episodes:
         excess_NJ = excess_of(tails, evidence_NJ)
         shares_J = evidence_weights(around, excess_NJ, own_J)
         unusual_N = unusual_own(excess_NJ, shares_J, own_J)
         del excess_NJ
         contrast = Contrast.of(around, unusual_N)
-        sharp_N = weighted_surprise(tails, shares_J**_SHARPNESS, evidence_NJ)
+        sharp_N = weighted_surprise(shares_J**_SHARPNESS, surprise_NJ)
         return cls(
             shares=shares_J,
             unusual=unusual_N,

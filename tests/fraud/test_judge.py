@@ -18,7 +18,7 @@ from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.inputs import CodedTransactions
 from recsys.fraud.judge import HEAT_CAP, Judge, Judgement
 from recsys.fraud.profiles.state import ProfileState, empty_state
-from recsys.fraud.tails import TAIL_SHARE, Tail, fit_tails
+from recsys.fraud.tails import TAIL_SHARE, Tail, fit_tails, surprise_of
 
 NUM_ACCOUNTS = 20
 KINDS = ("amount_high", "hour", "noise")
@@ -134,7 +134,10 @@ def test_what_has_no_weight_has_no_effect(seed: int) -> None:
     evidence, day, _ = random_log(seed)
     other = evidence.copy()
     other[:, 2] = np.where(np.arange(200) % 2, 1e30, np.nan)
-    one, two = (judge().raw_scores(each, coded(day), num_threads=1) for each in (evidence, other))
+    one, two = (
+        judge().raw_scores(each, surprise_of(judge().tails, each), coded(day), num_threads=1)
+        for each in (evidence, other)
+    )
     np.testing.assert_array_equal(one, two)
 
 
