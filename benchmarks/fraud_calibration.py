@@ -5,8 +5,8 @@
 A generated log: a model learns from 90 days without fraud. Under no fraud the p-values of later
 transactions and account-days should be uniform, also a month after the end of the training
 (Kolmogorov-Smirnov distance; each month is of 30 days). Then takeovers are planted in a share of
-the account-days, and accounts are flagged day by day at a false discovery rate of 10 %: the share of
-false ones among the flagged, and the share of the planted ones that were flagged. Writes two
+the account-days, and accounts are flagged day by day at a false discovery rate of 10 %: the share
+of false ones among the flagged, and the share of the planted ones that were flagged. Writes two
 Markdown tables.
 """
 

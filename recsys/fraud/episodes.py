@@ -137,10 +137,17 @@ def unusual_own(excess_NJ: Floats, weights_J: Array, own_J: Flags) -> Array:
 
 
 def has_unusual_neighbours(around: Neighbourhood, unusual_N: Array) -> Flags:
-    """Whether the neighbours are among the 0.5 % most unusual ones. Shape (N,)."""
+    """Whether the neighbours are among the 0.5 % most unusual ones for their number. Shape (N,).
+
+    The sum over them is compared with that over as many at random: in a busy month everybody has
+    more neighbours, and some that are unusual by chance.
+    """
     near_N = around.around(unusual_N, window_days=NEAR_DAYS)
-    limit = float(np.quantile(near_N[around.usable], 1 - _EPISODE_SHARE))
-    return np.asarray(near_N > limit, dtype=np.bool_)
+    count_N = around.around(np.ones(len(unusual_N)), window_days=NEAR_DAYS)
+    mean, variance = unusual_N[around.usable].mean(), unusual_N[around.usable].var()
+    beyond_N = (near_N - mean * count_N) / np.sqrt(max(variance, 1e-12) * (count_N + 1))
+    limit = float(np.quantile(beyond_N[around.usable], 1 - _EPISODE_SHARE))
+    return np.asarray(beyond_N > limit, dtype=np.bool_)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from recsys.fraud.booster import Booster
 from recsys.fraud.inputs import CodedTransactions
-from recsys.fraud.profiles.arrays import Codes, Floats
+from recsys.fraud.profiles.arrays import SHARED_EVIDENCE, Codes, Floats
 from recsys.fraud.profiles.heat import add_heat
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.tails import TAIL_SHARE, Tail, surprise_of
@@ -32,9 +32,6 @@ PLAIN_PENALTY = 2.0
 """Nats by which the sum of all evidence has to be rarer than the weighed one to count in its place.
 Weights and trees know the fraud of the past; this keeps an eye open for another kind."""
 _TIE_BREAK = 0.01
-SHARED_EVIDENCE = ("count_1h", "count_1d", "amount_1d", "counterparty_excess")
-"""Kinds that a transaction shares with its neighbours. The booster must not know them: it learns
-what the neighbours are, and a count tells how many they are, fraud or not."""
 CONTEXT_FEATURES = ("amount", "hour_of_day", "context")
 """What the booster knows of a transaction beside its evidence."""
 

@@ -37,7 +37,7 @@ from recsys.fraud.tails import Tail, excess_of, fit_tails, surprise_of
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-_CLEARLY_BETTER = 1.25
+_CLEARLY_BETTER = 1.1
 """How many times as trustworthy as the weights the trees have to be."""
 _LEAST_TRUST = 0.05
 """Trust that the trees need at least: without episodes both are chance, and so is their ratio."""

@@ -25,8 +25,8 @@ from recsys.fraud.episodes import (
     unusual_own,
 )
 from recsys.fraud.inputs import CodedTransactions
-from recsys.fraud.judge import SHARED_EVIDENCE, booster_features, feature_names
-from recsys.fraud.profiles.arrays import EVIDENCE
+from recsys.fraud.judge import booster_features, feature_names
+from recsys.fraud.profiles.arrays import EVIDENCE, SHARED_EVIDENCE
 from recsys.fraud.profiles.state import empty_state
 from recsys.fraud.tails import excess_of, fit_tails
 from recsys.fraud.weighing import Weighed, fit_judge, heat_weights

@@ -24,8 +24,8 @@ from small_transactions import (
 
 from recsys.errors import DataError
 from recsys.fraud import model as model_module
-from recsys.fraud.judge import SHARED_EVIDENCE
 from recsys.fraud.model import FraudModel, Scores
+from recsys.fraud.profiles.arrays import SHARED_EVIDENCE
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.train import FittedFraud
 

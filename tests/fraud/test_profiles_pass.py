@@ -98,7 +98,7 @@ class Oracle:
             var = priors.amount_var[:, context].astype(float)
             square = (rows.amount[row] - priors.amount_mean[:, context].astype(float)) ** 2 / var
             share = priors.context[:, context].astype(float) * priors.hour[:, context, hour]
-            totals += 0.99**age * (np.log(share) - 0.5 * (np.minimum(square, 25.0) + np.log(var)))
+            totals += 0.998**age * (np.log(share) - 0.5 * (np.minimum(square, 25.0) + np.log(var)))
         return int(totals.argmax())
 
     def expected(self, history: History, peer: int, context: int) -> tuple[float, float]:

@@ -29,6 +29,10 @@ EVIDENCE = (
 )
 """What the pass measures of a transaction, in the order of its columns."""
 
+SHARED_EVIDENCE = ("count_1h", "count_1d", "amount_1d", "counterparty_excess")
+"""Kinds that a transaction shares with its neighbours. The booster must not know them: it learns
+what the neighbours are, and a count tells how many they are, fraud or not."""
+
 NUM_HOURS = 24
 NUM_VELOCITIES = 3
 NUM_COUNTS = 2

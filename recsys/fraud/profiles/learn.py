@@ -26,7 +26,7 @@ from recsys.fraud.profiles.arrays import (
 from recsys.fraud.profiles.measure import EXCESS_HALF_LIFE
 
 _MAX_COUNT = 1000.0  # what is older than this many transactions fades
-_PEER_MEMORY = 0.99  # of the likelihood that an account belongs to a peer group
+_PEER_MEMORY = 0.998  # of the likelihood that an account belongs to a peer group
 _NEW_LIFE_DAYS = 30.0
 _NEW_LIFE_TRANSACTIONS = 30.0
 _EXCESS_CAP = 5.0  # nats that one transaction may say against a counterparty
