@@ -27,7 +27,6 @@ from recsys.fraud.peers import find_peer_groups, fit_priors
 from recsys.fraud.profiles.arrays import (
     EVIDENCE,
     NUM_VELOCITIES,
-    SHARED_EVIDENCE,
     Excess,
     Layout,
     Passed,
@@ -182,9 +181,8 @@ def _fit_excess(rows: Rows, passed: Passed, num_fit: int, config: FraudConfig) -
     contrast = Contrast.of(around, unusual_own(excess_NJ, shares_J, own_J))
     trusted = trust(around, contrast, excess_NJ.astype(np.float64) @ shares_J)
     weights_J = trusted_weights(shares_J, trusted, sharpness=1)
-    # What others did at the counterparty, or how busy the account is, is no reason not to learn from
-    # a transaction: in a busy month the limit would be theirs, and frauds be learnt.
-    weights_J[[kind in SHARED_EVIDENCE for kind in EVIDENCE]] = 0.0
+    # What others did at the counterparty says nothing of whether this account may learn.
+    weights_J[EVIDENCE.index("counterparty_excess")] = 0.0
     total_N = excess_NJ[usable_N].astype(np.float64) @ weights_J
     capped_N = np.minimum(total_N, _EXCESS_CAP)
     return Excess(
