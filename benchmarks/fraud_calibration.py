@@ -36,7 +36,7 @@ FEATURES = {name: FeatureConfig(kind="categorical") for name in ("category", "ch
 def main() -> None:
     """Print a table of distances and one of rates."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--accounts", type=int, default=2000)
+    parser.add_argument("--accounts", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     normal = _log(arguments.accounts, arguments.seed, [])
