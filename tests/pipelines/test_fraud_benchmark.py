@@ -106,7 +106,8 @@ def test_metrics_have_every_key_of_the_contract(unlabelled: Path, labelled: Path
             assert 0 <= figures[name] <= figures["ceilings"][name] <= 1
         assert all(figures[name] > 0 for name in COSTS)
         assert set(figures["baselines"]) == {
-            "amount alone", "isolation forest", "nearest neighbours"
+            "amount alone", "isolation forest", "nearest neighbours",
+            "account surprise",
         }  # fmt: skip
         for result in figures["baselines"].values():
             assert set(result["values"]) == MEASURES
