@@ -72,7 +72,7 @@ class TwoTowerConfig:
     validation data where it is not set."""
     loss: Literal["auto", "softmax", "sampled_softmax"] = "auto"
     """softmax over the whole catalogue, or over a sample of it; auto goes by `exact_max_items`."""
-    exact_max_items: int = Field(default=200_000, ge=1)
+    exact_max_items: int = Field(default=60_000, ge=1)
     """Largest catalogue for which auto takes the exact softmax."""
     num_uniform_negatives: int = Field(default=2048, ge=0)
     """Items drawn uniformly into each sample, beside the positives of the batch."""
