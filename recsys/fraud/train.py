@@ -217,7 +217,11 @@ def _fit_clusters(
     rng = np.random.default_rng(config.seed)
     chosen = np.sort(rng.permutation(table.num_rows)[:_SAMPLE_ROWS])
     sample = table.take(pa.array(chosen))
-    embedding_ND = autoencoder.measure(inputs.encode(sample).columns).embedding_ND
+    return fit_clusters(autoencoder.measure(inputs.encode(sample).columns).embedding_ND, config)
+
+
+def fit_clusters(embedding_ND: Floats, config: FraudConfig) -> Clusters:
+    """Clusters of embeddings by k-means, each with the variances of its members."""
     num_clusters = min(config.profiles.num_clusters, len(embedding_ND))
     found = MiniBatchKMeans(num_clusters, random_state=config.seed, n_init=3, batch_size=4096).fit(
         embedding_ND
