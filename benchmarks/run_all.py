@@ -54,7 +54,9 @@ SECTIONS = (
     Section("Kinds of index", "index_recall.py"),
     Section("A large catalogue, trained", "large_catalogue.py"),
     Section("The fraud scorer", "fraud_quality.py", takes_data=True),
+    Section("Fraud detectors side by side", "peers/fraud_detectors.py", takes_data=True),
     Section("What each kind of evidence is worth", "fraud_ablation.py", takes_data=True),
+    Section("Growth with the transactions, and a day of a million accounts", "fraud_growth.py"),
     Section("Whether fraud scores are calibrated", "fraud_calibration.py"),
 )
 
