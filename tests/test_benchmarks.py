@@ -84,3 +84,47 @@ def test_the_core_of_a_log_has_no_rare_users_or_items() -> None:
     items = pa.array([1, 2, 1, 2, 1, 9, 2])
     kept = core(pa.table({"user_id": users, "item_id": items}), 2)
     assert sorted(zip(*kept.to_pydict().values(), strict=True)) == [(1, 1), (1, 2), (2, 1), (2, 2)]
+
+
+def test_columns_of_the_components_hold_what_was_encoded() -> None:
+    """One column a code and one a number; the part of each target gives it back."""
+    import torch
+    from fraud_ablation import _one_hot, _parts
+
+    from recsys.features.encoder import EncodedTable
+    from recsys.fraud.autoencoder import InputColumns
+
+    columns = InputColumns(
+        categorical={"shop": 4, "country": 3}, numeric=("amount",), targets=("country", "amount")
+    )
+    codes_NC = torch.tensor([[3, 0], [0, 2], [1, 1]])
+    numeric_NM = torch.tensor([[0.5, 0.0], [-2.0, 0.0], [0.0, 1.0]])
+    encoded = EncodedTable(categorical=codes_NC, multi_hot=(), numeric=numeric_NM, dense=())
+
+    x_NV = _one_hot(encoded, columns).toarray()
+    country, amount = _parts(columns)
+    assert x_NV.shape == (3, 4 + 3 + 2)
+    np.testing.assert_array_equal(x_NV[:, country].argmax(1), codes_NC[:, 1])
+    np.testing.assert_array_equal(x_NV[:, amount][:, 0], numeric_NM[:, 0])
+    np.testing.assert_array_equal(x_NV[:, :7].sum(1), [2, 2, 2])
+
+
+def test_copies_of_accounts_know_what_the_account_knew() -> None:
+    """Every copy has an id of its own and the whole state of its account."""
+    from fraud_growth import _copied, _copied_rows
+
+    from recsys.features.vocabulary import Vocabulary
+    from recsys.fraud.profiles.state import empty_state
+
+    shops = Vocabulary(pa.array(["s"]))
+    state = empty_state(Vocabulary(pa.array(["a", "b"])), shops, num_values=3, until=0.0)
+    state.accounts.values[:] = np.arange(6).reshape(2, 3)
+    state.heat[:] = [[1, 2], [3, 4]]
+    copied = _copied(state, 3)
+    rows = _copied_rows(pa.table({"account_id": ["b", "a"], "transaction_id": ["1", "2"]}), 3)
+
+    assert len(copied.account_ids) == len(set(rows["account_id"].to_pylist())) == 6
+    places = copied.account_ids.numbers(rows["account_id"])
+    np.testing.assert_array_equal(copied.accounts.values[places, 0], [3, 3, 3, 0, 0, 0])
+    np.testing.assert_array_equal(copied.heat[places, 1], [4, 4, 4, 2, 2, 2])
+    assert len(set(rows["transaction_id"].to_pylist())) == 6
