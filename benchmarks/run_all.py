@@ -57,6 +57,7 @@ SECTIONS = (
     Section("Fraud detectors side by side", "peers/fraud_detectors.py", takes_data=True),
     Section("What each kind of evidence is worth", "fraud_ablation.py", takes_data=True),
     Section("Growth with the transactions, and a day of a million accounts", "fraud_growth.py"),
+    Section("Vectors of accounts", "account_vectors.py", takes_data=True),
     Section("Whether fraud scores are calibrated", "fraud_calibration.py"),
 )
 

@@ -1,0 +1,46 @@
+"""Laws of vectors of accounts: what they are a mean of, and what does not matter."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.fraud.account_vectors import pooled
+
+
+def _log(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    account_N = np.concatenate([np.arange(4), rng.integers(0, 4, 30)])
+    return rng.normal(size=(34, 3)).astype(np.float32), account_N, rng.uniform(0, 400, 34)
+
+
+@given(seed=st.integers(0, 50), half_life=st.floats(1, 1000))
+def test_vectors_are_weighted_means_and_deviations(seed: int, half_life: float) -> None:
+    """As written down for one account."""
+    embedding_ND, account_N, day_N = _log(seed)
+    vectors_AW = pooled(embedding_ND, account_N, day_N, half_life_days=half_life)
+    for account in range(4):
+        own = account_N == account
+        weight_M = 0.5 ** ((day_N[own].max() - day_N[own]) / half_life)
+        mean_D = np.average(embedding_ND[own], axis=0, weights=weight_M)
+        variance_D = np.average((embedding_ND[own] - mean_D) ** 2, axis=0, weights=weight_M)
+        np.testing.assert_allclose(vectors_AW[account, :3], mean_D, atol=1e-5)
+        np.testing.assert_allclose(vectors_AW[account, 3:], np.sqrt(variance_D), atol=1e-5)
+
+
+@given(seed=st.integers(0, 50), later=st.floats(0, 10_000))
+def test_neither_order_nor_the_calendar_matters(seed: int, later: float) -> None:
+    """Rows in another order, and all of them later by as much."""
+    embedding_ND, account_N, day_N = _log(seed)
+    expected = pooled(embedding_ND, account_N, day_N, half_life_days=30)
+    order = np.random.default_rng(seed).permutation(len(day_N))
+    found = pooled(embedding_ND[order], account_N[order], day_N[order] + later, half_life_days=30)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_of_no_transactions_there_are_no_vectors() -> None:
+    """An empty log has no accounts."""
+    nothing = np.zeros(0)
+    found = pooled(np.zeros((0, 3), np.float32), nothing.astype(int), nothing, half_life_days=1)
+    assert found.shape == (0, 6)
