@@ -9,9 +9,9 @@ categorical features with few terms and the share of the term otherwise. They ar
 rows drawn at random, 200,000 at most and 20,000 for nearest neighbours, which would take hours.
 "z-scored autoencoder" is one pooled autoencoder whose error of each column is divided by its spread
 on training rows; the mean over the columns is the score, as in NVIDIA's Morpheus, which trains one
-such model an account; the autoencoder is that of the fraud scorer. Each row has a process of its
-own. The whole Sparkov log and that of the Fraud Detection Handbook are measured where the folder
-has them. Writes a Markdown table a log.
+such model an account; the autoencoder is that of the fraud scorer, and its time to fit is that of
+the whole scorer. Each row has a process of its own. The whole Sparkov log and that of the Fraud
+Detection Handbook are measured where the folder has them. Writes a Markdown table a log.
 """
 
 from __future__ import annotations
