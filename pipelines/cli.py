@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -13,9 +12,13 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from pipelines.console import Reporter, print_result
+from pipelines.drift_cli import add_drift_command
+from pipelines.ending import run_to_the_end, tell_findings
 from pipelines.fraud_cli import add_fraud_commands
+from pipelines.live_runs_cli import add_live_run_commands
 from pipelines.process import tune_process
-from recsys.errors import RecsysError
+from pipelines.schedule_cli import add_schedule_commands
+from pipelines.tracking_cli import add_tracking_command
 
 if TYPE_CHECKING:
     from pipelines.config import JobConfig
@@ -43,8 +46,9 @@ app = typer.Typer(
 
       recsys score-accounts bank.toml           the day's scores, flags and reasons
 
-    Exit codes: 0 done, 2 wrong setting, 3 data refused, 4 missing or damaged artifact,
-    5 training failed, 6 not published; the last good output stays live.
+    Exit codes: 0 published; 3 held: checked and refused; 7 skipped: done already, or another run
+    is at work; others failed: 2 wrong setting, 4 missing or damaged artifact, 5 training failed,
+    6 not published, 8 deadline passed. Whichever it is, the last good output stays live.
 
     The last line that a job writes to the standard output is JSON.
     """,
@@ -52,6 +56,10 @@ app = typer.Typer(
 benchmark = typer.Typer(no_args_is_help=True, help="Quality and cost on files of your own.")
 app.add_typer(benchmark, name="benchmark")
 add_fraud_commands(app, benchmark)
+add_schedule_commands(app)
+add_drift_command(app)
+add_live_run_commands(app)
+add_tracking_command(app)
 
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="TOML file; pipelines/configs has examples.")
@@ -70,6 +78,9 @@ AsOf = Annotated[
     typer.Option(formats=["%Y-%m-%d"], help="Day of the run in UTC; today if not given."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Tell only warnings and errors.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Run even if the day's output was made from the same.")
+]
 
 
 @app.command("init")
@@ -100,8 +111,7 @@ def validate_command(
     from pipelines.validate import validate_job
 
     report = validate_job(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
-    print_result({"job": "validate", **report.to_dict()})
-    report.raise_if_refused()
+    tell_findings("validate", report.to_dict(), report.refusals)
 
 
 @app.command("train-recommender")
@@ -113,6 +123,7 @@ def train_command(
     overrides: Overrides = None,
     as_of: AsOf = None,
     quiet: Quiet = False,
+    force: Force = False,
 ) -> None:
     """Train the two towers, compare them with baselines, publish and register the model.
 
@@ -122,9 +133,8 @@ def train_command(
     settings = _load(config, overrides, interactions, users, items)
     from pipelines.train_recommender import train_recommender
 
-    print_result(
-        train_recommender(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
-    )
+    day = as_of.date() if as_of else None
+    print_result(train_recommender(settings, day, Reporter(quiet=quiet), force=force))
 
 
 @app.command("write-recommendations")
@@ -136,6 +146,7 @@ def write_command(
     overrides: Overrides = None,
     as_of: AsOf = None,
     quiet: Quiet = False,
+    force: Force = False,
 ) -> None:
     """Write a list for every user, with the published model and the interactions of today.
 
@@ -145,9 +156,8 @@ def write_command(
     settings = _load(config, overrides, interactions, users, items)
     from pipelines.write_recommendations import write_recommendations_job
 
-    print_result(
-        write_recommendations_job(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
-    )
+    day = as_of.date() if as_of else None
+    print_result(write_recommendations_job(settings, day, Reporter(quiet=quiet), force=force))
 
 
 @app.command("similar-items")
@@ -156,14 +166,14 @@ def similar_command(
     overrides: Overrides = None,
     as_of: AsOf = None,
     quiet: Quiet = False,
+    force: Force = False,
 ) -> None:
     """Write the nearest other items of every item of the published model."""
     settings = _load(config, overrides, None, None, None)
     from pipelines.similar_items import similar_items_job
 
-    print_result(
-        similar_items_job(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
-    )
+    day = as_of.date() if as_of else None
+    print_result(similar_items_job(settings, day, Reporter(quiet=quiet), force=force))
 
 
 @app.command("demo")
@@ -222,7 +232,7 @@ def benchmark_recommender_command(
 def main() -> None:
     """Run the command line; an error that a user can cure is one line and an exit code."""
     tune_process()
-    _run(app)
+    run_to_the_end(app)
 
 
 def run() -> NoReturn:
@@ -240,14 +250,6 @@ def run() -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
-
-
-def _run(command: Callable[[], object]) -> None:
-    try:
-        command()
-    except RecsysError as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        sys.exit(error.exit_code)
 
 
 def _load(

@@ -10,16 +10,20 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from pipelines.job_run import DeadlinesConfig
 from recsys.config import ConfigT, apply_overrides, config_class, parse_config, read_toml
 from recsys.datasets.dataset import ColumnsConfig, DataConfig, FeaturesConfig
+from recsys.datasets.gates import GatesConfig
 from recsys.datasets.splits import SplitConfig
 from recsys.datasets.validation import ValidationConfig
+from recsys.drift.config import DriftConfig
 from recsys.recommender.config import (
     EvaluationConfig,
     IndexConfig,
     RecommenderConfig,
     TwoTowerConfig,
 )
+from recsys.recommender.nightly_config import GuardsConfig, PromotionConfig
 from recsys.tracking import TrackingConfig
 from recsys.training import TrainingConfig
 
@@ -76,6 +80,16 @@ class JobConfig:
     """Where runs are tracked."""
     output: OutputConfig = OutputConfig()
     """Where outputs go."""
+    drift: DriftConfig = DriftConfig()
+    """What `recsys check-drift` compares, and when it calls a difference drift."""
+    gates: GatesConfig = GatesConfig()
+    """What the newest day of the data may be like."""
+    promotion: PromotionConfig = PromotionConfig()
+    """When a new model becomes live."""
+    guards: GuardsConfig = GuardsConfig()
+    """What lists may be like beside those of the night before."""
+    deadlines: DeadlinesConfig = DeadlinesConfig()
+    """How long a job may take."""
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:

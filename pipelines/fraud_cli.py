@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.console import Reporter, print_result
+from pipelines.ending import tell_findings
 
 if TYPE_CHECKING:
     from pipelines.fraud_config import FraudJobConfig
@@ -29,6 +30,9 @@ AsOf = Annotated[
     typer.Option(formats=["%Y-%m-%d"], help="Day of the run in UTC; yesterday if not given."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Tell only warnings and errors.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Run even if the day's output was made from the same.")
+]
 
 
 def train_fraud_command(
@@ -38,6 +42,7 @@ def train_fraud_command(
     overrides: Overrides = None,
     as_of: AsOf = None,
     quiet: Quiet = False,
+    force: Force = False,
 ) -> None:
     """Learn what is normal for every account, publish and register the fraud scorer.
 
@@ -47,7 +52,8 @@ def train_fraud_command(
     settings = _load(config, overrides, transactions, labels)
     from pipelines.train_fraud import train_fraud
 
-    print_result(train_fraud(settings, as_of.date() if as_of else None, Reporter(quiet=quiet)))
+    day = as_of.date() if as_of else None
+    print_result(train_fraud(settings, day, Reporter(quiet=quiet), force=force))
 
 
 def score_accounts_command(
@@ -57,6 +63,7 @@ def score_accounts_command(
     overrides: Overrides = None,
     as_of: AsOf = None,
     quiet: Quiet = False,
+    force: Force = False,
 ) -> None:
     """Score the transactions and accounts of a day, flag accounts and say why.
 
@@ -66,7 +73,8 @@ def score_accounts_command(
     settings = _load(config, overrides, transactions, labels)
     from pipelines.score_accounts import score_accounts
 
-    print_result(score_accounts(settings, as_of.date() if as_of else None, Reporter(quiet=quiet)))
+    day = as_of.date() if as_of else None
+    print_result(score_accounts(settings, day, Reporter(quiet=quiet), force=force))
 
 
 def validate_transactions_command(
@@ -81,8 +89,7 @@ def validate_transactions_command(
     from pipelines.validate_transactions import validate_transactions
 
     report = validate_transactions(settings, Reporter(quiet=quiet))
-    print_result({"job": "validate-transactions", **report.to_dict()})
-    report.raise_if_refused()
+    tell_findings("validate-transactions", report.to_dict(), report.refusals)
 
 
 def benchmark_fraud_command(

@@ -10,13 +10,16 @@ from pathlib import Path
 from pydantic import Field
 
 from pipelines.config import OutputConfig, read_config
+from pipelines.job_run import DeadlinesConfig
 from recsys.config import config_class
+from recsys.datasets.gates import GatesConfig
 from recsys.datasets.transactions.config import (
     TransactionColumnsConfig,
     TransactionFeatures,
     TransactionsDataConfig,
 )
 from recsys.datasets.transactions.quarantine_report import QuarantineConfig
+from recsys.drift.config import DriftConfig
 from recsys.fraud.alerts import AlertConfig
 from recsys.fraud.config import (
     AutoencoderConfig,
@@ -25,6 +28,7 @@ from recsys.fraud.config import (
     ProfilesConfig,
     ScoringConfig,
 )
+from recsys.fraud.guards_config import FraudGuardsConfig
 from recsys.tracking import TrackingConfig
 
 
@@ -56,6 +60,14 @@ class FraudJobConfig:
     """Where runs are tracked."""
     output: OutputConfig = OutputConfig()
     """Where outputs go."""
+    drift: DriftConfig = DriftConfig()
+    """What `recsys check-drift` compares, and when it calls a difference drift."""
+    gates: GatesConfig = GatesConfig()
+    """What the newest day of the data may be like."""
+    guards: FraudGuardsConfig = FraudGuardsConfig()
+    """What a new model and a night's scores may be like."""
+    deadlines: DeadlinesConfig = DeadlinesConfig()
+    """How long a job may take."""
 
     @property
     def fraud(self) -> FraudConfig:

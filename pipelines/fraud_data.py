@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
+from recsys.datasets.dataset import FeatureConfig
+from recsys.datasets.gates import Finding, check_newest_day, raise_if_held
 from recsys.datasets.transactions.loading import TransactionLog, load_transactions
 from recsys.datasets.transactions.quarantine import CheckedTransactions, quarantine
+from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, CURRENCY
 
 if TYPE_CHECKING:
     from pipelines.console import Reporter
@@ -44,6 +49,31 @@ def load_checked_transactions(
             f"{sum(set_aside.values()):,} of {report.num_rows:,} rows set aside: {counts}"
         )
     return log, checked
+
+
+def check_gates(
+    config: FraudJobConfig, log: TransactionLog, table: pa.Table, as_of: date | None
+) -> list[Finding]:
+    """Judge the day that a run stands for by the days before it; not without `--as-of`.
+
+    Raises:
+        GateError: It is not like them.
+    """
+    if as_of is None or not config.gates.enabled:
+        return []
+    named = [COUNTERPARTY_ID, CURRENCY, *(n for n, f in config.features.items() if is_term(f))]
+    findings = check_newest_day(
+        table, as_of, config.gates,
+        terms=[ACCOUNT_ID, *(name for name in named if name in table.column_names)],
+        origin=log.origin,
+    )  # fmt: skip
+    raise_if_held(findings)
+    return findings
+
+
+def is_term(feature: FeatureConfig) -> bool:
+    """Whether a feature has terms, of which there may be new ones."""
+    return feature.kind == "categorical"
 
 
 def num_threads() -> int:

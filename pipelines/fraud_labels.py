@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recsys.artifacts import digest_table
 from recsys.datasets.transactions.labels import load_labels
 
 if TYPE_CHECKING:
@@ -28,3 +29,8 @@ def labels_of(config: FraudJobConfig, log: TransactionLog, reporter: Reporter) -
         "its transaction on"
     )
     return labels
+
+
+def label_digest(labels: pa.Table | None) -> dict[str, str]:
+    """Digest of the labels, where there are any."""
+    return {} if labels is None else {"labels": digest_table(labels)}

@@ -14,8 +14,9 @@ from recsys.config import config_to_dict
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.splits import Split
 from recsys.features.encoder import rows_of
-from recsys.recommender.experiment import MODEL, Comparison, Experiment
+from recsys.recommender.experiment import Experiment
 from recsys.recommender.index import ItemIndex
+from recsys.recommender.later_quality import MODEL, Comparison
 from recsys.recommender.report import (
     DataFacts,
     ExampleItem,

@@ -10,11 +10,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.console import Reporter
+from pipelines.console import Reporter, json_text
 from pipelines.fraud_config import FraudJobConfig
-from pipelines.fraud_data import load_checked_transactions, num_threads
-from pipelines.fraud_labels import labels_of
+from pipelines.fraud_data import check_gates, load_checked_transactions, num_threads
+from pipelines.fraud_labels import label_digest, labels_of
+from pipelines.fraud_promotion import FraudJudgement, judge_night, latest_rows
 from pipelines.job import last_whole_day, new_run_id, peak_rss_mb
+from pipelines.job_run import JobRun, job_run, raise_if_held
+from pipelines.made_from import output_digest, settings_and_version
+from recsys.artifacts import digest_table
 from recsys.datasets.transactions.days import (
     day_number,
     end_of_day,
@@ -26,6 +30,7 @@ from recsys.datasets.transactions.days import (
 from recsys.datasets.transactions.quarantine import CheckedTransactions
 from recsys.errors import ArtifactError, DataError
 from recsys.fraud.alerts import AlertConfig
+from recsys.fraud.canary import plant_and_score
 from recsys.fraud.daily import DayResult, judge_day
 from recsys.fraud.model import FraudModel
 from recsys.fraud.model_bundle import load_fraud_model
@@ -56,44 +61,75 @@ class _Live:
 
 
 def score_accounts(
-    config: FraudJobConfig, as_of: date | None, reporter: Reporter
+    config: FraudJobConfig, as_of: date | None, reporter: Reporter, *, force: bool = False
 ) -> dict[str, object]:
     """Score a day and publish transaction scores, account scores, the alert page and the state.
+
+    Args:
+        config: Settings.
+        as_of: The day to score; yesterday by default.
+        reporter: Whom to tell.
+        force: Whether to score again what the day's scores were made from.
 
     Returns:
         What happened, for the status line.
     """
+    with job_run("score-accounts", config.scores, config.deadlines, force=force) as job:
+        return _score(config, as_of, reporter, job)
+
+
+def _score(
+    config: FraudJobConfig, as_of: date | None, reporter: Reporter, job: JobRun
+) -> dict[str, object]:
     day = as_of or last_whole_day()
-    live = _open_live(config)
-    log, checked = load_checked_transactions(config, reporter)
-    labels = labels_of(config, log, reporter)
-    table = rows_before(checked.table, end_of_day(day))
-    require_day(log, table, day)
-    state, origin = _state_before(config, live, day)
-    state, num_missed = _caught_up(live.model, state, table, day, labels)
-    reporter.say(f"state: {origin}; {num_missed:,} transactions between it and the day")
-    rows, history = rows_of_day(table, day), rows_before(table, start_of(day))
-    scores, after = live.model.score(rows, state, num_threads=num_threads(), labels=labels)
-    after = replace(after, until=float(day_number(day) + 1))
-    result = judge_day(
-        live.model, after, rows, scores, history,
-        day=day, config=config.alerts, with_labels=labels is not None,
-    )  # fmt: skip
+    with job.stage("load"):
+        live = _open_live(config)
+        log, checked = load_checked_transactions(config, reporter)
+        labels = labels_of(config, log, reporter)
+        table = rows_before(checked.table, end_of_day(day))
+        require_day(log, table, day)
+        check_gates(config, log, table, as_of)
+    made_from = {
+        "model": live.run.name,
+        "transactions": digest_table(table),
+        **label_digest(labels),
+        **settings_and_version(config),
+    }
+    job.skip_if_done(day, made_from)
+    with job.stage("work"):
+        state, origin = _state_before(config, live, day)
+        state, num_missed = _caught_up(live.model, state, table, day, labels)
+        reporter.say(f"state: {origin}; {num_missed:,} transactions between it and the day")
+        rows, history = rows_of_day(table, day), rows_before(table, start_of(day))
+        scores, after = live.model.score(rows, state, num_threads=num_threads(), labels=labels)
+        after = replace(after, until=float(day_number(day) + 1))
+        result = judge_day(
+            live.model, after, rows, scores, history,
+            day=day, config=config.alerts, with_labels=labels is not None,
+        )  # fmt: skip
+        canary = plant_and_score(
+            live.model, after, latest_rows(table), seed=config.seed, num_threads=num_threads()
+        )
+        judgement = judge_night(config, result, canary, place=f"scores of {day}")
     page = _page(config, result, live, checked, day)
-    published = publish(
-        config.scores,
-        day,
-        lambda folder: _write(folder, result, page, live, checked),
-        run_id=new_run_id(),
-        audit=lambda folder: audit_scores(
-            folder, day=day, num_transactions=result.scored.table.num_rows
-        ),
-        keep=config.output.keep,
-    )
+    with job.stage("publish"):
+        published = publish(
+            config.scores,
+            day,
+            lambda folder: _write(folder, result, page, live, checked=checked, judgement=judgement),
+            run_id=new_run_id(),
+            hold=judgement.hold,
+            audit=lambda folder: audit_scores(
+                folder, day=day, num_transactions=result.scored.table.num_rows
+            ),
+            made_from=made_from,
+            keep=config.output.keep,
+        )
     reporter.say(
         f"scores: {result.scored.table.num_rows:,} transactions of {len(result.days):,} accounts, "
         f"{len(page.alerts):,} alerts"
     )
+    raise_if_held(judgement.faults, published, config.scores.name)
     return _status(
         published, page, live, checked, num_later=checked.table.num_rows - table.num_rows
     )
@@ -121,7 +157,11 @@ def _state_before(config: FraudJobConfig, live: _Live, day: date) -> tuple[Profi
     Raises:
         DataError: The model itself was trained on the day or later ones.
     """
-    runs = [run for run in published_runs(config.scores) if run.manifest.logical_date < str(day)]
+    runs = [
+        run
+        for run in published_runs(config.scores)
+        if run.manifest.logical_date < str(day) and not run.manifest.held
+    ]
     for run in sorted(runs, key=_logical_order, reverse=True):
         if _bundle_id(run) == live.fingerprint:
             state = load_state(run.folder / "state", model_fingerprint=live.fingerprint)
@@ -225,15 +265,21 @@ def _write(
     result: DayResult,
     page: AlertPage,
     live: _Live,
+    *,
     checked: CheckedTransactions,
+    judgement: FraudJudgement,
 ) -> None:
     write_table(folder / TRANSACTIONS_FILE, result.transaction_scores())
     write_table(folder / ACCOUNTS_FILE, result.account_scores(bundle_id=live.fingerprint))
     write_table(folder / QUARANTINE_FILE, checked.quarantined)
     write_alert_page(folder / ALERTS_FILE, page)
     save_state(result.scored.state, folder / "state", model_fingerprint=live.fingerprint)
-    status = {"bundle_id": live.fingerprint, "quarantine": checked.report.to_dict()}
-    (folder / STATUS_FILE).write_text(json.dumps(status, indent=1) + "\n", encoding="utf-8")
+    status = {
+        "bundle_id": live.fingerprint,
+        "quarantine": checked.report.to_dict(),
+        **judgement.record,
+    }
+    (folder / STATUS_FILE).write_text(json_text(status, indent=1) + "\n", encoding="utf-8")
 
 
 def _status(
@@ -250,6 +296,7 @@ def _status(
         "outcome": "PUBLISHED",
         "live": published.is_current,
         "day": str(page.day),
+        "digest": output_digest(published),
         "transaction_scores": str(published.folder / TRANSACTIONS_FILE),
         "account_scores": str(published.folder / ACCOUNTS_FILE),
         "alerts_page": str(published.folder / ALERTS_FILE),

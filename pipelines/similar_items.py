@@ -8,6 +8,8 @@ from pathlib import Path
 from pipelines.config import JobConfig
 from pipelines.console import Reporter
 from pipelines.job import logical_date, new_run_id, open_live_model
+from pipelines.job_run import job_run
+from pipelines.made_from import output_digest, settings_and_version
 from recsys.publishing import publish
 from recsys.recommender.audit import audit_similar_items
 from recsys.recommender.lists import ListsSummary, write_similar_items
@@ -19,32 +21,45 @@ FILE_NAME = "similar-items.parquet"
 
 
 def similar_items_job(
-    config: JobConfig, as_of: date | None, reporter: Reporter
+    config: JobConfig, as_of: date | None, reporter: Reporter, *, force: bool = False
 ) -> dict[str, object]:
     """Write neighbours by cosine of the item embeddings.
+
+    Args:
+        config: Settings.
+        as_of: The day that the run stands for; today by default.
+        reporter: Whom to tell.
+        force: Whether to write again what the day's neighbours were made from.
 
     Returns:
         What happened, for the status line.
     """
-    run, recommender = open_live_model(config)
-    index = similarity_index(recommender, config.index, seed=config.training.seed)
-    items = recommender.model.items
-    summaries: list[ListsSummary] = []
+    with job_run("similar-items", config.similar_items, config.deadlines, force=force) as job:
+        with job.stage("load"):
+            run, recommender = open_live_model(config)
+        made_from = {"model": run.name, **settings_and_version(config)}
+        job.skip_if_done(logical_date(as_of), made_from)
+        with job.stage("work"):
+            index = similarity_index(recommender, config.index, seed=config.training.seed)
+        items = recommender.model.items
+        summaries: list[ListsSummary] = []
 
-    def write(folder: Path) -> None:
-        lists = similar_items(index, item_ids=items, k=config.lists.k)
-        summaries.append(write_similar_items(folder / FILE_NAME, lists, item_ids=items))
+        def write(folder: Path) -> None:
+            lists = similar_items(index, item_ids=items, k=config.lists.k)
+            summaries.append(write_similar_items(folder / FILE_NAME, lists, item_ids=items))
 
-    published = publish(
-        config.similar_items,
-        logical_date(as_of),
-        write,
-        run_id=new_run_id(),
-        audit=lambda folder: audit_similar_items(
-            folder / FILE_NAME, k=config.lists.k, summary=summaries[-1]
-        ),
-        keep=config.output.keep,
-    )
+        with job.stage("publish"):
+            published = publish(
+                config.similar_items,
+                logical_date(as_of),
+                write,
+                run_id=new_run_id(),
+                audit=lambda folder: audit_similar_items(
+                    folder / FILE_NAME, k=config.lists.k, summary=summaries[-1]
+                ),
+                made_from=made_from,
+                keep=config.output.keep,
+            )
     summary = summaries[-1]
     reporter.say(f"similar items: {summary.num_lists:,} items at {summary.lists_per_s:,.0f}/s")
     return {
@@ -52,6 +67,7 @@ def similar_items_job(
         "outcome": "PUBLISHED",
         "live": published.is_current,
         "file": str(published.folder / FILE_NAME),
+        "digest": output_digest(published),
         "model": str(run),
         "items": summary.num_lists,
         "rows": summary.num_rows,

@@ -10,12 +10,16 @@ import pyarrow as pa
 
 from pipelines.console import Reporter, json_text
 from pipelines.fraud_config import FraudJobConfig
-from pipelines.fraud_data import load_checked_transactions, num_threads
-from pipelines.fraud_labels import labels_of
+from pipelines.fraud_data import check_gates, load_checked_transactions, num_threads
+from pipelines.fraud_labels import label_digest, labels_of
+from pipelines.fraud_promotion import judge_model, latest_rows
 from pipelines.job import last_whole_day, new_run_id, peak_rss_mb
+from pipelines.job_run import JobRun, job_run, raise_if_held
+from pipelines.made_from import output_digest, settings_and_version
 from recsys.artifacts import digest_table, read_bundle
 from recsys.config import config_to_dict
 from recsys.datasets.transactions.days import end_of_day, rows_before
+from recsys.fraud.canary import plant_and_score
 from recsys.fraud.labelled import ConfirmedLabels
 from recsys.fraud.model_bundle import BUNDLE_KIND as MODEL_KIND
 from recsys.fraud.model_bundle import save_fraud_model
@@ -29,19 +33,37 @@ from recsys.tracking import TrackedRun, served_fraud_model, start_run
 
 
 def train_fraud(
-    config: FraudJobConfig, as_of: date | None, reporter: Reporter
+    config: FraudJobConfig, as_of: date | None, reporter: Reporter, *, force: bool = False
 ) -> dict[str, object]:
     """Fit on all transactions up to the day, and publish the model with what it knows then.
+
+    Args:
+        config: Settings.
+        as_of: The day that the run stands for; yesterday by default.
+        reporter: Whom to tell.
+        force: Whether to train again on what the day's model was made from.
 
     Returns:
         What happened, for the status line.
     """
+    with job_run("train-fraud", config.models, config.deadlines, force=force) as job:
+        return _train(config, as_of, reporter, job)
+
+
+def _train(
+    config: FraudJobConfig, as_of: date | None, reporter: Reporter, job: JobRun
+) -> dict[str, object]:
     day = as_of or last_whole_day()
     moment = end_of_day(day)
-    log, checked = load_checked_transactions(config, reporter)
-    table = rows_before(checked.table, moment)
-    labels = labels_of(config, log, reporter)
+    with job.stage("load"):
+        log, checked = load_checked_transactions(config, reporter)
+        table = rows_before(checked.table, moment)
+        labels = labels_of(config, log, reporter)
+        check_gates(config, log, table, as_of)
     digests = {"transactions": digest_table(table)}
+    made_from = {**digests, **label_digest(labels), **settings_and_version(config)}
+    job.skip_if_done(day, made_from)
+    checkpoints = job.checkpoints(made_from)
     with start_run(config.tracking, run_name=f"train-fraud {day}") as run:
         run.log_params({**config_to_dict(config), "tracking": {}})
         run.log_environment()
@@ -52,46 +74,67 @@ def train_fraud(
             source=str(config.data.transactions),
             context="training",
         )
-        with reporter.training(unit="transactions"):
+        with job.stage("work"), reporter.training(unit="transactions"):
             fitted = fit_fraud_model(
                 table,
                 config.features,
                 config.fraud,
                 num_threads=num_threads(),
                 labels=None if labels is None else ConfirmedLabels(table=labels, at=moment),
-                callbacks=FitCallbacks(on_stage=reporter.say, on_epoch=reporter.epoch),
+                callbacks=FitCallbacks(
+                    on_stage=reporter.say, on_epoch=reporter.epoch, checkpoints=checkpoints
+                ),
             )
         tell_fit(fitted, reporter)
+
+        canary = plant_and_score(
+            fitted.model,
+            fitted.state,
+            latest_rows(table),
+            seed=config.seed,
+            num_threads=num_threads(),
+        )
+        judgement = judge_model(config, canary)
 
         def write(folder: Path) -> None:
             model = save_fraud_model(fitted.model, folder / "model", data_digests=digests)
             # Whatever comes up to the moment has been seen: the next day goes on from there.
             state = replace(fitted.state, until=moment.timestamp() / 86_400)
             save_state(state, folder / "state", model_fingerprint=model.fingerprint)
-            text = json_text(_metrics(fitted, checked.report.to_dict()), indent=1)
+            text = json_text(
+                {**_metrics(fitted, checked.report.to_dict()), **judgement.record}, indent=1
+            )
             (folder / "metrics.json").write_text(text, encoding="utf-8")
 
-        published = publish(
-            config.models,
-            day,
-            write,
-            run_id=new_run_id(),
-            audit=_check_opens,
-            keep=config.output.keep,
-        )
-        reporter.say(f"published {published.folder}")
-        version = _record(run, fitted, published, table.schema.field(TRANSACTION_ID).type)
-        return {
-            "job": "train-fraud",
-            "outcome": "PUBLISHED",
-            "live": published.is_current,
-            "run": str(published.folder),
-            "model_version": version,
-            "tracked": run.location,
-            "transactions": table.num_rows,
-            "quarantined": checked.report.num_rows - checked.report.num_used,
-            "peak_rss_mb": peak_rss_mb(),
-        }
+        with job.stage("publish"):
+            published = publish(
+                config.models,
+                day,
+                write,
+                run_id=new_run_id(),
+                audit=_check_opens,
+                hold=judgement.hold,
+                made_from=made_from,
+                keep=config.output.keep,
+            )
+        reporter.say(f"{'stored' if judgement.faults else 'published'} {published.folder}")
+        run.log_tags({"promotion": judgement.hold(published.folder) or "promoted"})
+        checkpoints.clear()
+        _record(run, fitted, published, table.schema.field(TRANSACTION_ID).type)
+    if run.delivery.problem is not None:
+        reporter.warn(run.delivery.problem)
+    raise_if_held(judgement.faults, published, config.models.name)
+    return {
+        "job": "train-fraud",
+        "outcome": "PUBLISHED",
+        "live": published.is_current,
+        "run": str(published.folder),
+        "digest": output_digest(published),
+        **run.delivery.status(),
+        "transactions": table.num_rows,
+        "quarantined": checked.report.num_rows - checked.report.num_used,
+        "peak_rss_mb": peak_rss_mb(),
+    }
 
 
 def tell_fit(fitted: FittedFraud, reporter: Reporter) -> None:
@@ -121,7 +164,7 @@ def _metrics(fitted: FittedFraud, quarantine: dict[str, object]) -> dict[str, ob
 
 def _record(
     run: TrackedRun, fitted: FittedFraud, published: PublishedRun, id_type: pa.DataType
-) -> int | None:
+) -> None:
     """Figures and model at the tracking server; a live model gets the alias."""
     report, folder = fitted.report, published.folder
     run.log_metrics({f"{stage.replace(' ', '_')}_s": s for stage, s in report.durations_s.items()})
@@ -129,16 +172,15 @@ def _record(
     run.log_metrics({"trust_weights": report.trust_weights, "peak_rss_mb": peak_rss_mb()})
     run.log_artifact(folder / "metrics.json")
     scorer = load_fraud_scorer(folder / "model", folder / "state")
-    version = run.log_model(
+    run.log_model(
         served_fraud_model(
             model=read_bundle(folder / "model", kind=MODEL_KIND),
             state=read_bundle(folder / "state", kind=STATE_KIND),
             inputs=scorer.schema(id_type),
-        )
+        ),
+        promote=published.is_current,
+        order=f"{published.manifest.logical_date}/{published.manifest.sequence:08}",
     )
-    if version is not None and published.is_current:
-        run.promote(version)
-    return version
 
 
 def _check_opens(folder: Path) -> None:

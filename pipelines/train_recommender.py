@@ -9,6 +9,9 @@ from pathlib import Path
 from pipelines.config import JobConfig
 from pipelines.console import Reporter
 from pipelines.job import load_checked, logical_date, new_run_id, peak_rss_mb
+from pipelines.job_run import JobRun, job_run, raise_if_held
+from pipelines.made_from import output_digest, settings_and_version
+from pipelines.promotion import judge, load_champion, write_promotion
 from pipelines.report_content import report_content
 from pipelines.training_record import record_tables, record_training, table_digests
 from recsys.artifacts import Bundle
@@ -16,8 +19,9 @@ from recsys.config import config_to_dict
 from recsys.datasets.splits import split_interactions
 from recsys.publishing import publish
 from recsys.recommender.comparison import verdict
-from recsys.recommender.experiment import MODEL, Experiment, run_experiment
+from recsys.recommender.experiment import Experiment, run_experiment
 from recsys.recommender.index import ItemIndex
+from recsys.recommender.later_quality import MODEL
 from recsys.recommender.model_bundle import save_model
 from recsys.recommender.report import write_report
 from recsys.recommender.serving import build_index, load_recommender
@@ -26,27 +30,51 @@ from recsys.tracking import start_run
 
 
 def train_recommender(
-    config: JobConfig, as_of: date | None, reporter: Reporter
+    config: JobConfig, as_of: date | None, reporter: Reporter, *, force: bool = False
 ) -> dict[str, object]:
     """Train on all interactions and publish the model, with its quality known from a time split.
+
+    Args:
+        config: Settings.
+        as_of: The day that the run stands for; today by default.
+        reporter: Whom to tell.
+        force: Whether to train again on what the day's model was made from.
 
     Returns:
         What happened, for the status line.
     """
-    dataset = load_checked(config, as_of, reporter, needs_time=config.split.needs_time)
+    with job_run("train-recommender", config.models, config.deadlines, force=force) as job:
+        return _train(config, as_of, reporter, job)
+
+
+def _train(
+    config: JobConfig, as_of: date | None, reporter: Reporter, job: JobRun
+) -> dict[str, object]:
+    with job.stage("load"):
+        checked = load_checked(config, as_of, reporter, needs_time=config.split.needs_time)
+        dataset = checked.dataset
+        digests = table_digests(dataset)
+    made_from = {**digests, **settings_and_version(config)}
+    job.skip_if_done(logical_date(as_of), made_from)
     split = split_interactions(dataset.interactions, config.split, seed=config.training.seed)
-    digests = table_digests(dataset)
+    champion = load_champion(config, split)
+    checkpoints = job.checkpoints(made_from)
     with start_run(config.tracking, run_name=f"train {logical_date(as_of)}") as run:
         run.log_params({**config_to_dict(config), "tracking": {}})
         run.log_environment()
         record_tables(run, dataset, digests)
         callbacks = TrainingCallbacks(
-            on_epoch=reporter.epoch, on_batch=reporter.batch, on_stage=reporter.say
+            on_epoch=reporter.epoch,
+            on_batch=reporter.batch,
+            on_stage=reporter.say,
+            checkpoints=checkpoints,
         )
-        with reporter.training():
+        with job.stage("work"), reporter.training():
             experiment = run_experiment(
-                dataset, split, config.recommender, config.evaluation, callbacks=callbacks
-            )
+                dataset, split, config.recommender, config.evaluation,
+                champion=champion.model, callbacks=callbacks,
+            )  # fmt: skip
+        judgement = judge(config, experiment, champion, (dataset, split), reporter)
         for line in _quality_lines(experiment, config.evaluation.k):
             reporter.say(line)
 
@@ -55,6 +83,7 @@ def train_recommender(
             index = _build_index(experiment, bundle, config, reporter)
             index.save(folder / "index")
             _write_documents(folder, experiment, index)
+            write_promotion(folder, experiment, judgement)
             if experiment.comparison is not None:
                 content = report_content(
                     config,
@@ -67,28 +96,37 @@ def train_recommender(
                 (folder / "report").mkdir(0o700)
                 write_report(folder / "report" / "report.html", content)
 
-        published = publish(
-            config.models,
-            logical_date(as_of),
-            write,
-            run_id=new_run_id(),
-            audit=_check_opens,
-            keep=config.output.keep,
-        )
-        reporter.say(f"published {published.folder}")
-        version = record_training(run, config, experiment, published)
-        report = published.folder / "report" / "report.html"
-        return {
-            "job": "train-recommender",
-            "outcome": "PUBLISHED",
-            "live": published.is_current,
-            "run": str(published.folder),
-            "report": str(report) if report.exists() else None,
-            "model_version": version,
-            "tracked": run.location,
-            "peak_rss_mb": peak_rss_mb(),
-            "verdict": summary_line(experiment, config.evaluation.k),
-        }
+        with job.stage("publish"):
+            published = publish(
+                config.models,
+                logical_date(as_of),
+                write,
+                run_id=new_run_id(),
+                audit=_check_opens,
+                hold=judgement.hold,
+                made_from=made_from,
+                keep=config.output.keep,
+            )
+        reporter.say(f"{'stored' if judgement.faults else 'published'} {published.folder}")
+        run.log_tags({"promotion": judgement.hold(published.folder) or "promoted"})
+        checkpoints.clear()
+        record_training(run, config, experiment, published)
+    if run.delivery.problem is not None:
+        reporter.warn(run.delivery.problem)
+    raise_if_held(judgement.faults, published, config.models.name)
+    report = published.folder / "report" / "report.html"
+    return {
+        "job": "train-recommender",
+        "outcome": "PUBLISHED",
+        "live": published.is_current,
+        "run": str(published.folder),
+        "digest": output_digest(published),
+        **checked.counts(),
+        "report": str(report) if report.exists() else None,
+        **run.delivery.status(),
+        "peak_rss_mb": peak_rss_mb(),
+        "verdict": summary_line(experiment, config.evaluation.k),
+    }
 
 
 def summary_line(experiment: Experiment, k: int) -> str:

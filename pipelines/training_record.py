@@ -9,8 +9,9 @@ from pipelines.job import peak_rss_mb
 from recsys.artifacts import digest_table, read_bundle
 from recsys.datasets.dataset import Dataset
 from recsys.publishing import PublishedRun
-from recsys.recommender.experiment import MODEL, Experiment
+from recsys.recommender.experiment import Experiment
 from recsys.recommender.index import BUNDLE_KIND as INDEX_KIND
+from recsys.recommender.later_quality import MODEL
 from recsys.recommender.model_bundle import BUNDLE_KIND
 from recsys.tracking import TrackedRun, served_recommender
 
@@ -37,12 +38,8 @@ def record_tables(run: TrackedRun, dataset: Dataset, digests: dict[str, str]) ->
 
 def record_training(
     run: TrackedRun, config: JobConfig, experiment: Experiment, published: PublishedRun
-) -> int | None:
-    """Figures, report and model; the new version gets the alias if its run is the live one.
-
-    Returns:
-        The version in the registry; None when nothing is tracked.
-    """
+) -> None:
+    """Figures, report and model; the new version gets the alias if its run is the live one."""
     folder = published.folder
     for epoch in experiment.epochs:
         figures = {"loss": epoch.loss, "interactions_per_s": epoch.examples_per_s}
@@ -58,15 +55,14 @@ def record_training(
         if (folder / name).exists():
             run.log_artifact(folder / name)
     model = experiment.model
-    version = run.log_model(
+    run.log_model(
         served_recommender(
             model=read_bundle(folder / "model", kind=BUNDLE_KIND),
             index=read_bundle(folder / "index", kind=INDEX_KIND),
             user_id_type=model.users.terms.type,
             item_id_type=model.items.terms.type,
             k=config.lists.k,
-        )
+        ),
+        promote=published.is_current,
+        order=f"{published.manifest.logical_date}/{published.manifest.sequence:08}",
     )
-    if version is not None and published.is_current:
-        run.promote(version)
-    return version

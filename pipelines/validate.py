@@ -6,7 +6,7 @@ from datetime import date
 
 from pipelines.config import JobConfig
 from pipelines.console import Reporter
-from pipelines.job import end_of
+from pipelines.job import end_of, newest_day_findings
 from recsys.datasets.loading import load_dataset
 from recsys.datasets.validation import ValidationReport, validate_dataset
 
@@ -26,6 +26,10 @@ def validate_job(config: JobConfig, as_of: date | None, reporter: Reporter) -> V
     )
     for line in _lines(report):
         reporter.say(line)
+    if as_of is not None and not report.refusals:
+        for finding in newest_day_findings(config, dataset, as_of):
+            if finding.error is not None:
+                reporter.say(f"jobs with --as-of {as_of} would be held: {finding.error}")
     for refusal in report.refusals[1:]:
         reporter.say(f"refused: {refusal}")
     return report

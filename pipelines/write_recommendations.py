@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -11,14 +12,19 @@ import pyarrow as pa
 from pipelines.config import JobConfig
 from pipelines.console import Reporter
 from pipelines.job import load_checked, logical_date, new_run_id, open_live_model
+from pipelines.job_run import JobRun, job_run, raise_if_held
+from pipelines.made_from import file_digests, output_digest, settings_and_version
+from pipelines.training_record import table_digests
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.rules import load_ids
+from recsys.errors import GateError
 from recsys.features.history import UserItemMatrix, history_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.publishing import publish
+from recsys.publishing import publish, published_runs
 from recsys.recommender.audit import audit_recommendations
 from recsys.recommender.compatibility import check_id_types, check_tables
 from recsys.recommender.filters import Filters, eligible_items, user_item_pairs
+from recsys.recommender.guards import check_lists
 from recsys.recommender.lists import ListsSummary, write_recommendations
 from recsys.recommender.model import RecommenderModel
 from recsys.schema import ITEM_ID, USER_ID
@@ -28,17 +34,41 @@ FILE_NAME = "recommendations.parquet"
 
 
 def write_recommendations_job(
-    config: JobConfig, as_of: date | None, reporter: Reporter
+    config: JobConfig, as_of: date | None, reporter: Reporter, *, force: bool = False
 ) -> dict[str, object]:
     """Write a list for every user of the interactions and of the users table.
+
+    Args:
+        config: Settings.
+        as_of: The day that the run stands for; today by default.
+        reporter: Whom to tell.
+        force: Whether to write again what the day's lists were made from.
 
     Returns:
         What happened, for the status line.
     """
-    run, recommender = open_live_model(config)
-    model = recommender.model
-    dataset = load_checked(config, as_of, reporter, needs_time=False)
-    check_tables(model, dataset)
+    with job_run(
+        "write-recommendations", config.recommendations, config.deadlines, force=force
+    ) as job:
+        return _write_lists(config, as_of, reporter, job)
+
+
+def _write_lists(
+    config: JobConfig, as_of: date | None, reporter: Reporter, job: JobRun
+) -> dict[str, object]:
+    with job.stage("load"):
+        run, recommender = open_live_model(config)
+        model = recommender.model
+        checked = load_checked(config, as_of, reporter, needs_time=False)
+        dataset = checked.dataset
+        check_tables(model, dataset)
+    made_from = {
+        "model": run.name,
+        **table_digests(dataset),
+        **file_digests(deny=config.lists.deny, eligible=config.lists.eligible),
+        **settings_and_version(config),
+    }
+    job.skip_if_done(logical_date(as_of), made_from)
     users = all_users(dataset)
     histories = history_matrix(
         dataset.interactions, users=users, items=model.items, ordered=model.config.reads_order
@@ -57,16 +87,29 @@ def write_recommendations_job(
             )
         )
 
-    published = publish(
-        config.recommendations,
-        logical_date(as_of),
-        write,
-        run_id=new_run_id(),
-        audit=lambda folder: audit_recommendations(
-            folder / FILE_NAME, k=config.lists.k, summary=summaries[-1]
-        ),
-        keep=config.output.keep,
-    )
+    faults: list[GateError] = []
+    live, has_same_rules = live_lists(config, made_from)
+
+    def hold(folder: Path) -> str:
+        faults.extend(
+            check_lists(folder / FILE_NAME, live, config.guards, same_rules=has_same_rules)
+        )
+        return str(faults[0]) if faults else ""
+
+    with job.stage("publish"):
+        published = publish(
+            config.recommendations,
+            logical_date(as_of),
+            write,
+            hold=hold,
+            run_id=new_run_id(),
+            audit=lambda folder: audit_recommendations(
+                folder / FILE_NAME, k=config.lists.k, summary=summaries[-1]
+            ),
+            made_from=made_from,
+            keep=config.output.keep,
+        )
+    raise_if_held(faults, published, config.recommendations.name)
     summary = summaries[-1]
     sources = ", ".join(f"{count:,} from {name}" for name, count in summary.lists_by_source.items())
     reporter.say(
@@ -81,12 +124,25 @@ def write_recommendations_job(
         "outcome": "PUBLISHED",
         "live": published.is_current,
         "file": str(published.folder / FILE_NAME),
+        "digest": output_digest(published),
         "model": str(run),
         "users": summary.num_lists,
+        "interactions": checked.counts(),
         "rows": summary.num_rows,
         "short_lists": summary.num_short_lists,
         "sources": summary.lists_by_source,
     }
+
+
+def live_lists(config: JobConfig, made_from: Mapping[str, str]) -> tuple[Path | None, bool]:
+    """The file of lists that is live, and whether it was made by the same settings and rules."""
+    runs = published_runs(config.recommendations)
+    live = next((run for run in runs if run.is_current), None)
+    if live is None or not (live.folder / FILE_NAME).is_file():
+        return None, False
+    rules = ("settings", "deny", "eligible")
+    same = all(live.manifest.made_from.get(one) == made_from.get(one) for one in rules)
+    return live.folder / FILE_NAME, same
 
 
 def all_users(dataset: Dataset) -> Vocabulary:

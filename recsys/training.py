@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from pydantic import Field
 
-from recsys.config import config_class
+from recsys.config import config_class, config_to_dict
 from recsys.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+    from recsys.checkpoints import Carried, Checkpoints, Stage
 
 BatchT = TypeVar("BatchT")
 
@@ -100,6 +102,8 @@ def fit(
     deadline: float | None = None,
     on_epoch: Callable[[EpochResult], None] | None = None,
     on_batch: Callable[[BatchProgress], None] | None = None,
+    checkpoints: Checkpoints | None = None,
+    carried: Carried | None = None,
 ) -> list[EpochResult]:
     """Train a module in place.
 
@@ -118,53 +122,63 @@ def fit(
         num_epochs: Epochs to run where there is no validation; `config.num_epochs` by default.
         deadline: Value of `time.perf_counter` at which training ends, in the middle of an epoch
             if need be; the learning rate falls with the time then, where that is ahead of epochs.
-        on_epoch: Called after each epoch.
+        on_epoch: Called after each epoch that is run now.
         on_batch: Called after each batch.
+        checkpoints: Where this fit leaves checkpoints, and goes on from the newest one that it
+            finds. Not used with a `deadline`: what is trained by then depends on the clock.
+        carried: What `epochs` and `step` draw from or change; checkpoints hold it too.
 
     Returns:
-        Every epoch that was run.
+        Every epoch that was run, before a kill or now.
 
     Raises:
         TrainingError: A loss, or a weight at the end of an epoch, that is not finite.
     """
-    results: list[EpochResult] = []
-    best_state: dict[str, Tensor] | None = None
+    last_epoch = min(num_epochs or config.num_epochs, config.num_epochs)
     base_rates = [[group["lr"] for group in opt.param_groups] for opt in optimizers]
     began = time.perf_counter()
+    stage = None
+    if checkpoints is not None and deadline is None:
+        plan = [last_epoch, epochs.num_batches, validate is not None]
+        settings = {"config": config_to_dict(config), "plan": plan}
+        stage = checkpoints.stage(module, optimizers, carried, settings=settings)
+    results, best_state, is_over = _resumed(stage)
 
     def descend(batch: BatchT, progress: float) -> float:
         progress = max(progress, _time_used(began, deadline))
         _set_rates(optimizers, base_rates, 1 - 0.95 * progress)
         return _descend(step, batch, optimizers)
 
-    for epoch in range(1, min(num_epochs or config.num_epochs, config.num_epochs) + 1):
+    while not is_over:
+        epoch = len(results) + 1
         module.train()
-        start = time.perf_counter()
-        loss, num_examples = _run_epoch(
+        run = _run_epoch(
             epoch, epochs, descend, config.num_epochs, on_batch=on_batch, deadline=deadline
         )
-        duration_s = time.perf_counter() - start
         _check_weights(module)
         module.eval()
-        results.append(
-            EpochResult(
-                epoch=epoch,
-                loss=loss,
-                duration_s=duration_s,
-                examples_per_s=num_examples / duration_s,
-                validation=None if validate is None else validate(),
-            )
-        )
+        results.append(run if validate is None else replace(run, validation=validate()))
         if on_epoch is not None:
             on_epoch(results[-1])
         if validate is not None and best_epoch(results) == epoch:
             best_state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
         is_past_best = validate is not None and epoch - best_epoch(results) >= config.patience
-        if is_past_best or _time_used(began, deadline) == 1:
-            break
-    if best_state is not None:
-        module.load_state_dict(best_state)
+        is_over = epoch == last_epoch or is_past_best or _time_used(began, deadline) == 1
+        if is_over and best_state is not None:
+            module.load_state_dict(best_state)
+        if stage is not None:
+            stage.save([asdict(result) for result in results], best_state, is_complete=is_over)
+    module.eval()
     return results
+
+
+def _resumed(stage: Stage | None) -> tuple[list[EpochResult], dict[str, Tensor] | None, bool]:
+    """Epochs and best weights that a checkpoint has, and whether the fit is over."""
+    if stage is None:
+        return [], None, False
+    progress = stage.resume()
+    results = [EpochResult(**cast("Any", epoch)) for epoch in progress.epochs]
+    return results, progress.best, progress.is_complete
 
 
 def _run_epoch(
@@ -175,8 +189,8 @@ def _run_epoch(
     *,
     on_batch: Callable[[BatchProgress], None] | None,
     deadline: float | None,
-) -> tuple[float, int]:
-    """Train on every batch once, or until the deadline; the mean loss and the number of examples.
+) -> EpochResult:
+    """Train on every batch once, or until the deadline.
 
     The first batch is trained on, deadline or not.
     """
@@ -196,7 +210,14 @@ def _run_epoch(
             )
         if _time_used(start, deadline) == 1:
             break
-    return sum(losses) / max(len(losses), 1), num_examples
+    duration_s = time.perf_counter() - start
+    return EpochResult(
+        epoch=epoch,
+        loss=sum(losses) / max(len(losses), 1),
+        duration_s=duration_s,
+        examples_per_s=num_examples / duration_s,
+        validation=None,
+    )
 
 
 def _time_used(began: float, deadline: float | None) -> float:

@@ -27,6 +27,9 @@ class ValidationConfig:
     """Share of interactions whose user may be absent from the users table."""
     max_unknown_item_share: float = Field(default=0.05, ge=0, le=1)
     """Share of interactions whose item may be absent from the items table."""
+    max_events_per_user: int | None = Field(default=None, ge=1)
+    """Latest events of a user that count; by default ten times those of the busiest user but one
+    in a thousand, and at least 1000."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recsys.checkpoints import Carried, Checkpoints
 from recsys.errors import DataError
 from recsys.features.encoder import MISSING, UNSEEN, EncodedTable
 from recsys.fraud.autoencoder import (
@@ -42,6 +43,7 @@ def fit_autoencoder(
     config: AutoencoderConfig,
     seed: int,
     on_epoch: Callable[[EpochResult], None] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[FittedAutoencoder, list[EpochResult]]:
     """Train an autoencoder.
 
@@ -58,6 +60,7 @@ def fit_autoencoder(
         config: What to train and how.
         seed: Seed of everything random; torch's own generator is left as it was.
         on_epoch: Called after each pass over the rows.
+        checkpoints: Where training leaves checkpoints and goes on from them.
 
     Returns:
         The autoencoder, and the passes that were run.
@@ -82,14 +85,16 @@ def fit_autoencoder(
         module = Autoencoder(inputs, config)
     baseline_T = start_at_constants(module, table, weight_N, inputs.located())
     noise = Noise(inputs=inputs, config=config, generator=generator)
-    results = _train(
-        module,
-        table,
-        weight_N=weight_N,
-        noise=noise,
-        baseline_T=baseline_T,
-        on_epoch=on_epoch,
-    )
+    with torch.random.fork_rng(devices=[]):  # a checkpoint puts torch's own generator back
+        results = _train(
+            module,
+            table,
+            weight_N=weight_N,
+            noise=noise,
+            baseline_T=baseline_T,
+            on_epoch=on_epoch,
+            checkpoints=checkpoints,
+        )
     return FittedAutoencoder(config=config, inputs=inputs, module=module), results
 
 
@@ -226,6 +231,7 @@ def _train(
     noise: Noise,
     baseline_T: Tensor,
     on_epoch: Callable[[EpochResult], None] | None,
+    checkpoints: Checkpoints | None,
 ) -> list[EpochResult]:
     config, targets, num_rows = noise.config, noise.inputs.located(), len(table)
     batch_size = min(config.batch_size, max(_MIN_BATCH_SIZE, num_rows // 40))
@@ -248,6 +254,8 @@ def _train(
         optimizers=[torch.optim.Adam(module.parameters(), lr=config.learning_rate)],
         config=TrainingConfig(num_epochs=math.ceil(config.num_steps / num_batches)),
         on_epoch=on_epoch,
+        checkpoints=checkpoints,
+        carried=Carried(generators=(noise.generator,)),
     )
 
 

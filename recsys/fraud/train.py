@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from sklearn.cluster import MiniBatchKMeans
 
+from recsys.checkpoints import Checkpoints
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.transactions.days import day_of
 from recsys.errors import DataError
@@ -90,6 +91,8 @@ class FitCallbacks:
     """Called before each stage."""
     on_epoch: Callable[[EpochResult], None] | None = None
     """Called after each epoch of the autoencoder."""
+    checkpoints: Checkpoints | None = None
+    """Where the autoencoder leaves checkpoints and goes on from them."""
 
 
 def fit_fraud_model(
@@ -120,7 +123,7 @@ def fit_fraud_model(
     clock.stage("learning the columns")
     inputs = TransactionInputs.fit(table.slice(0, num_fit), features)
     clock.stage("training the autoencoder")
-    autoencoder = _fit_autoencoder(table.slice(0, num_fit), inputs, config, callbacks.on_epoch)
+    autoencoder = _fit_autoencoder(table.slice(0, num_fit), inputs, config, callbacks)
     clock.stage("embedding transactions")
     clusters = _fit_clusters(table.slice(0, num_fit), inputs, autoencoder, config)
     observed = observe(table, inputs, autoencoder, clusters)
@@ -197,7 +200,7 @@ def _fit_autoencoder(
     table: pa.Table,
     inputs: TransactionInputs,
     config: FraudConfig,
-    on_epoch: Callable[[EpochResult], None] | None,
+    callbacks: FitCallbacks,
 ) -> FittedAutoencoder:
     fitted, _ = fit_autoencoder(
         inputs.encode(table).columns,
@@ -205,7 +208,8 @@ def _fit_autoencoder(
         inputs=InputColumns.of(inputs.encoder, inputs.targets),
         config=config.autoencoder,
         seed=config.seed,
-        on_epoch=on_epoch,
+        on_epoch=callbacks.on_epoch,
+        checkpoints=callbacks.checkpoints,
     )
     return fitted
 

@@ -10,13 +10,15 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 
 from recsys.config import config_to_dict
-from recsys.errors import PublishError
+from recsys.errors import ArtifactError, HeldError, PublishError, SkippedError
 from recsys.files import (
     PRIVATE_FILE,
     PRIVATE_FOLDER,
@@ -41,6 +43,7 @@ from recsys.publishing.runs import (
 )
 
 _DRAFT_SUFFIX = ".tmp"
+_UNKNOWN: Mapping[str, str] = MappingProxyType({})
 
 
 def publish(
@@ -50,12 +53,15 @@ def publish(
     *,
     run_id: str,
     audit: Callable[[Path], None] | None = None,
+    hold: Callable[[Path], str] | None = None,
+    made_from: Mapping[str, str] = _UNKNOWN,
     keep: int = 10,
 ) -> PublishedRun:
     """Write the outputs of one run and make them live.
 
     After a crash the same run may be published again, under its old `run_id` or a new one. A run
-    for an earlier date than the live one is stored but does not become live.
+    for an earlier date than the live one is stored but does not become live, and neither does one
+    that is held; `rollback` can make either live.
 
     Args:
         root: Folder of all runs; made when missing.
@@ -63,35 +69,53 @@ def publish(
         write: Writes the outputs into the empty folder that it is given.
         run_id: A name for the run: letters, digits, `_` and `-`; unique in `root`.
         audit: Reads the outputs back, and refuses them by raising an error of its own.
-        keep: How many runs stay, at least 1, by order of publication. The live one always stays.
+        hold: Looks at the written outputs and says why they must not become live; an empty text
+            lets them.
+        made_from: What the outputs follow from, to be told from runs that follow from other things.
+        keep: How many runs stay, at least 1, by order of publication, and as many that are held.
+            The live one always stays.
 
     Raises:
-        PublishError: Another publisher is at work, the run id is taken, or the disk refuses. The
-            live run is the one before, unless the message leaves that open.
+        PublishError: The run id is taken, or the disk refuses. The live run is the one before,
+            unless the message leaves that open.
+        SkippedError: Another publisher is at work.
+        HeldError: The audit found outputs that break their contract.
     """
     root, day = root.absolute(), _checked_date(logical_date)
     folder = run_folder(root, day, _checked_run_id(run_id))
     _make_root(root)
-    with _publisher(root):
+    with _publisher(root) as lock:
         _sweep(root)
-        sequence = _next_sequence(root, folder)
+        manifest = RunManifest(
+            format="recsys-run",
+            format_version=1,
+            logical_date=day,
+            run_id=run_id,
+            sequence=_next_sequence(root, folder),
+            files={},
+            made_from=dict(made_from),
+        )
         with _draft_of(folder) as draft:
             write(draft)
-            manifest = _seal(draft, day, run_id, sequence)
+            manifest = _seal(draft, manifest, held="" if hold is None else hold(draft))
             _audit(draft, audit)
             manifest = _commit(draft, folder, manifest)
+        _check_lock(lock, root)
         run = _point(root, folder, manifest)
         _collect(root, keep)
     return run
 
 
 def rollback(root: Path, run_id: str) -> PublishedRun:
-    """Make an earlier run live again, after checking each of its files.
+    """Make a stored run live, after checking each of its files: an earlier one, or one held.
 
     Raises:
-        PublishError: There is no such run, it is damaged, or another publisher is at work.
+        PublishError: There is no such run, or it is damaged.
+        SkippedError: Another publisher is at work.
     """
     root, run_id = root.absolute(), _checked_run_id(run_id)
+    if not root.is_dir():
+        raise PublishError(f"{root}: expected stored runs, got no such folder; publish one first")
     with _publisher(root):
         folder = find_run(root, run_id)
         if folder is None:
@@ -109,25 +133,41 @@ def _make_root(root: Path) -> None:
 
 
 @contextmanager
-def _publisher(root: Path) -> Iterator[None]:
-    """Hold the lock of `root`; it goes with the process that holds it."""
+def _publisher(root: Path) -> Iterator[int]:
+    """Hold the lock of `root`, a descriptor; it goes with the process that holds it."""
     with disk_errors(root, "cannot publish", remedy="what was live before still is"):
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(root / ".lock", flags, PRIVATE_FILE)
         try:
-            _take_lock(descriptor, root)
-            yield
+            take_lock(descriptor, root)
+            yield descriptor
         finally:
             os.close(descriptor)
 
 
-def _take_lock(descriptor: int, root: Path) -> None:
+def take_lock(descriptor: int, root: Path) -> None:
+    """Lock an open file of a folder for this process, at once or not at all.
+
+    Raises:
+        SkippedError: Another process has it.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise PublishError(
+        raise SkippedError(
             f"{root}: expected to be the only publisher, got another one at work; wait for it"
         ) from None
+
+
+def _check_lock(descriptor: int, root: Path) -> None:
+    """The lock file is still the one that is held: whoever removed it may have let in another."""
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(descriptor), (root / ".lock").lstat()):
+            return
+    raise PublishError(
+        f"{root}: expected to be the only publisher, got a lock file that was removed or replaced; "
+        "run again, and leave the file alone"
+    )
 
 
 def _sweep(root: Path) -> None:
@@ -156,19 +196,12 @@ def _draft_of(folder: Path) -> Iterator[Path]:
         yield draft
 
 
-def _seal(draft: Path, day: str, run_id: str, sequence: int) -> RunManifest:
+def _seal(draft: Path, manifest: RunManifest, *, held: str) -> RunManifest:
     """Record every file and bring all of them down to the disk."""
     files = record_files(draft)
     if not files:
         raise PublishError(f"{draft}: expected outputs to publish, got no file")
-    manifest = RunManifest(
-        format="recsys-run",
-        format_version=1,
-        logical_date=day,
-        run_id=run_id,
-        sequence=sequence,
-        files=files,
-    )
+    manifest = replace(manifest, files=files, held=held)
     text = json.dumps(config_to_dict(manifest), indent=1)
     write_new(draft / RUN_MANIFEST_NAME, text.encode())
     sync_tree(draft)
@@ -178,7 +211,10 @@ def _seal(draft: Path, day: str, run_id: str, sequence: int) -> RunManifest:
 def _audit(draft: Path, audit: Callable[[Path], None] | None) -> None:
     """Read the run back as a reader would, before anyone can see it."""
     if audit is not None:
-        audit(draft)
+        try:
+            audit(draft)
+        except ArtifactError as error:
+            raise HeldError(f"{error}; not published") from error
     verify_run(draft)
 
 
@@ -197,17 +233,21 @@ def _commit(draft: Path, folder: Path, manifest: RunManifest) -> RunManifest:
 
 
 def _point(root: Path, folder: Path, manifest: RunManifest) -> PublishedRun:
-    """Make a run live, unless one of a later date is."""
+    """Make a run live, unless it is held or one of a later date is live."""
     live = read_pointer(root)
-    is_current = live is None or live.parent.name <= manifest.logical_date
+    is_newest = live is None or live.parent.name <= manifest.logical_date
+    is_current = is_newest and not manifest.held
     if is_current:
         write_pointer(root, folder)
     return PublishedRun(folder=folder, manifest=manifest, is_current=is_current)
 
 
 def _collect(root: Path, keep: int) -> None:
-    """Remove all but the last runs and the live one."""
-    for run in published_runs(root)[: -max(keep, 1)]:
+    """Remove all but the last runs, the last that are held, and the live one."""
+    runs = published_runs(root)
+    held = [run for run in runs if run.manifest.held]
+    others = [run for run in runs if not run.manifest.held]
+    for run in (*held[: -max(keep, 1)], *others[: -max(keep, 1)]):
         if not run.is_current:
             with suppress(OSError):  # the new run is live by now: the next one tries again
                 draft = run.folder.with_name(run.folder.name + _DRAFT_SUFFIX)

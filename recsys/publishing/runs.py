@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from recsys.config import config_class, parse_config
 from recsys.errors import ConfigError, PublishError
 from recsys.files import FileRecord, find_change, replace
@@ -37,6 +39,10 @@ class RunManifest:
     """Place in the order of publication, from 1, whatever the dates."""
     files: dict[str, FileRecord]
     """Size and digest of every other file, by relative name."""
+    made_from: dict[str, str] = Field(default_factory=dict)
+    """What the outputs follow from: digests of data and settings, the model, the version."""
+    held: str = ""
+    """Why the run did not become live when it was stored; empty for a run that might."""
 
 
 @dataclass(frozen=True, kw_only=True)

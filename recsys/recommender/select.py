@@ -166,6 +166,7 @@ class _Looks:
             replace(self.config, training=training),
             replace(selection, num_epochs=TRIAL_EPOCHS, embedding_dim=dim),
             budget_s=None if budget_s is None else budget_s / 4,
+            callbacks=TrainingCallbacks(checkpoints=self.callbacks.checkpoints),
         )
         weight, qualities_V = _best_popularity_weight(found, self.sample)
         quality = float(qualities_V.mean())

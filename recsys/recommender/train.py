@@ -6,7 +6,7 @@ Shapes: C items.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from recsys.checkpoints import Carried, Checkpoints
 from recsys.datasets.dataset import Dataset
 from recsys.features.encoder import EncodedTable, TableEncoder, rows_of
 from recsys.features.history import event_values, history_matrix, user_item_matrix
@@ -45,7 +46,7 @@ from recsys.training import (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingCallbacks:
-    """Whom to tell of progress."""
+    """Whom to tell of progress, and where to keep it."""
 
     on_epoch: Callable[[EpochResult], None] | None = None
     """After each epoch."""
@@ -53,6 +54,8 @@ class TrainingCallbacks:
     """After each batch."""
     on_stage: Callable[[str], None] | None = None
     """Before each fit, with what it is for."""
+    checkpoints: Checkpoints | None = None
+    """Where fits leave checkpoints and go on from them; those with a time budget do not."""
 
     def stage(self, name: str) -> None:
         """Tell what the next fit is for."""
@@ -222,8 +225,27 @@ def _train(
         deadline=deadline,
         on_epoch=callbacks.on_epoch,
         on_batch=callbacks.on_batch,
+        checkpoints=callbacks.checkpoints,
+        carried=_carried(objective),
     )
     return _with_vectors(model, item_features, propagation), epochs
+
+
+def _carried(objective: Objective) -> Carried:
+    """The generator of an objective, and the spread that it does not make anew in each step."""
+    spread = objective.spread
+
+    def read() -> dict[str, torch.Tensor]:
+        if spread is None or spread._latest is None:
+            return {}
+        return {"steps": torch.tensor(spread._steps), "spread": spread._latest}
+
+    def write(tensors: Mapping[str, torch.Tensor]) -> None:
+        if spread is not None and tensors:
+            spread._steps = int(tensors["steps"])
+            spread._latest = tensors["spread"].to(objective.towers.query.base.device)
+
+    return Carried(generators=(objective.generator,), read=read, write=write)
 
 
 def _with_vectors(

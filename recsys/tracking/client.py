@@ -1,4 +1,4 @@
-"""Where runs are tracked, and how MLflow is loaded and its errors are told."""
+"""Where runs are tracked and where they wait, and how MLflow is loaded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import importlib.metadata
 import logging
 import os
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from types import ModuleType
 from pydantic import Field, field_validator
 
 from recsys.config import config_class
-from recsys.errors import ConfigError, RecsysError
+from recsys.errors import ConfigError
 
 _URI = re.compile(r"(sqlite:///|https?://|(postgresql|mysql|mssql)(\+\w+)?://).+")
 _SQLITE = "sqlite:///"
@@ -27,10 +26,17 @@ _ENVIRONMENT = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_UV_AUTO_DETECT": "false",  # or the working directory decides a model's requirements
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # A server that does not answer costs seconds a call, not minutes.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    # An answer must not send requests, and the password in them, to another host.
+    "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",
+}
+# Set whatever the user has set. A request that the HTTP layer repeats by itself may make a second
+# run, and a server could ask it to sleep for hours: the replay tries again, and looks first.
+_FORCED = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
 }
 
 
@@ -49,6 +55,8 @@ class TrackingConfig:
     """Name of the model in the registry; made when missing."""
     alias: str = Field(default="champion", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     """Alias of the model version in use: `models:/recommender@champion`."""
+    max_delay_s: float = Field(default=60, gt=0)
+    """Seconds that telling MLflow may add to a job. What is not told by then waits on the disk."""
 
     @field_validator("uri")
     @classmethod
@@ -76,6 +84,14 @@ def tracking_uri(config: TrackingConfig) -> str:
     return config.uri if path is None else f"{_SQLITE}{path}"
 
 
+def spool_folder(config: TrackingConfig) -> Path:
+    """Where runs wait that were not told yet: beside the database, or where the default one is."""
+    database = None if config.uri is None else sqlite_path(config.uri)
+    if database is not None:
+        return database.parent / "spool"
+    return _project_folder() / "mlflow" / "store" / "spool"
+
+
 def sqlite_path(uri: str) -> Path | None:
     """File of a SQLite address, absolute; None for other addresses."""
     return Path(uri.removeprefix(_SQLITE)).absolute() if uri.startswith(_SQLITE) else None
@@ -89,6 +105,7 @@ def load_mlflow() -> ModuleType:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    os.environ.update(_FORCED)
     try:  # the import alone proves nothing: the folder mlflow/ passes for an empty package
         importlib.metadata.version("mlflow")
     except importlib.metadata.PackageNotFoundError:
@@ -100,25 +117,6 @@ def load_mlflow() -> ModuleType:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     return mlflow
-
-
-@contextmanager
-def tracking_errors(
-    uri: str,
-    *,
-    error_type: type[RecsysError] = RecsysError,
-    remedy: str = "check the server and its disk",
-) -> Iterator[None]:
-    """Turn the errors of MLflow, of the network and of the disk into one line without secrets."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except (MlflowException, OSError) as error:
-        text = redacted(" ".join(str(_cause(error)).split()))[:300]
-        raise error_type(
-            f"tracking at {redacted(uri)}: expected an answer, got: {text}; {remedy}"
-        ) from error
 
 
 @contextmanager
@@ -136,16 +134,6 @@ def existing_accepted() -> Iterator[None]:
 def redacted(text: str) -> str:
     """A text without the user names and passwords of the addresses in it."""
     return re.sub(r"//[^/@\s]+@", "//***@", text)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The refused or lost connection below an error, if that is what it is; or the error itself."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ConnectionError | TimeoutError | socket.gaierror):
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    return error
 
 
 def _project_folder() -> Path:

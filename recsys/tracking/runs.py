@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import json
 import platform
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 
 from pydantic import JsonValue
 
-from recsys.errors import ConfigError, RecsysError
-from recsys.files import PRIVATE_FOLDER
-from recsys.tracking.client import (
-    TrackingConfig,
-    existing_accepted,
-    load_mlflow,
-    sqlite_path,
-    tracking_errors,
-    tracking_uri,
-)
+from recsys.tracking.client import TrackingConfig, load_mlflow
 from recsys.tracking.environment import core_versions, describe_environment
 from recsys.tracking.served import ServedModel
-from recsys.tracking.stores import Batch, DatasetRecord, MlflowStore, RunStore, SilentStore
+from recsys.tracking.spool_store import open_store
+from recsys.tracking.stores import Batch, DatasetRecord, Delivery, RunStore, SilentStore
 from recsys.tracking.values import flat_params, valid_names, valid_tags
 
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
+_MAX_DELAY_OF_FAILED_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +31,14 @@ class TrackedRun:
     """What keeps the run."""
 
     @property
+    def delivery(self) -> Delivery:
+        """What became of the run; known after its block."""
+        return self.store.delivery
+
+    @property
     def location(self) -> str:
-        """Where a person finds the run; empty when it is not kept."""
-        return self.store.location
+        """Where a person finds the run; empty until it was delivered."""
+        return self.delivery.location
 
     def log_params(self, params: Mapping[str, JsonValue]) -> None:
         """Keep settings; nested ones get dotted names, and long values are cut."""
@@ -88,76 +85,52 @@ class TrackedRun:
 
     def log_text(self, text: str, file_name: str) -> None:
         """Keep a text as a file; `file_name` may name a folder too."""
-        target = Path(file_name)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, target.name)
-            file.write_text(text, encoding="utf-8")
-            self.store.log_path(file, str(target.parent) if target.parent.name else "")
+        self.store.log_text(text, file_name)
 
-    def log_model(self, served: ServedModel) -> int | None:
-        """Register a model; gives the new version once it is ready, None when it is not kept."""
-        return self.store.register(served)
+    def log_model(self, served: ServedModel, *, promote: bool, order: str) -> None:
+        """Register a model; the number of its version is known after delivery.
 
-    def promote(self, version: int) -> None:
-        """Give a registered version the configured alias."""
-        self.store.promote(version)
+        Args:
+            served: The model.
+            promote: Whether the version gets the configured alias. It does not take it from a
+                version of a greater order: a run that is delivered late changes nothing.
+            order: When the model was published, as a text that sorts: `<date>/<run id>`.
+        """
+        self.store.register(served, promote=promote, order=order)
 
 
 @contextmanager
 def start_run(
-    config: TrackingConfig, *, run_name: str, tags: Mapping[str, str] = _NO_TAGS
+    config: TrackingConfig,
+    *,
+    run_name: str,
+    tags: Mapping[str, str] = _NO_TAGS,
+    spool: Path | None = None,
 ) -> Iterator[TrackedRun]:
     """A tracked run for the time of a block; an error in the block marks it as failed.
 
+    What the run tells is kept on the disk, and told to MLflow when the block has ended, together
+    with what waits from earlier runs, within `config.max_delay_s`. So no state of the server or of
+    the network fails the block; `delivery` of the run says what became of it.
+
+    Args:
+        config: Where the run is tracked.
+        run_name: What people call it.
+        tags: What it is searched by.
+        spool: Folder where runs wait; if not given, `spool/` beside the database or, with a server,
+            where the default database would be.
+
     Raises:
-        ConfigError: MLflow is missing, or the server does not answer.
+        ConfigError: MLflow is not installed.
     """
     if not config.enabled:
         yield TrackedRun(store=SilentStore())
         return
-    mlflow, uri = load_mlflow(), tracking_uri(config)
-    remedy = "start the server (make mlflow), correct tracking.uri or set tracking.enabled = false"
-    with tracking_errors(uri, error_type=ConfigError, remedy=remedy):
-        store = _open_run(mlflow, uri, config, run_name, valid_tags(tags))
+    mlflow = load_mlflow()
+    store = open_store(mlflow, config, run_name=run_name, tags=valid_tags(tags), spool=spool)
     try:
         yield TrackedRun(store=store)
     except BaseException:
-        with suppress(RecsysError), tracking_errors(uri):  # the block's own error says more
-            mlflow.end_run("FAILED")
+        store.end("FAILED", budget_s=min(config.max_delay_s, _MAX_DELAY_OF_FAILED_S))
         raise
-    with tracking_errors(uri):
-        mlflow.end_run("FINISHED")
-
-
-def _open_run(
-    mlflow: ModuleType, uri: str, config: TrackingConfig, run_name: str, tags: Mapping[str, str]
-) -> MlflowStore:
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    experiment_id = _experiment_id(mlflow, uri, config.experiment)
-    run = mlflow.start_run(experiment_id=experiment_id, run_name=run_name, tags=dict(tags))
-    return MlflowStore(
-        mlflow=mlflow,
-        config=config,
-        uri=uri,
-        run_id=run.info.run_id,
-        experiment_id=run.info.experiment_id,
-    )
-
-
-def _experiment_id(mlflow: ModuleType, uri: str, name: str) -> str:
-    """The experiment's id; a new one in a SQLite database keeps its files beside the database."""
-    database, artifacts = sqlite_path(uri), None
-    if database is not None:
-        database.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
-        artifacts = (database.parent / "artifacts").as_uri()
-    if mlflow.get_experiment_by_name(name) is None:
-        with existing_accepted():  # another run may have been faster
-            mlflow.create_experiment(name, artifact_location=artifacts)
-    experiment = mlflow.get_experiment_by_name(name)
-    if database is not None and experiment.artifact_location.startswith("mlflow-artifacts:"):
-        raise ConfigError(
-            f"tracking.experiment: expected one that keeps its files beside {database}, got"
-            f" {name!r}, made through a server; set tracking.uri to it or choose another name"
-        )
-    return str(experiment.experiment_id)
+    store.end("FINISHED", budget_s=config.max_delay_s)

@@ -21,6 +21,8 @@ from recsys.schema import EVENT_TIME_TYPE, ITEM_ID, USER_ID
 
 K = 10
 QUIET = Reporter(quiet=True)
+QUIET_DAYS = "\n[gates]\nmax_stale_days = 5\n"
+"""The log ends before the last night."""
 TRAINED, NIGHT, NEXT_NIGHT = date(2024, 3, 31), date(2024, 4, 1), date(2024, 4, 2)
 
 
@@ -98,7 +100,7 @@ def write_rules(folder: Path, dataset: Dataset) -> dict[str, Path]:
 
 def spend_nights(folder: Path, dataset: Dataset, file_format: FileFormat, *sections: str) -> Night:
     """Train, and write lists on two nights that follow."""
-    path = write_shop(folder, dataset, file_format, f"[lists]\nk = {K}\n", *sections)
+    path = write_shop(folder, dataset, file_format, f"[lists]\nk = {K}\n", QUIET_DAYS, *sections)
     trained = train_recommender(load_job_config(path), TRAINED, QUIET)
     log, users = with_newcomers(dataset)
     rules = write_rules(folder, dataset)

@@ -126,9 +126,9 @@ def run_main(*arguments: object) -> object:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, to see whether anything changed."""
+    """Every file below a folder but empty locks, to see whether anything changed."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != ".job.lock"
     }

@@ -33,6 +33,15 @@ COMMANDS = {
     "train-fraud",
     "score-accounts",
     "benchmark fraud",
+    "status",
+    "rollback",
+    "check-drift",
+    "replay-tracking",
+    "schedule",
+    "schedule check",
+    "schedule cron",
+    "schedule systemd",
+    "schedule kubernetes",
 }
 
 

@@ -216,12 +216,13 @@ def test_a_night_can_be_run_again(nights: Nights, after_nights: Path) -> None:
     """An earlier night gives the same bytes again, and the latest one stays live."""
     root = after_nights.parent / "runs/fraud-scores"
     live = current_run(root)
-    again = score(after_nights, night(2))
+    assert score(after_nights, night(2)).code == 7
+    again = score(after_nights, night(2), "--force")
     assert tables_of(again.status) == tables_of(nights.done[1].status)
     assert again.status["live"] is False
     assert current_run(root) == live
     assert live.parent.name == str(night(NUM_NIGHTS))
-    last = score(after_nights, night(NUM_NIGHTS))
+    last = score(after_nights, night(NUM_NIGHTS), "--force")
     assert tables_of(last.status) == tables_of(nights.done[-1].status)
     assert last.status["live"] is True
     assert len(published_runs(root)) == NUM_NIGHTS + 2
@@ -266,7 +267,7 @@ def test_a_model_that_has_seen_the_day_does_not_score_it(only_trained: Path) -> 
 
 def test_strange_ids_are_only_text_on_the_page(only_trained: Path) -> None:
     """Ids that are markup or formulas stand escaped on the page, and exact in the tables."""
-    done = score(only_trained, night(1), "--set", "alerts.alert_budget=1000")
+    done = score(only_trained, night(1), "--set", "alerts.alert_budget=1000", "--force")
     page = Path(str(done.status["alerts_page"])).read_text(encoding="utf-8")
     accounts = pq.read_table(str(done.status["account_scores"]))
     assert done.status["alerts"] == accounts.num_rows == done.status["accounts"]

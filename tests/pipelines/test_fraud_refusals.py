@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -193,7 +194,7 @@ def test_a_night_refuses_in_one_line(case: Case, bank: Path) -> None:
     before, live = contents(bank), current_run(bank / "runs/fraud-scores")
     done = score(config, case.day, "--quiet")
     assert done.code == case.exit_code, done.told
-    assert done.printed == ""
+    assert done.status["outcome"] == ("HELD" if case.exit_code == 3 else "FAILED")
     assert re.match(expected_line(bank, case), done.error), done.error
     assert len(done.told.splitlines()) == 1 + done.told.count("warning: ")
     assert contents(bank) == before
@@ -222,7 +223,9 @@ def test_the_installed_command_refuses(name: str, bank: Path) -> None:
     config = spoil(bank, case)
     before = contents(bank)
     done = run_command("train-fraud", config, "--as-of", NIGHT, "--quiet")
-    assert (done.returncode, done.stdout) == (case.exit_code, "")
+    status = json.loads(done.stdout)
+    assert (done.returncode, status["exit_code"]) == (case.exit_code, case.exit_code)
+    assert status["outcome"] == ("HELD" if case.exit_code == 3 else "FAILED")
     (line,) = done.stderr.splitlines()
     assert re.match(expected_line(bank, case), line), line
     assert contents(bank) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,10 @@ def test_no_model_is_published_yet(shop_copy: Path, command: str) -> None:
         f"error: {shop_copy}/runs/models: expected a published model, got none; "
         "run `recsys train-recommender` first or correct output.directory\n"
     )
-    assert (done.returncode, done.stderr, done.stdout) == (4, says, "")
+    assert (done.returncode, done.stderr) == (4, says)
+    status = json.loads(done.stdout)
+    assert (status["job"], status["outcome"], status["exit_code"]) == (command, "FAILED", 4)
+    assert says == f"error: {status['message']}\n"
     assert contents(shop_copy) == before
 
 
@@ -52,7 +56,7 @@ def test_a_changed_byte_of_the_model_is_refused(shop_copy: Path) -> None:
     before = contents(shop_copy)
     done = run_command("write-recommendations", shop_copy / "shop.toml", "--quiet")
     assert done.returncode == 4
-    assert done.stdout == ""
+    assert json.loads(done.stdout)["outcome"] == "FAILED"
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {shop_copy / LIVE}/model: expected ")
     assert "'tensors/towers.safetensors'" in line
@@ -112,7 +116,8 @@ def test_one_publisher_at_a_time(shop_copy: Path, capsys: pytest.CaptureFixture[
         before = contents(shop_copy)
         config = shop_copy / "shop.toml"
         code, line = refusal(capsys, "write-recommendations", config, "--quiet")
-    assert code == 6
+    assert code == 7
+    assert line.startswith("skipped: ")
     assert "expected to be the only publisher, got another one at work; wait for it" in line
     assert contents(shop_copy) == before
 
@@ -167,10 +172,10 @@ def another_kind(shop: Path) -> list[str]:
 
 
 def future_events(shop: Path) -> list[str]:
-    """An event of the next day."""
+    """Events of another century."""
     file = shop / "interactions.parquet"
     table = pq.read_table(file)
-    later = pc.add(table["event_time"], pa.scalar(10**6 * 86_400, pa.duration("us")))
+    later = pc.add(table["event_time"], pa.scalar(10**6 * 86_400 * 36_500, pa.duration("us")))
     pq.write_table(table.set_column(2, "event_time", later), file)
     return []
 

@@ -21,6 +21,7 @@ from pipelines.write_recommendations import write_recommendations_job
 from recsys.artifacts import digest_table
 from recsys.config import config_to_dict
 from recsys.datasets.loading import load_dataset
+from recsys.errors import SkippedError
 from recsys.publishing import current_run, published_runs, verify_run
 from recsys.recommender.lists import similar_items_schema
 from recsys.schema import ITEM_ID, USER_ID, recommendations_schema
@@ -134,9 +135,12 @@ def test_the_live_run_is_the_latest_by_date(night: Night) -> None:
     assert live == Path(str(night.plain["file"])).parent
     assert live.parent.name == NEXT_NIGHT.isoformat()
 
-    again = write_recommendations_job(night.config, NIGHT, QUIET)
+    with pytest.raises(SkippedError, match="add --force to run all the same"):
+        write_recommendations_job(night.config, NIGHT, QUIET)
+    again = write_recommendations_job(night.config, NIGHT, QUIET, force=True)
 
     assert current_run(root) == live
+    assert again["digest"] == night.written["digest"]
     assert pq.read_table(str(again["file"])).equals(pq.read_table(str(night.written["file"])))
     runs = published_runs(root)
     stored = [Path(str(done["file"])).parent for done in (night.written, night.plain, again)]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from agreeing_outputs import live_text, writing
 
-from recsys.errors import PublishError
+from recsys.errors import PublishError, SkippedError
 from recsys.publishing import (
     publish,
     published_runs,
@@ -32,7 +32,7 @@ def test_one_publisher_at_a_time(tmp_path: Path) -> None:
             lambda: publish(tmp_path, NEXT_DAY, writing("two"), run_id="b"),
             lambda: rollback(tmp_path, "a"),
         ]:
-            with pytest.raises(PublishError, match="only publisher, got another one at work"):
+            with pytest.raises(SkippedError, match="only publisher, got another one at work"):
                 call()
         writing("one")(folder)
 

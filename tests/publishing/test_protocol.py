@@ -170,7 +170,7 @@ def test_a_damaged_pointer_leads_nowhere(tmp_path: Path, pointer: str) -> None:
 
 def test_a_rollback_makes_nothing(tmp_path: Path) -> None:
     """A wrong folder is told, not made."""
-    with pytest.raises(PublishError, match=r"nowhere/\.lock: cannot publish: No such file"):
+    with pytest.raises(PublishError, match=r"nowhere: expected stored runs, got no such folder"):
         rollback(tmp_path / "nowhere", "a")
 
     assert not any(tmp_path.iterdir())

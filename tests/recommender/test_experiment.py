@@ -15,7 +15,8 @@ from small_models import CONFIG, SELECTION, small_dataset
 from recsys.datasets.dataset import Dataset, FeaturesConfig
 from recsys.datasets.splits import Split, SplitConfig, split_interactions
 from recsys.recommender.config import EvaluationConfig
-from recsys.recommender.experiment import MODEL, Experiment, TwoTowerRanker, run_experiment
+from recsys.recommender.experiment import Experiment, run_experiment
+from recsys.recommender.later_quality import MODEL, TwoTowerRanker
 from recsys.recommender.model_bundle import save_model
 from recsys.recommender.popularity import half_lives
 from recsys.recommender.ranking import Ranker

@@ -18,7 +18,7 @@ from small_logs import clustered_log, small_config, without_features
 from recsys.errors import ConfigError, DataError
 from recsys.features.history import UserItemMatrix
 from recsys.features.vocabulary import UNKNOWN
-from recsys.recommender.experiment import TwoTowerRanker
+from recsys.recommender.later_quality import TwoTowerRanker
 from recsys.recommender.model import (
     FEATURES,
     HISTORY,

@@ -79,7 +79,7 @@ def register(
     state = write_bundle(folder / "state", kind="fraud-state", parents=parents)
     served = served_fraud_model(model=model, state=state, inputs=FakeScorer().schema(id_type))
     with start_run(config, run_name="train-fraud") as run:
-        run.promote(run.log_model(served))
+        run.log_model(served, promote=True, order="2024-03-01/1")
 
 
 def transactions(ids: list[object]) -> pd.DataFrame:

@@ -104,7 +104,7 @@ def test_a_registered_recommender_answers_by_its_alias(
         k=2,
     )
     with start_run(config, run_name="train") as run:
-        run.promote(run.log_model(served))
+        run.log_model(served, promote=True, order="2024-03-01/1")
 
     loaded = load_mlflow().pyfunc.load_model("models:/recommender@champion")
     frame = loaded.predict(pd.DataFrame({"user_id": users}))
@@ -128,9 +128,8 @@ def test_versions_say_what_they_were_made_from(config: TrackingConfig, tmp_path:
             model=model, index=index, user_id_type=pa.int64(), item_id_type=pa.string(), k=1
         )
         with start_run(config, run_name="train") as run:
-            versions.append(run.log_model(served))
-            if epoch == 0:
-                run.promote(versions[0])
+            run.log_model(served, promote=epoch == 0, order=f"2024-03-01/{epoch}")
+        versions.append(run.delivery.version)
 
     client = load_mlflow().MlflowClient()
     first, second = (client.get_model_version("recommender", str(v)) for v in versions)
@@ -150,7 +149,7 @@ def test_a_model_without_an_index_is_served_too(config: TrackingConfig, tmp_path
         model=model, index=None, user_id_type=pa.int64(), item_id_type=pa.string(), k=1
     )
     with start_run(config, run_name="train") as run:
-        run.promote(run.log_model(served))
+        run.log_model(served, promote=True, order="2024-03-01/1")
 
     loaded = load_mlflow().pyfunc.load_model("models:/recommender@champion")
     frame = loaded.predict(pd.DataFrame({"user_id": [1]}))
@@ -165,7 +164,7 @@ def test_what_is_stored_is_plain_files(config: TrackingConfig, tmp_path: Path) -
         model=model, index=index, user_id_type=pa.int64(), item_id_type=pa.string(), k=1
     )
     with start_run(config, run_name="train") as run:
-        run.log_model(served)
+        run.log_model(served, promote=False, order="2024-03-01/1")
 
     (folder,) = (tmp_path / "mlflow/store/artifacts/models").iterdir()
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -188,7 +187,7 @@ def test_an_index_of_another_model_is_refused_when_it_is_served(
         model=first, index=index, user_id_type=pa.int64(), item_id_type=pa.string(), k=1
     )
     with start_run(config, run_name="train") as run:
-        run.promote(run.log_model(served))
+        run.log_model(served, promote=True, order="2024-03-01/1")
 
     with pytest.raises(FingerprintMismatchError, match="rebuild the item-index"):
         load_mlflow().pyfunc.load_model("models:/recommender@champion")
@@ -201,7 +200,7 @@ def test_users_of_another_type_are_refused(config: TrackingConfig, tmp_path: Pat
         model=model, index=index, user_id_type=pa.int64(), item_id_type=pa.string(), k=1
     )
     with start_run(config, run_name="train") as run:
-        run.promote(run.log_model(served))
+        run.log_model(served, promote=True, order="2024-03-01/1")
     mlflow = load_mlflow()
     loaded = mlflow.pyfunc.load_model("models:/recommender@champion")
 
@@ -222,7 +221,7 @@ def test_a_file_changed_in_the_store_is_refused_when_it_is_served(
         model=model, index=index, user_id_type=pa.int64(), item_id_type=pa.string(), k=1
     )
     with start_run(config, run_name="train") as run:
-        run.promote(run.log_model(served))
+        run.log_model(served, promote=True, order="2024-03-01/1")
     (path,) = (tmp_path / "mlflow/store/artifacts").rglob("items.parquet")
     path.write_bytes(path.read_bytes()[::-1])
 

@@ -115,14 +115,16 @@ def test_a_run_and_a_model_go_through_the_server(
         model=model, index=None, user_id_type=pa.int64(), item_id_type=pa.string(), k=1
     )
 
-    with start_run(config, run_name="over HTTP", tags={"job": "test"}) as run:
+    with start_run(
+        config, run_name="over HTTP", tags={"job": "test"}, spool=tmp_path / "spool"
+    ) as run:
         run.log_params({"model": {"embedding_dim": 64}})
         run.log_metrics({"recall@20": 0.5}, step=3)
         run.log_dataset(
             "interactions", digest="ab" * 32, num_rows=1, source="x", context="training"
         )
         run.log_environment()
-        run.promote(run.log_model(served))
+        run.log_model(served, promote=True, order="2024-03-01/1")
 
     mlflow = load_mlflow()
     client = mlflow.MlflowClient(tracking_uri=uri)
@@ -132,6 +134,7 @@ def test_a_run_and_a_model_go_through_the_server(
     answer = mlflow.pyfunc.load_model("models:/recommender@champion").predict(
         pd.DataFrame({"user_id": [7]})
     )
+    assert (run.delivery.version, run.delivery.num_waiting, run.delivery.problem) == (1, 0, None)
     assert kept.info.status == "FINISHED"
     assert kept.data.metrics == {"recall_at_20": 0.5}
     assert kept.info.artifact_uri.startswith("mlflow-artifacts:/")

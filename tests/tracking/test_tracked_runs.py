@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recsys.errors import ConfigError, RecsysError
-from recsys.tracking import TrackingConfig, start_run
+from recsys.tracking import Delivery, TrackingConfig, start_run
 from recsys.tracking.client import load_mlflow
 
 if TYPE_CHECKING:
@@ -122,31 +121,45 @@ def test_an_error_in_the_block_marks_the_run_as_failed(
 def test_the_blocks_error_wins_over_the_trackers(
     config: TrackingConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When a failing run cannot even be marked, the first error is the one that is told."""
+    """When a failing run cannot even be told, the first error is the one that is raised."""
     mlflow = load_mlflow()
-    end_run = mlflow.end_run
 
-    def unreachable(status: str) -> None:
-        end_run(status)
+    def unreachable(*_: object, **__: object) -> None:
         raise mlflow.exceptions.MlflowException("server gone")
 
-    monkeypatch.setattr(mlflow, "end_run", unreachable)
+    monkeypatch.setattr(mlflow.MlflowClient, "set_terminated", unreachable)
 
     with pytest.raises(ValueError, match="boom"), start_run(config, run_name="x"):
         raise ValueError("boom")
-    with pytest.raises(RecsysError, match="server gone"), start_run(config, run_name="x"):
+    with start_run(config, run_name="x") as run:
         pass
+    assert "server gone" in str(run.delivery.problem)
+    assert run.delivery.num_waiting == 2
 
 
-def test_errors_while_telling_are_one_line(config: TrackingConfig) -> None:
-    """A value that MLflow refuses raises an error of this project, without a traceback in it."""
+def test_what_mlflow_refuses_is_told_in_one_line(config: TrackingConfig) -> None:
+    """A value that MLflow will never take is left out and counted; the rest is delivered."""
     with start_run(config, run_name="x") as run:
         run.log_params({"a": 1})
-        with pytest.raises(RecsysError) as caught:
-            run.log_params({"a": 2})
+        run.log_params({"a": 2})
+        run.log_metrics({"b": 3})
 
-    assert "\n" not in str(caught.value)
-    assert "sqlite:///" in str(caught.value)
+    kept, problem = only_run(config), str(run.delivery.problem)
+    assert kept.data.params == {"a": "1"}
+    assert kept.data.metrics == {"b": 3}
+    assert problem.startswith("refused for good: 1, the first: batch: tracking at sqlite:///")
+    assert "\n" not in problem
+    assert run.delivery.num_waiting == 0
+
+
+def test_what_is_not_on_the_disk_is_told(config: TrackingConfig, tmp_path: Path) -> None:
+    """A file that cannot be copied costs that file alone."""
+    with start_run(config, run_name="x") as run:
+        run.log_artifact(tmp_path / "missing.txt")
+        run.log_metrics({"b": 3})
+
+    assert only_run(config).data.metrics == {"b": 3}
+    assert "missing.txt" in str(run.delivery.problem)
 
 
 def test_one_experiment_for_all_runs(config: TrackingConfig) -> None:
@@ -160,16 +173,16 @@ def test_one_experiment_for_all_runs(config: TrackingConfig) -> None:
     assert len(client.search_runs([experiment.experiment_id])) == 2
 
 
-def test_experiments_of_a_server_are_refused_without_it(config: TrackingConfig) -> None:
-    """An experiment whose files go through a server cannot be continued in its bare database."""
+def test_experiments_of_a_server_are_not_continued_without_it(config: TrackingConfig) -> None:
+    """An experiment whose files go through a server is not written to in its bare database."""
     client = load_mlflow().MlflowClient(config.uri)
     client.create_experiment("nightly", artifact_location="mlflow-artifacts:/1")
 
-    with (
-        pytest.raises(ConfigError, match=r"'nightly', made through a server; set tracking\.uri"),
-        start_run(config, run_name="x"),
-    ):
+    with start_run(config, run_name="x") as run:
         pass
+
+    assert "'nightly', made through a server; set tracking.uri" in str(run.delivery.problem)
+    assert run.delivery.num_waiting == 1
 
 
 def test_runs_that_are_not_kept_take_every_verb(
@@ -188,16 +201,15 @@ def test_runs_that_are_not_kept_take_every_verb(
         run.log_text("a", "b.txt")
         run.log_artifact(Path("missing"))
         run.log_figure(Path("missing.png"))
-        version = run.log_model(None)
-        run.promote(1)
+        run.log_model(None, promote=True, order="")
 
-    assert (version, run.location) == (None, "")
+    assert (run.delivery, run.location) == (Delivery(), "")
     assert not any(tmp_path.iterdir())
 
 
 def test_location_is_where_the_run_is_seen(config: TrackingConfig) -> None:
-    """The location names the database and the run in it."""
+    """The location names the database and the run in it, once the run is there."""
     with start_run(config, run_name="x") as run:
-        location = run.location
+        assert run.location == ""
 
-    assert location == f"{config.uri} run {only_run(config).info.run_id}"
+    assert run.location == f"{config.uri} run {only_run(config).info.run_id}"

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import http.server
 import importlib.metadata
 import os
 import re
+import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
 
 import pytest
+from fault_server import FaultServer
 
 from recsys.errors import ConfigError
 from recsys.tracking import TrackingConfig, start_run
-from recsys.tracking.client import load_mlflow, redacted, tracking_uri
+from recsys.tracking.client import load_mlflow, redacted, spool_folder, tracking_uri
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,61 +96,54 @@ def test_mlflow_is_loaded_without_telemetry_and_pickles() -> None:
     assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
 
 
-def test_unreachable_server_is_told_in_one_line_without_the_password(
-    monkeypatch: pytest.MonkeyPatch,
+def test_runs_wait_beside_the_database_or_where_it_would_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that refuses connections ends the start at once, with the address but no secret."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    config = TrackingConfig(uri="http://user:secret@127.0.0.1:9")  # nothing listens on port 9
+    """Without a setting, and with a server, the spool lies where the default database does."""
+    monkeypatch.chdir(tmp_path)
+    default = tmp_path / "mlflow/store/spool"
 
-    with pytest.raises(ConfigError) as caught, start_run(config, run_name="x"):
-        pass
-
-    message = str(caught.value)
-    assert re.fullmatch(
-        r"tracking at http://\*\*\*@127\.0\.0\.1:9: expected an answer,"
-        r" got: \[Errno \d+\] Connection refused; start the server \(make mlflow\),"
-        r" correct tracking\.uri"
-        r" or set tracking\.enabled = false",
-        message,
-    )
+    assert spool_folder(TrackingConfig()) == default
+    assert spool_folder(TrackingConfig(uri="http://h:1/x")) == default
+    assert spool_folder(TrackingConfig(uri="sqlite:///some/a.db")) == tmp_path / "some/spool"
 
 
-def test_a_broken_server_is_told_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What else MLflow says about an address is told without the user and the password in it."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with serving_nonsense() as port:
+def test_unreachable_server_is_told_in_one_line_without_the_password(tmp_path: Path) -> None:
+    """A server that refuses connections costs a line, with the address but no secret."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # nobody listens there
+        port = held.getsockname()[1]
         config = TrackingConfig(uri=f"http://user:secret@127.0.0.1:{port}")
-        with pytest.raises(ConfigError) as caught, start_run(config, run_name="x"):
+        start = time.monotonic()
+        with start_run(config, run_name="x", spool=tmp_path / "spool") as run:
             pass
 
-    message = str(caught.value)
-    assert f"http://***@127.0.0.1:{port}" in message
+    assert time.monotonic() - start < 2
+    assert re.fullmatch(
+        rf"tracking at http://\*\*\*@127\.0\.0\.1:{port}: expected an answer,"
+        r" got: \[Errno \d+\] Connection refused",
+        str(run.delivery.problem),
+    )
+    assert run.delivery.num_waiting == 1
+
+
+def test_a_broken_server_is_told_without_the_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What MLflow says about an address is told, and kept, without the user and the password."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with FaultServer("500") as server:
+        config = TrackingConfig(uri=f"http://user:secret@127.0.0.1:{server.port}")
+        with start_run(config, run_name="x", spool=tmp_path / "spool") as run:
+            pass
+
+    message = str(run.delivery.problem)
+    assert f"http://***@127.0.0.1:{server.port}" in message
     assert "\n" not in message
     assert "secret" not in message
-
-
-@contextmanager
-def serving_nonsense() -> Iterator[int]:
-    """The port of a server that answers every request with an error page."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_error(500, "broken")
-
-        def log_message(self, *args: object) -> None:
-            """Say nothing."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    files = [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
+    assert files
+    assert not any(b"secret" in path.read_bytes() for path in files)
 
 
 def test_redaction_keeps_the_rest_of_a_text() -> None:

@@ -1,0 +1,106 @@
+"""Whether a fraud model or a night's scores become live: the canary and the nights before."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.fraud_config import FraudJobConfig
+from recsys.errors import GateError
+from recsys.fraud.canary import HIGH_SCORE, CanaryRecall
+from recsys.fraud.daily import DayResult
+from recsys.fraud.guards import NightFigures, check_canary, check_night
+from recsys.publishing import published_runs
+
+_CANARY_ROWS = 20_000
+METRICS_FILE, FIRST, NOW = "metrics.json", "canary_first", "canary"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FraudJudgement:
+    """What was found of a model or of a night, and what to write down of it."""
+
+    faults: Sequence[GateError]
+    """Reasons not to become live."""
+    record: dict[str, object]
+    """Figures for `metrics.json`."""
+
+    def hold(self, _folder: Path) -> str:
+        """The reason to hold, for `publish`."""
+        return str(self.faults[0]) if self.faults else ""
+
+
+def latest_rows(table: pa.Table) -> pa.Table:
+    """The end of a log, of which takeovers are planted."""
+    return table.slice(max(table.num_rows - _CANARY_ROWS, 0))
+
+
+def judge_model(config: FraudJobConfig, canary: CanaryRecall) -> FraudJudgement:
+    """Compare what a new model finds with what the first one found."""
+    first = _of_live_model(config, FIRST)
+    value = first if math.isfinite(first) else canary.share
+    faults: list[GateError] = []
+    if config.guards.enabled:
+        faults += check_canary(canary, first, config.guards, place="the new model")
+    return FraudJudgement(faults=faults, record={NOW: canary.share, FIRST: value})
+
+
+def judge_night(
+    config: FraudJobConfig, result: DayResult, canary: CanaryRecall, *, place: str
+) -> FraudJudgement:
+    """Compare a night's scores with those of the nights before and with the model's training."""
+    scores_N = result.scored.scores.judgement.anomaly_score
+    night = NightFigures(
+        high_share=float(np.mean(scores_N >= HIGH_SCORE)),
+        alert_share=0.0
+        if config.alerts.mode == "budget"  # the share follows from the budget
+        else float(np.mean(result.alerts.alert)),
+        canary=canary.share,
+    )
+    faults: list[GateError] = []
+    if config.guards.enabled:
+        faults += check_night(scores_N, night, _nights(config), config.guards, place=place)
+        trained = _of_live_model(config, NOW)
+        faults += check_canary(canary, trained, config.guards, place=place)
+    return FraudJudgement(
+        faults=faults,
+        record={
+            "high_share": night.high_share,
+            "alert_share": night.alert_share,
+            NOW: night.canary,
+        },
+    )
+
+
+def _of_live_model(config: FraudJobConfig, name: str) -> float:
+    """A figure of the live model; NaN where it has none."""
+    live = [run for run in published_runs(config.models) if run.is_current]
+    return _figure(live[0].folder, name) if live else math.nan
+
+
+def _nights(config: FraudJobConfig) -> list[NightFigures]:
+    """Figures of the nights that were not held."""
+    runs = [run for run in published_runs(config.scores) if not run.manifest.held]
+    nights = [
+        NightFigures(
+            high_share=_figure(run.folder, "high_share"),
+            alert_share=_figure(run.folder, "alert_share"),
+            canary=_figure(run.folder, NOW),
+        )
+        for run in runs
+    ]
+    return [one for one in nights if math.isfinite(one.high_share + one.alert_share)]
+
+
+def _figure(run: Path, name: str) -> float:
+    try:
+        value = json.loads((run / METRICS_FILE).read_text(encoding="utf-8")).get(name)
+    except (OSError, ValueError, AttributeError):
+        return math.nan
+    return float(value) if isinstance(value, int | float) else math.nan

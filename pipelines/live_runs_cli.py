@@ -1,0 +1,74 @@
+"""The commands that show and move what is live, part of the command `recsys`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.console import Reporter, print_result
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file of either half.")]
+
+
+def status_command(config: ConfigPath) -> None:
+    """Show what is live, since when, from which data and model, and what was held."""
+    from pipelines.halves import load_either_config, output_roots
+    from pipelines.live_runs import status_of
+
+    settings = load_either_config(config)
+    found = [status_of(name, root) for name, root in output_roots(settings).items()]
+    table = Table("output", "day", "live since (UTC)", "run", "files sound", "stored", "held")
+    for one in found:
+        live = one.live
+        table.add_row(
+            one.output,
+            live.manifest.logical_date if live else "-",
+            f"{one.since:%Y-%m-%d %H:%M:%S}" if one.since else "-",
+            live.manifest.run_id if live else "-",
+            one.sound,
+            str(one.num_stored),
+            f"{one.held.manifest.run_id}: {one.held.manifest.held}" if one.held else "-",
+        )
+    Console(stderr=True).print(table)
+    for one in found:
+        for what, value in one.live.manifest.made_from.items() if one.live else ():
+            Console(stderr=True, highlight=False).print(f"  {one.output}: {what} {value[:64]}")
+    outputs = [one.to_dict() for one in found]
+    print_result({"job": "status", "outcome": "PASSED", "outputs": outputs})
+
+
+def rollback_command(
+    config: ConfigPath,
+    output: Annotated[
+        str, typer.Argument(metavar="OUTPUT", help="As `recsys status` names it, e.g. models.")
+    ],
+    to: Annotated[
+        str | None, typer.Option(help="Run to go to; the one before the live one if not given.")
+    ] = None,
+) -> None:
+    """Make an earlier run live again, or one that was held, after checking its files."""
+    from pipelines.halves import load_either_config, root_of
+    from pipelines.live_runs import go_back
+
+    run = go_back(root_of(load_either_config(config), output), to)
+    Reporter().say(f"live: {run.folder}")
+    print_result(
+        {
+            "job": "rollback",
+            "outcome": "PUBLISHED",
+            "live": True,
+            "output": output,
+            "run": str(run.folder),
+            "day": run.manifest.logical_date,
+        }
+    )
+
+
+def add_live_run_commands(app: typer.Typer) -> None:
+    """Put the commands beside the jobs."""
+    app.command("status")(status_command)
+    app.command("rollback")(rollback_command)

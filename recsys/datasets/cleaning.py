@@ -1,0 +1,81 @@
+"""Interactions that must not count: later than the run, told twice, or far too many of one user.
+
+Whatever is left out is counted, so that rows in are rows used and rows left out.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.datasets.daily import repeated
+from recsys.datasets.dataset import Dataset
+from recsys.datasets.validation import ValidationConfig
+from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, USER_ID
+
+_US_PER_DAY = 86_400_000_000
+_LEAST_CAP, _CAP_FACTOR, _CAP_QUANTILE = 1000, 10, 0.999
+
+
+def clean_interactions(
+    dataset: Dataset, *, until: datetime | None, limits: ValidationConfig
+) -> tuple[pa.Table, dict[str, int]]:
+    """Interactions that count, in their order, and how many others there are by reason.
+
+    Args:
+        dataset: Checked tables.
+        until: Events from this moment on are `later`; None for none.
+        limits: The cap of events of one user.
+
+    Returns:
+        The rows, and counts of `later`, `duplicate` and `capped`.
+    """
+    log = dataset.interactions
+    kept = log if until is None else rows_until(log, until)
+    counts = {"later": log.num_rows - kept.num_rows, "duplicate": 0, "capped": 0}
+    if EVENT_TIME in kept.column_names and _has_times_of_day(kept):
+        is_repeated_N = repeated(kept)
+        counts["duplicate"] = int(is_repeated_N.sum())
+        if counts["duplicate"]:
+            kept = kept.filter(pa.array(~is_repeated_N))
+    is_within_N = _within_cap(kept, limits.max_events_per_user)
+    counts["capped"] = int(np.count_nonzero(~is_within_N))
+    return (kept.filter(pa.array(is_within_N)) if counts["capped"] else kept), counts
+
+
+def rows_until(log: pa.Table, moment: datetime) -> pa.Table:
+    """Rows before a moment; all of a log without times."""
+    if EVENT_TIME not in log.column_names:
+        return log
+    return log.filter(pc.less(log[EVENT_TIME], pa.scalar(moment, EVENT_TIME_TYPE)))
+
+
+def _has_times_of_day(log: pa.Table) -> bool:
+    """Whether times are more than dates: then equal rows are one event told twice."""
+    times = log[EVENT_TIME].cast(pa.int64())
+    return bool(np.any(times.to_numpy() % _US_PER_DAY))
+
+
+def _within_cap(log: pa.Table, cap: int | None) -> npt.NDArray[np.bool_]:
+    """Whether each event is among the latest of its user that count.
+
+    Without a configured cap, it is ten times the events of the busiest user but one in a thousand,
+    and at least a thousand: no person does that, and one account cannot outweigh the others.
+    """
+    codes = log[USER_ID].combine_chunks().dictionary_encode().indices.to_numpy()
+    counts = np.bincount(codes)
+    if cap is None:
+        usual = float(np.quantile(counts, _CAP_QUANTILE)) if len(counts) else 0.0
+        cap = max(_LEAST_CAP, int(_CAP_FACTOR * usual))
+    within = np.ones(log.num_rows, dtype=np.bool_)
+    has_times = EVENT_TIME in log.column_names
+    times = log[EVENT_TIME].cast(pa.int64()).to_numpy() if has_times else np.arange(log.num_rows)
+    for user in np.flatnonzero(counts > cap):
+        rows = np.flatnonzero(codes == user)
+        oldest = rows[np.argsort(times[rows], kind="stable")][: counts[user] - cap]
+        within[oldest] = False
+    return within

@@ -1,0 +1,264 @@
+"""Whether the newest day of a log is like the days before it, before anything is made from it.
+
+Each rule has a limit from the config, and gives way where the log's own earlier days went further:
+a shop that is closed on Sundays is not stale on Mondays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from recsys.config import config_class
+from recsys.datasets.daily import (
+    DailyFigure,
+    Floats,
+    Numbers,
+    daily_share,
+    day_counts,
+    day_numbers,
+    distance,
+    first_seen,
+    longest_gap,
+    repeated,
+    volume,
+)
+from recsys.datasets.origin import Origin
+from recsys.errors import GateError
+from recsys.schema import AMOUNT, CURRENCY
+
+_MIN_DAYS, _MIN_ROWS, _MARGIN = 7, 100, 1.25
+_EPOCH = date(1970, 1, 1)
+
+
+@config_class
+class GatesConfig:
+    """Limits of what the newest day may be like, for runs with `--as-of`; beyond them: HELD."""
+
+    enabled: bool = True
+    """Whether the newest day is looked at."""
+    reference_days: int = Field(default=28, ge=7)
+    """Days before it that show what is usual."""
+    max_stale_days: int = Field(default=0, ge=0)
+    """Days without any event before the day of the run."""
+    min_volume: float = Field(default=0.6, ge=0, le=1)
+    """Least rows of the day, as a share of what the days before let expect."""
+    max_volume: float = Field(default=1.7, ge=1)
+    """Most rows of the day, as a multiple of that."""
+    max_duplicate_share: float = Field(default=0.05, ge=0, le=1)
+    """Share of the day's rows that may repeat an earlier row in every column."""
+    max_unseen_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of the day's rows that may have an id or term that no earlier day has."""
+    max_amount_shift: float = Field(default=3.0, ge=1)
+    """Factor by which the day's median amount may differ from that of the days before."""
+    max_amount_distance: float = Field(default=0.04, ge=0, le=1)
+    """Kolmogorov-Smirnov distance that the day's amounts may have from those of the days before."""
+    max_amount_extremes: float = Field(default=0.02, ge=0, le=1)
+    """Share of the day's amounts that may lie outside of what 99.8 % of those before lay within."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one rule found.
+
+    Args:
+        rule: Its name; with a column, such as `unseen`, the column's standard name follows.
+        observed: The figure of the day.
+        low: Least that passes.
+        high: Most that passes.
+        error: What a refusal says; None where the figure passes or cannot be judged.
+    """
+
+    rule: str
+    observed: float
+    low: float
+    high: float
+    error: GateError | None = None
+
+
+Naming = Callable[[str], Origin]
+"""Gives the origin of a column by its standard name, and of the table for an empty name."""
+
+
+def check_newest_day(
+    table: pa.Table, day: date, config: GatesConfig, *, terms: list[str], origin: Naming
+) -> list[Finding]:
+    """Judge a day of a log by the days before it.
+
+    Args:
+        table: Usable rows, with event_time; later days are not looked at.
+        day: The day that the run stands for.
+        config: Limits.
+        terms: Columns of ids and terms, of which new ones are counted.
+        origin: Where a column came from.
+
+    Returns:
+        A finding for each rule that could be judged.
+    """
+    days_N, number = day_numbers(table), (day - _EPOCH).days
+    counts_T = day_counts(days_N, number)
+    found = [_staleness(counts_T, config, origin)]
+    if counts_T[-1]:
+        window = (days_N <= number) & (days_N >= number - config.reference_days)
+        recent, recent_days = table.filter(pa.array(window)), days_N[window]
+        found += _volume(counts_T, config, origin)
+        found += _duplicates(recent, recent_days, number, config, origin)
+        for name in terms:
+            marked = first_seen(table[name], days_N)
+            figure = daily_share(marked, days_N, number, num_days=config.reference_days)
+            found += _share("unseen", name, figure, config.max_unseen_share, origin)
+        if AMOUNT in table.column_names:
+            found += _amounts(recent, recent_days, number, config, origin)
+    return found
+
+
+def raise_if_held(findings: list[Finding]) -> None:
+    """Raise the first refusal, if there is one."""
+    for finding in findings:
+        if finding.error is not None:
+            raise finding.error
+
+
+def _staleness(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Finding:
+    stale, longest = longest_gap(counts_T, num_days=config.reference_days)
+    limit = max(config.max_stale_days, longest)
+    error = None
+    if stale > limit:
+        error = _refusal(
+            "freshness", origin(""), f"{stale} days without one at the end of the log",
+            f"events on the day of the run, or at most {limit} days before it",
+            "wait for the export, run for the day that it has, or raise [gates] max_stale_days",
+        )  # fmt: skip
+    return Finding(rule="freshness", observed=float(stale), low=0, high=float(limit), error=error)
+
+
+def _volume(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Iterator[Finding]:
+    figure, expected = volume(counts_T, num_days=config.reference_days)
+    if len(figure.before) < _MIN_DAYS or math.isnan(figure.observed):
+        return
+    # What counts of this size do by chance (Poisson), and what the days before did.
+    chance = 4 / math.sqrt(max(expected, 1))
+    low = min(math.log(config.min_volume or 1e-9), _MARGIN * float(figure.before.min()))
+    low = min(low, math.log(max(1 - chance, 1e-9)))
+    high = max(math.log(config.max_volume), _MARGIN * float(figure.before.max()))
+    high = max(high, math.log(1 + chance))
+    error = None
+    if not low <= figure.observed <= high:
+        error = _refusal(
+            "volume", origin(""),
+            f"{counts_T[-1]:,} rows, {math.exp(figure.observed):.0%} of the usual {expected:,.0f}",
+            f"{math.exp(low):.0%} to {math.exp(high):.0%} of the usual number of rows of a day",
+            "check the export, or raise [gates] "
+            + ("max_volume" if figure.observed > high else "min_volume, here lower it"),
+        )  # fmt: skip
+    yield Finding(
+        rule="volume", observed=math.exp(figure.observed), low=math.exp(low), high=math.exp(high),
+        error=error,
+    )  # fmt: skip
+
+
+def _duplicates(
+    recent: pa.Table, days_N: Numbers, day: int, config: GatesConfig, origin: Naming
+) -> Iterator[Finding]:
+    figure = daily_share(repeated(recent), days_N, day, num_days=config.reference_days)
+    yield from _share("duplicates", "", figure, config.max_duplicate_share, origin)
+
+
+def _share(
+    rule: str, column: str, figure: DailyFigure, limit: float, origin: Naming
+) -> Iterator[Finding]:
+    """A share of the day's rows with an upper limit."""
+    if len(figure.before) < _MIN_DAYS or math.isnan(figure.observed):
+        return
+    high = min(max(limit, _MARGIN * float(figure.before.max())), 1.0)
+    what = "repeat an earlier one" if rule == "duplicates" else "have a term that is new that day"
+    setting = "max_duplicate_share" if rule == "duplicates" else "max_unseen_share"
+    error = None
+    if figure.observed > high:
+        error = _refusal(
+            rule, origin(column), f"{figure.observed:.1%}",
+            f"at most {high:.1%} of the day's rows that {what}",
+            f"check the export and how ids are written, or raise [gates] {setting}",
+        )  # fmt: skip
+    name = f"{rule}.{column}" if column else rule
+    yield Finding(rule=name, observed=figure.observed, low=0.0, high=high, error=error)
+
+
+def _amounts(
+    recent: pa.Table, days_N: Numbers, day: int, config: GatesConfig, origin: Naming
+) -> Iterator[Finding]:
+    """The day's amounts against those of the days before, each currency for itself."""
+    amounts_N = np.log(np.maximum(np.abs(recent[AMOUNT].to_numpy()), 1e-9))
+    groups = {"": np.ones(len(days_N), dtype=np.bool_)}
+    if CURRENCY in recent.column_names:
+        codes = pc.unique(recent[CURRENCY].drop_null()).to_pylist()
+        groups = {str(c): np.asarray(pc.equal(recent[CURRENCY], c).fill_null(False)) for c in codes}
+    for currency, mine_N in groups.items():
+        today = amounts_N[mine_N & (days_N == day)]
+        before = {
+            int(one): amounts_N[mine_N & (days_N == one)]
+            for one in np.unique(days_N[mine_N & (days_N < day)])
+        }
+        before = {one: values for one, values in before.items() if len(values) >= _MIN_ROWS}
+        if len(today) >= _MIN_ROWS and len(before) >= _MIN_DAYS:
+            yield from _shift(currency, today, list(before.values()), config, origin)
+
+
+def _shift(
+    currency: str,
+    today: Floats,
+    before: list[Floats],
+    config: GatesConfig,
+    origin: Naming,
+) -> Iterator[Finding]:
+    """Median and distribution of log amounts; the days before say how far both may go."""
+    pooled = np.concatenate(before)
+    usual = float(np.median(pooled))
+    where = f".{currency}" if currency else ""
+    ends = np.quantile(pooled, [0.001, 0.999])
+    figures: dict[str, tuple[Callable[[Floats], float], float]] = {
+        "amount_shift": (_shift_from(usual), math.log(config.max_amount_shift)),
+        "amount_distance": (partial(distance, reference=pooled), config.max_amount_distance),
+        "amount_extremes": (partial(_share_outside, ends=ends), config.max_amount_extremes),
+    }
+    for rule, (measure, limit) in figures.items():
+        observed = measure(today)
+        high = max(limit, _MARGIN * max(map(measure, before)))
+        error = None
+        if observed > high:
+            error = _refusal(
+                rule, origin(AMOUNT), _amount_text(rule, observed), f"at most "
+                f"{_amount_text(rule, high)}, by the days before"
+                + (f" in {currency}" if currency else ""),
+                f"check the unit and the currency of the amounts, or raise [gates] max_{rule}",
+            )  # fmt: skip
+        yield Finding(rule=f"{rule}{where}", observed=observed, low=0.0, high=high, error=error)
+
+
+def _shift_from(usual: float) -> Callable[[Floats], float]:
+    return lambda values: abs(float(np.median(values)) - usual)
+
+
+def _share_outside(values: Floats, ends: Floats) -> float:
+    return float(np.mean((values < ends[0]) | (values > ends[1])))
+
+
+def _amount_text(rule: str, value: float) -> str:
+    if rule == "amount_extremes":
+        return f"{value:.1%} outside of the usual range"
+    return f"a factor of {math.exp(value):.2f}" if rule == "amount_shift" else f"{value:.3f} away"
+
+
+def _refusal(rule: str, origin: Origin, observed: str, limit: str, remedy: str) -> GateError:
+    return GateError(
+        rule=rule, place=origin.file, column=origin.column,
+        observed=observed, limit=limit, remedy=remedy,
+    )  # fmt: skip

@@ -1,0 +1,51 @@
+"""Settings of what may become live: models beside the live one, lists beside those before."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from recsys.config import config_class
+
+
+@config_class
+class PromotionConfig:
+    """When a new model becomes live; otherwise it is stored, and the job ends as HELD."""
+
+    enabled: bool = True
+    """Whether new models are compared before they become live."""
+    margin: float = Field(default=0.05, ge=0, lt=1)
+    """NDCG that a new model may lose to the live one, as a share of the live one's. The 95 %
+    interval of the difference must lie above that; where it is wider than the margin itself, for
+    want of users, the difference must."""
+    slice_margin: float = Field(default=0.1, ge=0, lt=1)
+    """The same within a segment of users, where the whole interval must lie below to refuse."""
+    min_slice_users: int = Field(default=100, ge=2)
+    """Users with test items that a segment needs to be looked at."""
+    max_gain: float = Field(default=1.0, gt=0)
+    """Gain over the live model, as a share, that is too good to be true: a leak."""
+    canary_margin: float = Field(default=0.2, ge=0, lt=1)
+    """NDCG on a frozen sample of users that may be lost over time, as a share of the first model's.
+    A new sample is drawn where there is none: remove the folder of models to start anew."""
+    baselines: Literal["ahead", "not_behind", "ignored"] = "not_behind"
+    """What popularity and item-item cosine decide: a new model must be ahead of each of them, or
+    must not be behind by more than chance (95 % interval of the difference)."""
+
+
+@config_class
+class GuardsConfig:
+    """Limits of how a night's lists may differ from those before; beyond them: HELD."""
+
+    enabled: bool = True
+    """Whether lists are compared with those that are live."""
+    min_users: float = Field(default=0.7, ge=0, le=1)
+    """Users with a list, as a share of those of the live lists."""
+    min_coverage: float = Field(default=0.6, ge=0, le=1)
+    """Distinct items in all lists, as a share of those in the live lists."""
+    min_overlap: float = Field(default=0.1, ge=0, le=1)
+    """Mean share of a user's live list that stands in the new one."""
+    max_exposure: float = Field(default=0.2, gt=0, le=1)
+    """Share of all lists that an item may gain from one night to the next."""
+    max_short_share: float = Field(default=0.1, ge=0, le=1)
+    """Share of users by which lists that are too short may increase."""
