@@ -56,6 +56,7 @@ SECTIONS = (
     Section("The fraud scorer", "fraud_quality.py", takes_data=True),
     Section("Fraud detectors side by side", "peers/fraud_detectors.py", takes_data=True),
     Section("What each kind of evidence is worth", "fraud_ablation.py", takes_data=True),
+    Section("Which cause of a fraud is named first", "planted_causes.py"),
     Section("Growth with the transactions, and a day of a million accounts", "fraud_growth.py"),
     Section("Vectors of accounts", "account_vectors.py", takes_data=True),
     Section("Whether fraud scores are calibrated", "fraud_calibration.py"),

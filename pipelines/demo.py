@@ -27,9 +27,9 @@ _NUM_SHOWN = 5
 
 def demo_job(config: JobConfig, fraud_config: FraudJobConfig, reporter: Reporter) -> None:
     """Train, write lists for every user and neighbours of every item, flag accounts; show some."""
-    trained = train_recommender(config, None, reporter)
-    written = write_recommendations_job(config, None, reporter)
-    similar = similar_items_job(config, None, reporter)
+    trained = train_recommender(config, None, reporter, force=True)
+    written = write_recommendations_job(config, None, reporter, force=True)
+    similar = similar_items_job(config, None, reporter, force=True)
     _show(config, Path(str(written["file"])), reporter)
     reporter.say("")
     fraud = fraud_demo(fraud_config, reporter)

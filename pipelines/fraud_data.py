@@ -7,12 +7,13 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.gates import Finding, check_newest_day, raise_if_held
 from recsys.datasets.transactions.loading import TransactionLog, load_transactions
 from recsys.datasets.transactions.quarantine import CheckedTransactions, quarantine
-from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, CURRENCY
+from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, CURRENCY, EVENT_TIME
 
 if TYPE_CHECKING:
     from pipelines.console import Reporter
@@ -66,6 +67,7 @@ def check_gates(
         table, as_of, config.gates,
         terms=[ACCOUNT_ID, *(name for name in named if name in table.column_names)],
         origin=log.origin,
+        exported=log.table.filter(pc.is_valid(log.table[EVENT_TIME])),
     )  # fmt: skip
     raise_if_held(findings)
     return findings

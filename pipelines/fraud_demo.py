@@ -40,9 +40,9 @@ class FraudDemo:
 
 def fraud_demo(config: FraudJobConfig, reporter: Reporter) -> FraudDemo:
     """Train on the sample up to a day, score the nights after it, and print the top alerts."""
-    trained = train_fraud(config, TRAINED_UNTIL, reporter)
+    trained = train_fraud(config, TRAINED_UNTIL, reporter, force=True)
     nights = [
-        score_accounts(config, TRAINED_UNTIL + timedelta(days=night), reporter)
+        score_accounts(config, TRAINED_UNTIL + timedelta(days=night), reporter, force=True)
         for night in range(1, _NUM_NIGHTS + 1)
     ]
     _show([Path(str(night["account_scores"])) for night in nights], reporter)

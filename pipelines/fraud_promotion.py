@@ -42,12 +42,14 @@ def latest_rows(table: pa.Table) -> pa.Table:
 
 
 def judge_model(config: FraudJobConfig, canary: CanaryRecall) -> FraudJudgement:
-    """Compare what a new model finds with what the first one found."""
-    first = _of_live_model(config, FIRST)
-    value = first if math.isfinite(first) else canary.share
+    """Compare what a new model finds with what the first one and the live one found."""
+    first, live = (_of_live_model(config, name) for name in (FIRST, NOW))
     faults: list[GateError] = []
     if config.guards.enabled:
-        faults += check_canary(canary, first, config.guards, place="the new model")
+        before = float(np.fmax(first, live))
+        faults += check_canary(canary, before, config.guards, place="the new model")
+    # Whoever makes a held model live accepts what it finds.
+    value = first if math.isfinite(first) and not faults else canary.share
     return FraudJudgement(faults=faults, record={NOW: canary.share, FIRST: value})
 
 
@@ -61,7 +63,6 @@ def judge_night(
         alert_share=0.0
         if config.alerts.mode == "budget"  # the share follows from the budget
         else float(np.mean(result.alerts.alert)),
-        canary=canary.share,
     )
     faults: list[GateError] = []
     if config.guards.enabled:
@@ -73,7 +74,7 @@ def judge_night(
         record={
             "high_share": night.high_share,
             "alert_share": night.alert_share,
-            NOW: night.canary,
+            NOW: canary.share,
         },
     )
 
@@ -85,13 +86,13 @@ def _of_live_model(config: FraudJobConfig, name: str) -> float:
 
 
 def _nights(config: FraudJobConfig) -> list[NightFigures]:
-    """Figures of the nights that were not held."""
-    runs = [run for run in published_runs(config.scores) if not run.manifest.held]
+    """Figures of the nights that were not held, and of the one that is live."""
+    stored = published_runs(config.scores)
+    runs = [run for run in stored if run.is_current or not run.manifest.held]
     nights = [
         NightFigures(
             high_share=_figure(run.folder, "high_share"),
             alert_share=_figure(run.folder, "alert_share"),
-            canary=_figure(run.folder, NOW),
         )
         for run in runs
     ]

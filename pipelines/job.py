@@ -127,6 +127,9 @@ def newest_day_findings(config: JobConfig, dataset: Dataset, day: date) -> list[
 def open_live_model(config: JobConfig) -> tuple[Path, Recommender]:
     """Folder of the published model that is live, and the model with its index.
 
+    A process of its own opens the index first: whoever can write to the outputs has no way to end a
+    job without a word.
+
     Raises:
         ArtifactError: There is none yet, or it is damaged.
     """
@@ -138,7 +141,7 @@ def open_live_model(config: JobConfig) -> tuple[Path, Recommender]:
             "run `recsys train-recommender` first or correct output.directory"
         )
     run = current_run(config.models)
-    return run, load_recommender(run / "model", run / "index")
+    return run, load_recommender(run / "model", run / "index", in_child=True)
 
 
 def peak_rss_mb() -> float:

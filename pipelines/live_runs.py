@@ -28,6 +28,21 @@ class OutputStatus:
     held: PublishedRun | None
     """The newest run that was held, if it is newer than the live one."""
 
+    def lines(self) -> list[str]:
+        """The status for people."""
+        if self.live is None:
+            lines = [f"{self.output}: nothing is live"]
+        else:
+            manifest = self.live.manifest
+            since = f"{self.since:%Y-%m-%d %H:%M:%S} UTC"
+            live = f"{self.output}: {manifest.logical_date} is live since {since}"
+            stored = f"files sound: {self.sound}, {self.num_stored} stored"
+            lines = [f"{live}, run {manifest.run_id}, {stored}"]
+            lines += [f"  from {what} {value[:20]}" for what, value in manifest.made_from.items()]
+        if self.held is not None:
+            lines.append(f"  held: run {self.held.manifest.run_id}: {self.held.manifest.held}")
+        return lines
+
     def to_dict(self) -> dict[str, object]:
         """The status as JSON values."""
         run = self.live

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from pipelines.console import Reporter, print_result
 
@@ -21,22 +19,10 @@ def status_command(config: ConfigPath) -> None:
 
     settings = load_either_config(config)
     found = [status_of(name, root) for name, root in output_roots(settings).items()]
-    table = Table("output", "day", "live since (UTC)", "run", "files sound", "stored", "held")
+    reporter = Reporter()
     for one in found:
-        live = one.live
-        table.add_row(
-            one.output,
-            live.manifest.logical_date if live else "-",
-            f"{one.since:%Y-%m-%d %H:%M:%S}" if one.since else "-",
-            live.manifest.run_id if live else "-",
-            one.sound,
-            str(one.num_stored),
-            f"{one.held.manifest.run_id}: {one.held.manifest.held}" if one.held else "-",
-        )
-    Console(stderr=True).print(table)
-    for one in found:
-        for what, value in one.live.manifest.made_from.items() if one.live else ():
-            Console(stderr=True, highlight=False).print(f"  {one.output}: {what} {value[:64]}")
+        for line in one.lines():
+            reporter.say(line)
     outputs = [one.to_dict() for one in found]
     print_result({"job": "status", "outcome": "PASSED", "outputs": outputs})
 

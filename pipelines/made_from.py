@@ -22,7 +22,13 @@ _WITHOUT_EFFECT = {
     "promotion",
 }
 """Sections that say where things are, or what is refused, but not what comes out."""
-_TOLD = ("metrics.json", "report/", "promotion.json")
+_TOLD = (
+    "metrics.json",
+    "promotion.json",
+    "report/",
+    "index/documents/report.json",  # has speeds
+    "index/manifest.json",  # has that file's digest
+)
 """Files of a run that tell how it went: durations and the like differ from run to run."""
 
 

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import date
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.console import Reporter, json_text
 from pipelines.fraud_config import FraudJobConfig
 from pipelines.fraud_data import check_gates, load_checked_transactions, num_threads
 from pipelines.fraud_labels import label_digest, labels_of
-from pipelines.fraud_promotion import FraudJudgement, judge_night, latest_rows
+from pipelines.fraud_promotion import judge_night, latest_rows
 from pipelines.job import last_whole_day, new_run_id, peak_rss_mb
 from pipelines.job_run import JobRun, job_run, raise_if_held
+from pipelines.late_rows import DAY_ROWS, check_late, day_rows, find_start, tell_late
 from pipelines.made_from import output_digest, settings_and_version
+from pipelines.night_states import (
+    STATUS_FILE,
+    LiveModel,
+    caught_up,
+    evening_before,
+    load_evening,
+    open_live,
+)
 from recsys.artifacts import digest_table
 from recsys.datasets.transactions.days import (
     day_number,
     end_of_day,
     require_day,
     rows_before,
-    rows_of_day,
     start_of,
 )
 from recsys.datasets.transactions.quarantine import CheckedTransactions
-from recsys.errors import ArtifactError, DataError
 from recsys.fraud.alerts import AlertConfig
 from recsys.fraud.canary import plant_and_score
 from recsys.fraud.daily import DayResult, judge_day
-from recsys.fraud.model import FraudModel
-from recsys.fraud.model_bundle import load_fraud_model
 from recsys.fraud.outputs import (
     ACCOUNTS_FILE,
     QUARANTINE_FILE,
@@ -41,23 +43,28 @@ from recsys.fraud.outputs import (
     audit_scores,
     write_table,
 )
-from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.report import AlertPage, write_alert_page
-from recsys.fraud.state_bundle import load_state, save_state
-from recsys.publishing import PublishedRun, current_run, publish, published_runs
-from recsys.schema import CURRENCY, EVENT_TIME, EVENT_TIME_TYPE
+from recsys.fraud.state_bundle import save_state
+from recsys.publishing import PublishedRun, publish
+from recsys.schema import CURRENCY, EVENT_TIME
 
 ALERTS_FILE = "alerts.html"
-STATUS_FILE = "metrics.json"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Live:
-    """The published model that is live."""
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """What became of the usable rows of the file; the sum of them is all of them."""
 
-    run: Path
-    model: FraudModel
-    fingerprint: str
+    used: int
+    """Of the day, and of days before it that its state had to learn yet."""
+    earlier: int
+    """Learnt before, by the state that the night started from."""
+    late: int
+    """Of days that were scored already, come too late to be learnt."""
+    later: int
+    """Of days after the day."""
+    relearnt: int
+    """Late rows among those used, as their days were learnt anew."""
 
 
 def score_accounts(
@@ -83,12 +90,12 @@ def _score(
 ) -> dict[str, object]:
     day = as_of or last_whole_day()
     with job.stage("load"):
-        live = _open_live(config)
+        live = open_live(config)
         log, checked = load_checked_transactions(config, reporter)
         labels = labels_of(config, log, reporter)
         table = rows_before(checked.table, end_of_day(day))
-        require_day(log, table, day)
         check_gates(config, log, table, as_of)
+        rows = require_day(log, table, day)
     made_from = {
         "model": live.run.name,
         "transactions": digest_table(table),
@@ -97,10 +104,16 @@ def _score(
     }
     job.skip_if_done(day, made_from)
     with job.stage("work"):
-        state, origin = _state_before(config, live, day)
-        state, num_missed = _caught_up(live.model, state, table, day, labels)
-        reporter.say(f"state: {origin}; {num_missed:,} transactions between it and the day")
-        rows, history = rows_of_day(table, day), rows_before(table, start_of(day))
+        history = rows_before(table, start_of(day))
+        start = find_start(config, live, table, day, evening_before(config, live, day))
+        if as_of is not None:
+            check_late(config, start, num_rows=rows.num_rows, origin=log.origin(EVENT_TIME))
+        state = load_evening(start.evening, live)
+        state, num_missed = caught_up(live.model, state, table, day, labels)
+        reporter.say(
+            f"state: {start.evening.origin}; {num_missed:,} transactions between it and the day"
+        )
+        tell_late(start, reporter)
         scores, after = live.model.score(rows, state, num_threads=num_threads(), labels=labels)
         after = replace(after, until=float(day_number(day) + 1))
         result = judge_day(
@@ -116,7 +129,14 @@ def _score(
         published = publish(
             config.scores,
             day,
-            lambda folder: _write(folder, result, page, live, checked=checked, judgement=judgement),
+            lambda folder: _write(
+                folder,
+                result,
+                page,
+                live,
+                checked=checked,
+                record={DAY_ROWS: day_rows(table, day), **judgement.record},
+            ),
             run_id=new_run_id(),
             hold=judgement.hold,
             audit=lambda folder: audit_scores(
@@ -130,101 +150,20 @@ def _score(
         f"{len(page.alerts):,} alerts"
     )
     raise_if_held(judgement.faults, published, config.scores.name)
-    return _status(
-        published, page, live, checked, num_later=checked.table.num_rows - table.num_rows
+    counts = _Rows(
+        used=num_missed + rows.num_rows,
+        earlier=history.num_rows - num_missed - start.num_late,
+        late=start.num_late,
+        later=checked.table.num_rows - table.num_rows,
+        relearnt=start.num_relearnt,
     )
-
-
-def _open_live(config: FraudJobConfig) -> _Live:
-    """The model that is live.
-
-    Raises:
-        ArtifactError: There is none yet, or it is damaged.
-    """
-    if not published_runs(config.models):
-        raise ArtifactError(
-            f"{config.models}: expected a published fraud model, got none; "
-            "run `recsys train-fraud` first or correct output.directory"
-        )
-    run = current_run(config.models)
-    model, bundle = load_fraud_model(run / "model")
-    return _Live(run=run, model=model, fingerprint=bundle.fingerprint)
-
-
-def _state_before(config: FraudJobConfig, live: _Live, day: date) -> tuple[ProfileState, str]:
-    """The latest state of this model that knows nothing of the day, and where it came from.
-
-    Raises:
-        DataError: The model itself was trained on the day or later ones.
-    """
-    runs = [
-        run
-        for run in published_runs(config.scores)
-        if run.manifest.logical_date < str(day) and not run.manifest.held
-    ]
-    for run in sorted(runs, key=_logical_order, reverse=True):
-        if _bundle_id(run) == live.fingerprint:
-            state = load_state(run.folder / "state", model_fingerprint=live.fingerprint)
-            return state, f"that of {run.manifest.logical_date}"
-    state = load_state(live.run / "state", model_fingerprint=live.fingerprint)
-    if state.until > day_number(day):
-        raise DataError(
-            file=str(live.run),
-            expected=f"a model that was trained on days before {day}",
-            got=f"one that has seen transactions up to {_moment(state.until).as_py():%Y-%m-%d}",
-            remedy=f"train with --as-of a day before {day}, or score a later day",
-        )
-    return state, "that of the training"
-
-
-def _bundle_id(run: PublishedRun) -> str:
-    """Fingerprint of the model that scored in a run.
-
-    Raises:
-        ArtifactError: The run's record of it is damaged.
-    """
-    path = run.folder / STATUS_FILE
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["bundle_id"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ArtifactError(
-            f"{path}: expected the bundle_id of a night, got {type(error).__name__}; "
-            "restore the file, or remove the folder and score that day again"
-        ) from error
-
-
-def _caught_up(
-    model: FraudModel, state: ProfileState, table: pa.Table, day: date, labels: pa.Table | None
-) -> tuple[ProfileState, int]:
-    """The state of the evening before a day, and how many transactions it took to get there.
-
-    A day at a time, as the jobs of those nights would have gone: the places of new accounts, which
-    settle ties, depend on where each step begins, and so does what late labels say.
-    """
-    start = _moment(state.until)
-    is_missed = pc.greater_equal(table[EVENT_TIME], start)
-    missed = rows_before(table.filter(is_missed), start_of(day))
-    first = start.as_py().date()
-    for number in range((day - first).days):
-        rows = rows_of_day(missed, first + timedelta(days=number))
-        if rows.num_rows:
-            _, state = model.score(rows, state, num_threads=num_threads(), labels=labels)
-    return state, missed.num_rows
-
-
-def _logical_order(run: PublishedRun) -> tuple[str, int]:
-    return run.manifest.logical_date, run.manifest.sequence
-
-
-def _moment(days: float) -> pa.Scalar:
-    """A time in days since 1970 as a scalar of the table's type."""
-    return pa.scalar(round(days * 86_400_000_000), pa.int64()).cast(EVENT_TIME_TYPE)
+    return _status(published, page, live, checked, counts)
 
 
 def _page(
     config: FraudJobConfig,
     result: DayResult,
-    live: _Live,
+    live: LiveModel,
     checked: CheckedTransactions,
     day: date,
 ) -> AlertPage:
@@ -264,10 +203,10 @@ def _write(
     folder: Path,
     result: DayResult,
     page: AlertPage,
-    live: _Live,
+    live: LiveModel,
     *,
     checked: CheckedTransactions,
-    judgement: FraudJudgement,
+    record: Mapping[str, object],
 ) -> None:
     write_table(folder / TRANSACTIONS_FILE, result.transaction_scores())
     write_table(folder / ACCOUNTS_FILE, result.account_scores(bundle_id=live.fingerprint))
@@ -277,7 +216,7 @@ def _write(
     status = {
         "bundle_id": live.fingerprint,
         "quarantine": checked.report.to_dict(),
-        **judgement.record,
+        **record,
     }
     (folder / STATUS_FILE).write_text(json_text(status, indent=1) + "\n", encoding="utf-8")
 
@@ -285,10 +224,9 @@ def _write(
 def _status(
     published: PublishedRun,
     page: AlertPage,
-    live: _Live,
+    live: LiveModel,
     checked: CheckedTransactions,
-    *,
-    num_later: int,
+    counts: _Rows,
 ) -> dict[str, object]:
     report = checked.report
     return {
@@ -306,8 +244,7 @@ def _status(
         "cold": page.num_cold,
         "alerts": len(page.alerts),
         "rows": report.num_rows,
-        "used": report.num_used,
-        "later": num_later,
+        **asdict(counts),
         "quarantined": {name: count for name, count in report.num_quarantined.items() if count},
         "peak_rss_mb": peak_rss_mb(),
     }

@@ -15,6 +15,7 @@ from pipelines.fraud_labels import label_digest, labels_of
 from pipelines.fraud_promotion import judge_model, latest_rows
 from pipelines.job import last_whole_day, new_run_id, peak_rss_mb
 from pipelines.job_run import JobRun, job_run, raise_if_held
+from pipelines.late_rows import DAY_ROWS, day_rows
 from pipelines.made_from import output_digest, settings_and_version
 from recsys.artifacts import digest_table, read_bundle
 from recsys.config import config_to_dict
@@ -102,7 +103,12 @@ def _train(
             state = replace(fitted.state, until=moment.timestamp() / 86_400)
             save_state(state, folder / "state", model_fingerprint=model.fingerprint)
             text = json_text(
-                {**_metrics(fitted, checked.report.to_dict()), **judgement.record}, indent=1
+                {
+                    **_metrics(fitted, checked.report.to_dict()),
+                    DAY_ROWS: day_rows(table, day),
+                    **judgement.record,
+                },
+                indent=1,
             )
             (folder / "metrics.json").write_text(text, encoding="utf-8")
 

@@ -57,7 +57,7 @@ def _train(
     made_from = {**digests, **settings_and_version(config)}
     job.skip_if_done(logical_date(as_of), made_from)
     split = split_interactions(dataset.interactions, config.split, seed=config.training.seed)
-    champion = load_champion(config, split)
+    champion = load_champion(config, dataset, split)
     checkpoints = job.checkpoints(made_from)
     with start_run(config.tracking, run_name=f"train {logical_date(as_of)}") as run:
         run.log_params({**config_to_dict(config), "tracking": {}})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 from pipelines.config import JobConfig
 from pipelines.console import Reporter
-from pipelines.job import end_of, newest_day_findings
+from pipelines.job import newest_day_findings
 from recsys.datasets.loading import load_dataset
 from recsys.datasets.validation import ValidationReport, validate_dataset
 
@@ -20,7 +20,7 @@ def validate_job(config: JobConfig, as_of: date | None, reporter: Reporter) -> V
     dataset = load_dataset(config.data, config.columns, config.features)
     report = validate_dataset(
         dataset,
-        as_of=end_of(as_of),
+        as_of=datetime.now(UTC),  # as in jobs: a log may go on after the day of the run
         limits=config.validation,
         needs_time=config.split.needs_time,
     )

@@ -20,7 +20,7 @@ from recsys.datasets.rules import load_ids
 from recsys.errors import GateError
 from recsys.features.history import UserItemMatrix, history_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.publishing import publish, published_runs
+from recsys.publishing import publish, published_runs, verify_run
 from recsys.recommender.audit import audit_recommendations
 from recsys.recommender.compatibility import check_id_types, check_tables
 from recsys.recommender.filters import Filters, eligible_items, user_item_pairs
@@ -135,13 +135,23 @@ def _write_lists(
 
 
 def live_lists(config: JobConfig, made_from: Mapping[str, str]) -> tuple[Path | None, bool]:
-    """The file of lists that is live, and whether it was made by the same settings and rules."""
+    """The file of lists that is live, and whether it was made by the same settings and rules.
+
+    Rules may name other items or pairs than in the night before: those change from day to day.
+
+    Raises:
+        PublishError: The live run is damaged.
+    """
     runs = published_runs(config.recommendations)
     live = next((run for run in runs if run.is_current), None)
     if live is None or not (live.folder / FILE_NAME).is_file():
         return None, False
-    rules = ("settings", "deny", "eligible")
-    same = all(live.manifest.made_from.get(one) == made_from.get(one) for one in rules)
+    if config.guards.enabled:
+        verify_run(live.folder)
+    before = live.manifest.made_from
+    same = before.get("settings") == made_from.get("settings") and all(
+        (name in before) == (name in made_from) for name in ("deny", "eligible")
+    )
     return live.folder / FILE_NAME, same
 
 

@@ -26,8 +26,23 @@ UNSAFE_MODULES = {
     "joblib",
     "shelve",
     "marshal",
+    "yaml",
 }
 """Modules that run code when they read data."""
+UNSAFE_CALLS = {
+    "torch.load", "torch.save", "torch.jit.load", "np.load", "numpy.load", "eval", "exec",
+    "compile", "__import__", "os.system", "os.popen",
+}  # fmt: skip
+"""Functions that run what they are given, or may."""
+ARCHIVES = {"tarfile", "zipfile", "shutil.unpack_archive"}
+"""What unpacks names that somebody else chose."""
+PROCESS_STARTERS = {
+    "recsys/recommender/index/child.py",
+    "pipelines/dagster_definitions.py",
+}
+"""The only modules that start processes."""
+CSV_WRITERS = {"csv", "to_csv", "write_csv", "CSVWriter"}
+"""What writes tables for spreadsheets, in which a cell can be a formula."""
 CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time"}
 """Calls that make a result depend on when it was computed."""
 GLOBAL_RANDOMNESS = {"np.random.seed", "random.seed", "np.random.rand", "np.random.randn"}
@@ -98,11 +113,47 @@ def test_no_data_can_run_code() -> None:
     """Neither pickles nor the functions that read them: a bundle is data, whoever made it."""
     for path, node in itertools.chain(found(SOURCES, ast.Import), found(SOURCES, ast.ImportFrom)):
         assert not imported(node) & UNSAFE_MODULES, place(path, node)
+    for path, node in found(SOURCES, ast.ImportFrom):
+        names = {f"{node.module}.{alias.name}" for alias in node.names}
+        assert not names & UNSAFE_CALLS, place(path, node)
     for path, node in found(SOURCES, ast.Call):
         called = ast.unparse(node.func)
-        assert called not in {"torch.load", "torch.save", "eval", "exec"}, place(path, node)
+        assert called not in UNSAFE_CALLS, place(path, node)
         assert "read_pickle" not in called, place(path, node)
         assert all(keyword.arg != "allow_pickle" for keyword in node.keywords), place(path, node)
+
+
+def test_no_archive_is_unpacked() -> None:
+    """A bundle is a folder: no name that an archive holds becomes a path."""
+    for path, node in itertools.chain(found(SOURCES, ast.Import), found(SOURCES, ast.ImportFrom)):
+        assert not imported(node) & ARCHIVES, place(path, node)
+    for path, node in found(SOURCES, ast.Call):
+        assert ast.unparse(node.func) not in ARCHIVES, place(path, node)
+
+
+def test_processes_are_started_in_few_places_and_without_a_shell() -> None:
+    """No text becomes a command line; benchmarks start the real commands, without a shell too."""
+    importers = {
+        path.relative_to(ROOT).as_posix()
+        for kind in (ast.Import, ast.ImportFrom)
+        for path, node in found(SOURCES, kind)
+        if imported(node) & {"subprocess", "multiprocessing", "pty"}
+    }
+    assert importers == PROCESS_STARTERS
+    for path, node in found([*SOURCES, *sorted((ROOT / "benchmarks").rglob("*.py"))], ast.Call):
+        assert all(keyword.arg != "shell" for keyword in node.keywords), place(path, node)
+        called = ast.unparse(node.func)
+        assert not called.startswith(("os.exec", "os.spawn", "os.posix_spawn")), place(path, node)
+
+
+def test_nothing_is_written_for_spreadsheets() -> None:
+    """Outputs are Parquet, JSON and HTML: no id that begins with `=` ever becomes a formula."""
+    for path, node in found(SOURCES, ast.Import):
+        assert "csv" not in imported(node), place(path, node)
+    for path, node in found(SOURCES, ast.ImportFrom):
+        assert node.module != "csv", place(path, node)
+    for path, node in found(SOURCES, ast.Call):
+        assert ast.unparse(node.func).split(".")[-1] not in CSV_WRITERS, place(path, node)
 
 
 def test_the_library_knows_no_clock_and_no_shared_randomness() -> None:

@@ -79,21 +79,33 @@ class Bundle:
 
     def tensors(self, name: str) -> dict[str, npt.NDArray[Any]]:
         """All arrays of one group, by their names in it."""
-        arrays = safetensors.numpy.load(self._read("tensors", name))
+        with self._parsing("tensors", name):
+            arrays = safetensors.numpy.load(self._read("tensors", name))
         return cast("dict[str, npt.NDArray[Any]]", arrays)
 
     def table(self, name: str) -> pa.Table:
         """A table, with the types that were written."""
         source = pa.BufferReader(self._read("tables", name))
-        return pq.ParquetFile(source, page_checksum_verification=True).read()
+        with self._parsing("tables", name):
+            return pq.ParquetFile(source, page_checksum_verification=True).read()
 
     def document(self, name: str) -> JsonValue:
         """A JSON value."""
-        return cast("JsonValue", json.loads(self._read("documents", name)))
+        with self._parsing("documents", name):
+            return cast("JsonValue", json.loads(self._read("documents", name)))
 
     def blob(self, name: str) -> bytes:
         """Bytes as they were given."""
         return self._read("blobs", name)
+
+    @contextmanager
+    def _parsing(self, part: str, name: str) -> Iterator[None]:
+        """Refuse a file whose digest is right and whose content is not what it should be."""
+        try:
+            yield
+        except (safetensors.SafetensorError, pa.ArrowException, ValueError) as error:
+            found = f"one that cannot be read ({' '.join(str(error).split())[:120]})"
+            raise changed(self.folder, f"{found}: {_file_name(part, name)!r}") from error
 
     def _read(self, part: str, name: str) -> bytes:
         """Checked bytes of one file.

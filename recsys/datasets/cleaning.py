@@ -37,7 +37,8 @@ def clean_interactions(
     log = dataset.interactions
     kept = log if until is None else rows_until(log, until)
     counts = {"later": log.num_rows - kept.num_rows, "duplicate": 0, "capped": 0}
-    if EVENT_TIME in kept.column_names and _has_times_of_day(kept):
+    zone = dataset.columns.event_time_zone or "UTC"
+    if EVENT_TIME in kept.column_names and _has_times_of_day(kept, zone):
         is_repeated_N = repeated(kept)
         counts["duplicate"] = int(is_repeated_N.sum())
         if counts["duplicate"]:
@@ -54,10 +55,13 @@ def rows_until(log: pa.Table, moment: datetime) -> pa.Table:
     return log.filter(pc.less(log[EVENT_TIME], pa.scalar(moment, EVENT_TIME_TYPE)))
 
 
-def _has_times_of_day(log: pa.Table) -> bool:
-    """Whether times are more than dates: then equal rows are one event told twice."""
-    times = log[EVENT_TIME].cast(pa.int64())
-    return bool(np.any(times.to_numpy() % _US_PER_DAY))
+def _has_times_of_day(log: pa.Table, zone: str) -> bool:
+    """Whether times are more than dates: then equal rows are one event told twice.
+
+    Dates are midnights where they were written, which in UTC may be any hour.
+    """
+    local = pc.local_timestamp(log[EVENT_TIME].cast(pa.timestamp("us", tz=zone)))
+    return bool(np.any(local.cast(pa.int64()).to_numpy() % _US_PER_DAY))
 
 
 def _within_cap(log: pa.Table, cap: int | None) -> npt.NDArray[np.bool_]:
@@ -65,6 +69,8 @@ def _within_cap(log: pa.Table, cap: int | None) -> npt.NDArray[np.bool_]:
 
     Without a configured cap, it is ten times the events of the busiest user but one in a thousand,
     and at least a thousand: no person does that, and one account cannot outweigh the others.
+    Of events at one time, those whose other columns sort first go first, so that nothing depends
+    on the order of rows; in a log without times that order is all there is.
     """
     codes = log[USER_ID].combine_chunks().dictionary_encode().indices.to_numpy()
     counts = np.bincount(codes)
@@ -73,9 +79,11 @@ def _within_cap(log: pa.Table, cap: int | None) -> npt.NDArray[np.bool_]:
         cap = max(_LEAST_CAP, int(_CAP_FACTOR * usual))
     within = np.ones(log.num_rows, dtype=np.bool_)
     has_times = EVENT_TIME in log.column_names
-    times = log[EVENT_TIME].cast(pa.int64()).to_numpy() if has_times else np.arange(log.num_rows)
+    others = [name for name in log.column_names if name != EVENT_TIME]
+    keys = [(name, "ascending") for name in ([EVENT_TIME, *others] if has_times else [])]
     for user in np.flatnonzero(counts > cap):
         rows = np.flatnonzero(codes == user)
-        oldest = rows[np.argsort(times[rows], kind="stable")][: counts[user] - cap]
-        within[oldest] = False
+        if keys:
+            rows = rows[pc.sort_indices(log.take(pa.array(rows)), sort_keys=keys).to_numpy()]
+        within[rows[: counts[user] - cap]] = False
     return within

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.schema import EVENT_TIME
+from recsys.schema import AMOUNT, EVENT_TIME
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -28,10 +28,12 @@ class DailyFigure:
     Args:
         observed: Of the judged day; NaN where it cannot be said.
         before: Of each earlier day of the reference window that has one.
+        num_rows: Rows of the judged day.
     """
 
     observed: float
     before: Floats
+    num_rows: int
 
 
 def day_numbers(table: pa.Table) -> Numbers:
@@ -63,8 +65,13 @@ def volume(counts_T: Numbers, *, num_days: int) -> tuple[DailyFigure, float]:
     for step in (1, 7):
         expected_T = _trailing_median(counts_T, step)
         ratios_T = np.log((counts_T + 1) / (expected_T + 1))
+        ratios_T[:-1][counts_T[:-1] == 0] = np.nan  # days without rows are for `stale_days`
         known = ratios_T[-num_days - 1 : -1]
-        figure = DailyFigure(observed=float(ratios_T[-1]), before=known[~np.isnan(known)])
+        figure = DailyFigure(
+            observed=float(ratios_T[-1]),
+            before=known[~np.isnan(known)],
+            num_rows=int(counts_T[-1]),
+        )
         found.append((figure, float(expected_T[-1])))
     usable = [one for one in found if len(one[0].before) >= _MIN_KNOWN]
     return min(usable or found[:1], key=lambda one: _spread(one[0].before))
@@ -87,15 +94,31 @@ def _trailing_median(counts_T: Numbers, step: int) -> Floats:
     return medians_T
 
 
-def longest_gap(counts_T: Numbers, *, num_days: int) -> tuple[int, int]:
-    """Days without rows at the end of a log, and the most in a row before that."""
+def stale_days(counts_T: Numbers, *, num_days: int) -> tuple[int, int]:
+    """Days without rows at the end of a log, and how many are usual on such a day.
+
+    Where the days without rows follow the week, as with a shop that is closed on Sundays, usual is
+    what the same weekday had in the weeks before; elsewhere, the longest gap.
+
+    Args:
+        counts_T: Rows of each day, the judged one last. Shape (T,).
+        num_days: Days before the judged one that are looked at.
+    """
     has_rows = np.flatnonzero(counts_T)
     if not len(has_rows):
         return len(counts_T), 0
-    stale = len(counts_T) - 1 - int(has_rows[-1])
-    recent = has_rows[has_rows >= len(counts_T) - 1 - num_days]
-    gaps = np.diff(recent) - 1
-    return stale, int(gaps.max(initial=0))
+    last, end = int(has_rows[-1]), len(counts_T) - 1
+    recent = has_rows[has_rows >= end - num_days]
+    first = int(recent[0]) if len(recent) else last
+    is_empty = counts_T[first : last + 1] == 0
+    weekdays = np.arange(first, last + 1) % 7
+    of_weekday = np.bincount(weekdays, minlength=7)
+    empty = np.bincount(weekdays, weights=is_empty, minlength=7)
+    is_weekly = bool(empty.any()) and bool(np.all(2 * empty[empty > 0] >= of_weekday[empty > 0]))
+    if not is_weekly or end - first < 14:
+        return end - last, int((np.diff(recent) - 1).max(initial=0))
+    same = range(end - 7, first - 1, -7)
+    return end - last, max((day - int(has_rows[has_rows <= day][-1]) for day in same), default=0)
 
 
 def daily_share(
@@ -109,7 +132,9 @@ def daily_share(
     with np.errstate(invalid="ignore"):
         shares = marked / rows
     before = shares[:-1]
-    return DailyFigure(observed=float(shares[-1]), before=before[~np.isnan(before)])
+    return DailyFigure(
+        observed=float(shares[-1]), before=before[~np.isnan(before)], num_rows=int(rows[-1])
+    )
 
 
 def first_seen(column: pa.ChunkedArray, days_N: Numbers) -> npt.NDArray[np.bool_]:
@@ -131,12 +156,50 @@ def repeated(table: pa.Table) -> npt.NDArray[np.bool_]:
     return is_repeated_N
 
 
+def first_of_each(table: pa.Table, key: str, *, most: int) -> npt.NDArray[np.bool_]:
+    """Whether each row is among the first rows of its key and day, by time. Shape (N,)."""
+    days_N = day_numbers(table)
+    codes_N = np.asarray(table[key].combine_chunks().dictionary_encode().indices.fill_null(-1))
+    times_N = table[EVENT_TIME].cast(pa.int64()).to_numpy()
+    ties = [np.asarray(table[one]) for one in (AMOUNT,) if one in table.column_names]
+    order_N = np.lexsort((*ties, times_N, days_N, codes_N))
+    starts_N = np.ones(len(order_N), dtype=np.bool_)
+    codes_N, days_N = codes_N[order_N], days_N[order_N]
+    starts_N[1:] = (codes_N[1:] != codes_N[:-1]) | (days_N[1:] != days_N[:-1])
+    places_N = np.arange(len(order_N))
+    is_first_N = np.empty(len(order_N), dtype=np.bool_)
+    begins_N = np.maximum.accumulate(np.where(starts_N, places_N, 0))
+    is_first_N[order_N] = places_N - begins_N < most
+    return is_first_N
+
+
+def shift(values: Floats, usual: float) -> float:
+    """How far the median of values lies from what is usual."""
+    return abs(float(np.median(values)) - usual)
+
+
+def share_outside(values: Floats, ends: Floats) -> float:
+    """Share of values below the first or above the second of two ends."""
+    return float(np.mean((values < ends[0]) | (values > ends[1])))
+
+
 def distance(values: Floats, reference: Floats) -> float:
-    """Kolmogorov-Smirnov distance of two samples (Kolmogorov 1933, Smirnov 1948)."""
+    """Kolmogorov-Smirnov distance of two samples (Kolmogorov 1933, Smirnov 1948).
+
+    Args:
+        values: The sample, in any order.
+        reference: What it is compared with, in ascending order.
+    """
     if not len(values) or not len(reference):
         return float("nan")
-    values, reference = np.sort(values), np.sort(reference)
-    points = np.concatenate([values, reference])
-    below = np.searchsorted(values, points, side="right") / len(values)
-    below_reference = np.searchsorted(reference, points, side="right") / len(reference)
-    return float(np.abs(below - below_reference).max())
+    values = np.sort(values)
+    # Between two values only the reference rises: the largest distance is at a value or before it.
+    return max(
+        float(
+            np.abs(
+                np.searchsorted(values, values, side=side) / len(values)
+                - np.searchsorted(reference, values, side=side) / len(reference)
+            ).max()
+        )
+        for side in ("left", "right")
+    )

@@ -1,7 +1,8 @@
 """Whether the newest day of a log is like the days before it, before anything is made from it.
 
 Each rule has a limit from the config, and gives way where the log's own earlier days went further:
-a shop that is closed on Sundays is not stale on Mondays.
+a shop that is closed on Sundays is not stale on Mondays. Counts of few rows vary by chance, and
+limits leave room for that. A log shorter than two weeks is judged by its freshness alone.
 """
 
 from __future__ import annotations
@@ -26,16 +27,24 @@ from recsys.datasets.daily import (
     day_counts,
     day_numbers,
     distance,
+    first_of_each,
     first_seen,
-    longest_gap,
     repeated,
+    share_outside,
+    shift,
+    stale_days,
     volume,
 )
 from recsys.datasets.origin import Origin
 from recsys.errors import GateError
-from recsys.schema import AMOUNT, CURRENCY
+from recsys.schema import AMOUNT, CURRENCY, EVENT_TIME
 
 _MIN_DAYS, _MIN_ROWS, _MARGIN = 7, 100, 1.25
+_MIN_HISTORY = 14
+_MAX_AMOUNTS = 3  # of an account's day: one fraud must not look like a wrong unit
+_SETTLING_DAYS = 7  # at the start of a log almost every id is new
+_CHANCE = 4.0  # standard deviations that a figure may go by chance
+_CHANCE_OF_DISTANCE = 2.1  # of the Kolmogorov distribution: 3 days in 10,000 go further
 _EPOCH = date(1970, 1, 1)
 
 
@@ -48,21 +57,27 @@ class GatesConfig:
     reference_days: int = Field(default=28, ge=7)
     """Days before it that show what is usual."""
     max_stale_days: int = Field(default=0, ge=0)
-    """Days without any event before the day of the run."""
+    """Days without any event up to the day of the run, which counts."""
     min_volume: float = Field(default=0.6, ge=0, le=1)
     """Least rows of the day, as a share of what the days before let expect."""
-    max_volume: float = Field(default=1.7, ge=1)
+    max_volume: float = Field(default=2.5, ge=1)
     """Most rows of the day, as a multiple of that."""
     max_duplicate_share: float = Field(default=0.05, ge=0, le=1)
     """Share of the day's rows that may repeat an earlier row in every column."""
     max_unseen_share: float = Field(default=0.5, ge=0, le=1)
     """Share of the day's rows that may have an id or term that no earlier day has."""
+    max_new_currency_share: float = Field(default=0.01, ge=0, le=1)
+    """Share of the day's rows that may be in a currency that no earlier day has."""
     max_amount_shift: float = Field(default=3.0, ge=1)
     """Factor by which the day's median amount may differ from that of the days before."""
     max_amount_distance: float = Field(default=0.04, ge=0, le=1)
     """Kolmogorov-Smirnov distance that the day's amounts may have from those of the days before."""
     max_amount_extremes: float = Field(default=0.02, ge=0, le=1)
     """Share of the day's amounts that may lie outside of what 99.8 % of those before lay within."""
+    lookback_days: int = Field(default=3, ge=0)
+    """Days before the day of a run whose late transactions `score-accounts` still learns."""
+    max_late_share: float = Field(default=0.05, ge=0)
+    """Transactions that came too late to be learnt, as a share of those of the day."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +104,13 @@ Naming = Callable[[str], Origin]
 
 
 def check_newest_day(
-    table: pa.Table, day: date, config: GatesConfig, *, terms: list[str], origin: Naming
+    table: pa.Table,
+    day: date,
+    config: GatesConfig,
+    *,
+    terms: list[str],
+    origin: Naming,
+    exported: pa.Table | None = None,
 ) -> list[Finding]:
     """Judge a day of a log by the days before it.
 
@@ -97,8 +118,9 @@ def check_newest_day(
         table: Usable rows, with event_time; later days are not looked at.
         day: The day that the run stands for.
         config: Limits.
-        terms: Columns of ids and terms, of which new ones are counted.
+        terms: Columns of ids and terms, of which new ones are counted; first that of who acts.
         origin: Where a column came from.
+        exported: The rows as they came, where repeated ones are not in `table` any more.
 
     Returns:
         A finding for each rule that could be judged.
@@ -106,17 +128,20 @@ def check_newest_day(
     days_N, number = day_numbers(table), (day - _EPOCH).days
     counts_T = day_counts(days_N, number)
     found = [_staleness(counts_T, config, origin)]
-    if counts_T[-1]:
+    num_before = len(counts_T) - 1
+    if not counts_T[-1] or num_before < _MIN_HISTORY:
+        return found
+    found += _volume(counts_T, config, origin)
+    found += _duplicates(table if exported is None else exported, number, config, origin)
+    num_days = min(config.reference_days, num_before - _SETTLING_DAYS)
+    for name in terms:
+        marked = first_seen(table[name], days_N)
+        figure = daily_share(marked, days_N, number, num_days=num_days)
+        found += _share("unseen", name, figure, config, origin)
+    if AMOUNT in table.column_names:
         window = (days_N <= number) & (days_N >= number - config.reference_days)
-        recent, recent_days = table.filter(pa.array(window)), days_N[window]
-        found += _volume(counts_T, config, origin)
-        found += _duplicates(recent, recent_days, number, config, origin)
-        for name in terms:
-            marked = first_seen(table[name], days_N)
-            figure = daily_share(marked, days_N, number, num_days=config.reference_days)
-            found += _share("unseen", name, figure, config.max_unseen_share, origin)
-        if AMOUNT in table.column_names:
-            found += _amounts(recent, recent_days, number, config, origin)
+        window[window] = first_of_each(table.filter(pa.array(window)), terms[0], most=_MAX_AMOUNTS)
+        found += _amounts(table.filter(pa.array(window)), days_N[window], number, config, origin)
     return found
 
 
@@ -128,12 +153,12 @@ def raise_if_held(findings: list[Finding]) -> None:
 
 
 def _staleness(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Finding:
-    stale, longest = longest_gap(counts_T, num_days=config.reference_days)
-    limit = max(config.max_stale_days, longest)
+    stale, usual = stale_days(counts_T, num_days=config.reference_days)
+    limit = max(config.max_stale_days, usual)
     error = None
     if stale > limit:
         error = _refusal(
-            "freshness", origin(""), f"{stale} days without one at the end of the log",
+            "freshness", origin(EVENT_TIME), f"{stale} days without any at the end of the log",
             f"events on the day of the run, or at most {limit} days before it",
             "wait for the export, run for the day that it has, or raise [gates] max_stale_days",
         )  # fmt: skip
@@ -144,11 +169,13 @@ def _volume(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Iterator[
     figure, expected = volume(counts_T, num_days=config.reference_days)
     if len(figure.before) < _MIN_DAYS or math.isnan(figure.observed):
         return
-    # What counts of this size do by chance (Poisson), and what the days before did.
-    chance = 4 / math.sqrt(max(expected, 1))
-    low = min(math.log(config.min_volume or 1e-9), _MARGIN * float(figure.before.min()))
+    # What counts of this size do by chance (Poisson), and what the days before did: all but the
+    # one that went furthest, so that an outage does not open the gate for those to come.
+    chance = _CHANCE / math.sqrt(max(expected, 1))
+    before = np.sort(figure.before)
+    low = min(math.log(config.min_volume or 1e-9), _MARGIN * float(before[1]))
     low = min(low, math.log(max(1 - chance, 1e-9)))
-    high = max(math.log(config.max_volume), _MARGIN * float(figure.before.max()))
+    high = max(math.log(config.max_volume), _MARGIN * float(before[-2]))
     high = max(high, math.log(1 + chance))
     error = None
     if not low <= figure.observed <= high:
@@ -156,8 +183,8 @@ def _volume(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Iterator[
             "volume", origin(""),
             f"{counts_T[-1]:,} rows, {math.exp(figure.observed):.0%} of the usual {expected:,.0f}",
             f"{math.exp(low):.0%} to {math.exp(high):.0%} of the usual number of rows of a day",
-            "check the export, or raise [gates] "
-            + ("max_volume" if figure.observed > high else "min_volume, here lower it"),
+            "check the export, or " + ("raise [gates] max" if figure.observed > high else
+            "lower [gates] min") + "_volume",
         )  # fmt: skip
     yield Finding(
         rule="volume", observed=math.exp(figure.observed), low=math.exp(low), high=math.exp(high),
@@ -166,21 +193,30 @@ def _volume(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Iterator[
 
 
 def _duplicates(
-    recent: pa.Table, days_N: Numbers, day: int, config: GatesConfig, origin: Naming
+    table: pa.Table, day: int, config: GatesConfig, origin: Naming
 ) -> Iterator[Finding]:
+    days_N = day_numbers(table)
+    window = (days_N <= day) & (days_N >= day - config.reference_days)
+    recent, days_N = table.filter(pa.array(window)), days_N[window]
     figure = daily_share(repeated(recent), days_N, day, num_days=config.reference_days)
-    yield from _share("duplicates", "", figure, config.max_duplicate_share, origin)
+    yield from _share("duplicates", "", figure, config, origin)
 
 
 def _share(
-    rule: str, column: str, figure: DailyFigure, limit: float, origin: Naming
+    rule: str, column: str, figure: DailyFigure, config: GatesConfig, origin: Naming
 ) -> Iterator[Finding]:
     """A share of the day's rows with an upper limit."""
     if len(figure.before) < _MIN_DAYS or math.isnan(figure.observed):
         return
-    high = min(max(limit, _MARGIN * float(figure.before.max())), 1.0)
-    what = "repeat an earlier one" if rule == "duplicates" else "have a term that is new that day"
-    setting = "max_duplicate_share" if rule == "duplicates" else "max_unseen_share"
+    setting, what = "max_unseen_share", "have a term that is new that day"
+    if rule == "duplicates":
+        setting, what = "max_duplicate_share", "repeat an earlier one"
+    elif column == CURRENCY:
+        setting = "max_new_currency_share"
+    # Above what the days before had, but never so high that nothing could be above it.
+    most = float(figure.before.max())
+    high = max(getattr(config, setting), min(_MARGIN * most, (1 + most) / 2))
+    high = min(high + _CHANCE * math.sqrt(high * (1 - high) / figure.num_rows), 1.0)
     error = None
     if figure.observed > high:
         error = _refusal(
@@ -199,7 +235,7 @@ def _amounts(
     amounts_N = np.log(np.maximum(np.abs(recent[AMOUNT].to_numpy()), 1e-9))
     groups = {"": np.ones(len(days_N), dtype=np.bool_)}
     if CURRENCY in recent.column_names:
-        codes = pc.unique(recent[CURRENCY].drop_null()).to_pylist()
+        codes = sorted(pc.unique(recent[CURRENCY].drop_null()).to_pylist())
         groups = {str(c): np.asarray(pc.equal(recent[CURRENCY], c).fill_null(False)) for c in codes}
     for currency, mine_N in groups.items():
         today = amounts_N[mine_N & (days_N == day)]
@@ -220,18 +256,22 @@ def _shift(
     origin: Naming,
 ) -> Iterator[Finding]:
     """Median and distribution of log amounts; the days before say how far both may go."""
-    pooled = np.concatenate(before)
+    pooled = np.sort(np.concatenate(before))
     usual = float(np.median(pooled))
     where = f".{currency}" if currency else ""
     ends = np.quantile(pooled, [0.001, 0.999])
     figures: dict[str, tuple[Callable[[Floats], float], float]] = {
-        "amount_shift": (_shift_from(usual), math.log(config.max_amount_shift)),
+        "amount_shift": (partial(shift, usual=usual), math.log(config.max_amount_shift)),
         "amount_distance": (partial(distance, reference=pooled), config.max_amount_distance),
-        "amount_extremes": (partial(_share_outside, ends=ends), config.max_amount_extremes),
+        "amount_extremes": (partial(share_outside, ends=ends), config.max_amount_extremes),
+    }
+    by_chance = {
+        "amount_distance": _CHANCE_OF_DISTANCE / math.sqrt(len(today)),
+        "amount_extremes": 0.002 + _CHANCE * math.sqrt(0.002 / len(today)) + 1 / len(today),
     }
     for rule, (measure, limit) in figures.items():
         observed = measure(today)
-        high = max(limit, _MARGIN * max(map(measure, before)))
+        high = max(limit, _MARGIN * max(map(measure, before)), by_chance.get(rule, 0.0))
         error = None
         if observed > high:
             error = _refusal(
@@ -241,14 +281,6 @@ def _shift(
                 f"check the unit and the currency of the amounts, or raise [gates] max_{rule}",
             )  # fmt: skip
         yield Finding(rule=f"{rule}{where}", observed=observed, low=0.0, high=high, error=error)
-
-
-def _shift_from(usual: float) -> Callable[[Floats], float]:
-    return lambda values: abs(float(np.median(values)) - usual)
-
-
-def _share_outside(values: Floats, ends: Floats) -> float:
-    return float(np.mean((values < ends[0]) | (values > ends[1])))
 
 
 def _amount_text(rule: str, value: float) -> str:

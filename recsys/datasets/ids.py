@@ -8,11 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.datasets.origin import Origin
-from recsys.datasets.text import integers_from_text
+from recsys.datasets.text import first_row, integers_from_text
 from recsys.errors import DataError
 
 IdType = Literal["string", "int64"]
 """How the ids of a CSV file are read; files of other kinds carry their types."""
+
+_LARGEST = pa.scalar(2**63 - 1, pa.uint64())
 
 
 def id_column(
@@ -60,7 +62,7 @@ def widened(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
     except pa.ArrowInvalid as error:
         raise origin.refusal(
             expected="integers below 2^63",
-            got=f"{pc.max(column)} of type {column.type}",
+            got=f"{column.type} beyond that, {first_row(pc.greater(column, _LARGEST))}",
             remedy="write the column as strings",
         ) from error
 

@@ -22,6 +22,7 @@ from recsys.datasets.feature_columns import feature_column, number_column, term_
 from recsys.datasets.ids import id_column
 from recsys.datasets.origin import Origin, listing
 from recsys.datasets.tables import read_table
+from recsys.datasets.text import first_row
 from recsys.datasets.times import time_column
 from recsys.errors import ConfigError
 from recsys.schema import EVENT_TIME, EVENT_TYPE, ITEM_ID, SPLIT, TITLE, USER_ID, WEIGHT
@@ -175,6 +176,7 @@ def _check_keys(dataset: Dataset, side: TableName, key: str) -> None:
     if len(repeated):
         raise origin.refusal(
             expected="one row an id",
-            got=f"{len(repeated)} ids in several rows, such as {repeated[0]['values'].as_py()!r}",
+            got=f"{len(repeated)} ids in several rows, "
+            f"{first_row(pc.is_in(ids, repeated.field('values')))}",
             remedy="keep one row of each",
         )

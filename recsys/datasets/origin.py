@@ -26,14 +26,25 @@ class Origin:
     def refusal(self, *, expected: str, got: str, remedy: str) -> DataError:
         """The error that says what is wrong here."""
         return DataError(
-            file=self.file, column=self.column, expected=expected, got=one_line(got), remedy=remedy
+            file=self.file,
+            column=self.column,
+            expected=printable(expected),
+            got=one_line(got),
+            remedy=printable(remedy),
         )
 
 
 def one_line(text: str, max_chars: int = 240) -> str:
     """Text without line breaks, cut where it gets too long for a message."""
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     return line if len(line) <= max_chars else f"{line[:max_chars]}..."
+
+
+def printable(text: str) -> str:
+    """Text with what terminals do not show, such as a byte order mark, written as an escape."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
 
 
 def listing(names: list[str]) -> str:

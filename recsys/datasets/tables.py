@@ -7,6 +7,7 @@ converts it. The same holds for the keys of Hive partitions: `region=01` stays `
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,6 +29,7 @@ _PARQUET = pa_dataset.ParquetFileFormat(
 )
 _DISK = LocalFileSystem()
 _CSV_END = "\x1fend of file\x1f"  # no text of a real file
+_FIELDS = re.compile(r"(?<=columns, got )(\d+):.*", re.DOTALL)  # a row, which may hold ids
 _CSV_BLOCK_BYTES = 16 * 2**20  # a row must fit into one block
 
 
@@ -224,9 +226,9 @@ def _no_such_column(name: str, names: list[str], origin: Origin) -> DataError:
 def _reading(origin: Origin, kind: str) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         raise origin.refusal(
             expected=f"a readable {kind}",
-            got=str(error),
+            got=_FIELDS.sub(r"\1", str(error)),
             remedy="write it again, or check its format and permissions",
         ) from error

@@ -1,8 +1,10 @@
-"""Text to values, for CSV: what is not written plainly is refused, never guessed."""
+"""Text to values, for CSV: what is not written plainly is refused, never guessed.
+
+A refusal names the row of what it refuses, from 1 and without the header, and not the value: it may
+be an id, or stand in a column that was mapped by mistake, and messages reach logs.
+"""
 
 from __future__ import annotations
-
-import re
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +25,7 @@ def integers_from_text(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArr
         strange = column.filter(pc.invert(plain))
         raise origin.refusal(
             expected="integers as int64 prints them",
-            got=f"{len(strange)} values such as {strange[0].as_py()!r}",
+            got=f"{len(strange)} others, {first_row(pc.invert(plain))}",
             remedy='read the column as strings (type "string"), or write plain integers',
         )
     try:
@@ -31,7 +33,7 @@ def integers_from_text(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArr
     except pa.ArrowInvalid as error:
         raise origin.refusal(
             expected="integers of at most 64 bits",
-            got=offending_text(error),
+            got=f"a larger one in row {unreadable_row(column, pa.int64()):,}",
             remedy='read the column as strings (type "string")',
         ) from error
 
@@ -47,7 +49,7 @@ def numbers_from_text(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArra
     except pa.ArrowInvalid as error:
         raise origin.refusal(
             expected="numbers with a decimal point",
-            got=offending_text(error),
+            got=f"other text, the first in row {unreadable_row(column, pa.float64()):,}",
             remedy="leave a missing value empty and write numbers without units or separators",
         ) from error
 
@@ -59,7 +61,26 @@ def lists_from_text(column: pa.ChunkedArray, separator: str) -> pa.ChunkedArray:
     return pc.if_else(pc.equal(column, ""), nothing, lists)
 
 
-def offending_text(error: pa.ArrowInvalid) -> str:
-    """The value that Arrow could not parse, from its message."""
-    found = re.search(r"string: ?('.*?') as a scalar", str(error), re.DOTALL)
-    return found.group(1) if found else str(error)
+def first_row(is_meant: pa.ChunkedArray) -> str:
+    """The first row that is meant, for a message."""
+    return f"the first in row {pc.index(is_meant, True).as_py() + 1:,}"
+
+
+def unreadable_row(column: pa.ChunkedArray, target: pa.DataType) -> int:
+    """Number of the first row whose text cannot be cast, from 1; 0 if all can be."""
+    start, end = 0, len(column)
+    while end - start > 1:
+        middle = (start + end) // 2
+        if _can_be_cast(column.slice(start, middle - start), target):
+            start = middle
+        else:
+            end = middle
+    return 0 if _can_be_cast(column.slice(start, 1), target) else start + 1
+
+
+def _can_be_cast(column: pa.ChunkedArray, target: pa.DataType) -> bool:
+    try:
+        column.cast(target)
+    except pa.ArrowInvalid:
+        return False
+    return True

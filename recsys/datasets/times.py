@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from recsys.datasets.ids import plain_column, widened
 from recsys.datasets.origin import Origin
-from recsys.datasets.text import integers_from_text, offending_text
+from recsys.datasets.text import integers_from_text, unreadable_row
 from recsys.schema import EVENT_TIME_TYPE
 
 TimeUnit = Literal["s", "ms", "us"]
@@ -67,9 +67,10 @@ def _from_text(column: pa.ChunkedArray, origin: Origin, unit: TimeUnit | None) -
                 return column.cast(pa.timestamp(resolution, tz=zone))
             except pa.ArrowInvalid as error:
                 failure = error
+    row = max(unreadable_row(column, pa.timestamp("ns", tz=zone)) for zone in ("UTC", None))
     raise origin.refusal(
         expected="ISO 8601 times such as 2024-05-31T18:00:00Z, all with a zone or all without",
-        got=offending_text(failure),
+        got=f"text that is none, or is unlike those before it, in row {row:,}",
         remedy=f"rewrite the column; for integers since 1970 {_SET_UNIT}",
     ) from failure
 

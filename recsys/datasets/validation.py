@@ -13,6 +13,7 @@ from pydantic import Field
 from recsys.config import config_class, config_to_dict
 from recsys.datasets.dataset import Dataset, FeatureConfig, TableName
 from recsys.datasets.origin import Origin
+from recsys.datasets.text import first_row
 from recsys.errors import DataError
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, ITEM_ID, USER_ID, WEIGHT
 
@@ -286,6 +287,7 @@ def _unknown_refusals(
     yield dataset.origin("interactions", key).refusal(
         expected=f"at most {limit:.2%} of interactions with ids absent from "
         f"{dataset.origin(side).file}",
-        got=f"{share:.2%}: {pc.count_distinct(unknown)} ids, such as {unknown[0].as_py()!r}",
+        got=f"{share:.2%}: {pc.count_distinct(unknown)} ids, "
+        f"{first_row(pc.is_in(dataset.interactions[key], pc.unique(unknown)))}",
         remedy=f"add them to the {side} table or raise [validation] max_unknown_{side[:-1]}_share",
     )

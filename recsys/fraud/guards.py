@@ -23,12 +23,10 @@ class NightFigures:
     Args:
         high_share: Share of transactions with a high anomaly score.
         alert_share: Share of accounts with an alert.
-        canary: Share of planted takeovers that were found.
     """
 
     high_share: float
     alert_share: float
-    canary: float
 
 
 def check_night(
@@ -59,7 +57,8 @@ def check_night(
         ("alert_share", "accounts with an alert", config.max_alert_share),
     ):
         observed = getattr(night, rule)
-        high = max([limit, *(_FACTOR * getattr(one, rule) for one in before)])
+        earlier = [getattr(one, rule) for one in before]
+        high = max(limit, _FACTOR * float(np.median(earlier))) if earlier else limit
         if observed > high and len(scores_N) >= _MIN_ROWS:
             yield GateError(
                 rule=rule, place=place, observed=f"{observed:.1%} of {what}",
@@ -70,11 +69,17 @@ def check_night(
 def check_canary(
     now: CanaryRecall, before: float, config: FraudGuardsConfig, *, place: str
 ) -> Iterator[GateError]:
-    """Refuse what finds clearly fewer planted takeovers than before."""
-    if now.fell_from(before, points=config.canary_points):
+    """Refuse what finds clearly fewer planted takeovers than before, or none but by chance."""
+    if now.planted and not now.share > 0:
         yield GateError(
             rule="canary", place=place,
-            observed=f"{now.found} of {now.planted} planted takeovers found ({now.share:.0%})",
-            limit=f"about the {before:.0%} found before, at most {config.canary_points:.0%} less",
+            observed=f"{now.found / now.planted:.1%} of planted takeovers scored high",
+            limit=f"more than the {now.false_share:.1%} of accounts without one", remedy=_REMEDY,
+        )  # fmt: skip
+    elif now.fell_from(before, points=config.canary_points):
+        yield GateError(
+            rule="canary", place=place,
+            observed=f"{now.share:.1%} of {now.planted:,} planted takeovers found",
+            limit=f"about the {before:.1%} found before, {config.canary_points:.0%} less at most",
             remedy=_REMEDY,
         )  # fmt: skip

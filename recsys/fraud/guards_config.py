@@ -15,9 +15,9 @@ class FraudGuardsConfig:
     """Whether models and scores are looked at before they become live."""
     max_high_share: float = Field(default=0.05, gt=0, le=1)
     """Share of transactions with an anomaly score of 0.99 or more; three times as many as in the
-    worst night before may be, too."""
+    median of the nights before may be, too."""
     max_alert_share: float = Field(default=0.05, gt=0, le=1)
     """Share of accounts with an alert; the same holds."""
     canary_points: float = Field(default=0.05, ge=0, le=1)
     """Loss, beyond chance, in the share of planted takeovers that are found: of a night beside the
-    model's training, of a new model beside the first one."""
+    model's training, of a new model beside the first one and the live one."""

@@ -4,6 +4,7 @@
     root/CURRENT                          names the live run, e.g. runs/2026-03-01/a1b2
     root/runs/DATE/RUN_ID/                outputs of a run, never changed
     root/runs/DATE/RUN_ID/_manifest.json  size and SHA-256 of each of them
+    root/runs/DATE/RUN_ID/_manifest.hmac  its signature, where RECSYS_MANIFEST_KEY is set
     root/runs/DATE/RUN_ID.tmp             a run that is being written or removed
 
 Whatever interrupts a publish, a reader of `CURRENT` finds the last complete run or the new one.

@@ -41,6 +41,7 @@ from recsys.publishing.runs import (
     verify_run,
     write_pointer,
 )
+from recsys.publishing.signing import sign
 
 _DRAFT_SUFFIX = ".tmp"
 _UNKNOWN: Mapping[str, str] = MappingProxyType({})
@@ -202,8 +203,9 @@ def _seal(draft: Path, manifest: RunManifest, *, held: str) -> RunManifest:
     if not files:
         raise PublishError(f"{draft}: expected outputs to publish, got no file")
     manifest = replace(manifest, files=files, held=held)
-    text = json.dumps(config_to_dict(manifest), indent=1)
-    write_new(draft / RUN_MANIFEST_NAME, text.encode())
+    data = json.dumps(config_to_dict(manifest), indent=1).encode()
+    write_new(draft / RUN_MANIFEST_NAME, data)
+    sign(draft, data)
     sync_tree(draft)
     return manifest
 

@@ -14,7 +14,8 @@ from pydantic import Field
 
 from recsys.config import config_class, parse_config
 from recsys.errors import ConfigError, PublishError
-from recsys.files import FileRecord, find_change, replace
+from recsys.files import FileRecord, find_change, record_file, replace
+from recsys.publishing.signing import check_signature, signature_record, signs
 
 POINTER_NAME = "CURRENT"
 RUN_MANIFEST_NAME = "_manifest.json"
@@ -61,29 +62,43 @@ def current_run(root: Path) -> Path:
     """Folder of the live run. A reader asks once and then reads from that folder alone.
 
     Raises:
-        PublishError: Nothing is published in `root`, or its pointer leads nowhere.
+        PublishError: Nothing is published in `root`, or its pointer leads nowhere or out of it; or
+            there is a key and the run is not as its signature has it.
     """
     with disk_errors(root, "cannot find the live run", remedy="check the permissions"):
         folder = read_pointer(root)
         if folder is None:
-            raise PublishError(f"{root}: expected a published run, got none; publish one first")
+            raise PublishError(
+                f"{root}: expected a published run, got none; publish one first, or make one that "
+                "was held live by a rollback"
+            )
         if not (folder / RUN_MANIFEST_NAME).is_file():
             raise PublishError(f"{root}: expected the live run at {folder}, got none; roll back")
+        if not _is_within(root, folder):
+            raise PublishError(f"{folder}: expected a folder, got a link out of {root}; roll back")
+    if signs():
+        manifest = verify_run(folder)
+        name = manifest.logical_date, manifest.run_id
+        if name != (folder.parent.name, folder.name):
+            raise _damaged(folder, f"the manifest of {'/'.join(name)}")
     return folder
 
 
 def published_runs(root: Path) -> list[PublishedRun]:
     """Complete runs in `root`, in order of publication; a folder without a sound manifest is none.
 
+    Where there is a key, a run whose signature does not fit is none either.
+
     Raises:
         PublishError: The pointer to the live run cannot be read.
     """
+    signs()  # a key that is none is told before anything is passed over
     with disk_errors(root, "cannot list the runs", remedy="check the permissions"):
         live = read_pointer(root)
         runs = [
             PublishedRun(folder=folder, manifest=manifest, is_current=folder == live)
             for folder in root.glob("runs/*/*")
-            if (manifest := _sound_manifest(folder)) is not None
+            if _is_within(root, folder) and (manifest := _sound_manifest(folder)) is not None
         ]
     return sorted(runs, key=lambda run: run.manifest.sequence)
 
@@ -92,14 +107,17 @@ def verify_run(folder: Path) -> RunManifest:
     """Check each file of a run against its manifest.
 
     Raises:
-        PublishError: A file is missing, changed or not listed, or the manifest is damaged.
+        PublishError: A file is missing, changed or not listed, or the manifest is damaged or, where
+            there is a key, not signed with it.
     """
+    signs()
     try:
         manifest = _read_manifest(folder)
     except (ConfigError, OSError, ValueError) as error:
         raise _damaged(folder, f"a manifest that cannot be read ({error})") from error
     with disk_errors(folder, "cannot read the run", remedy="check the permissions"):
-        change = find_change(folder, manifest.files, besides=RUN_MANIFEST_NAME)
+        records = manifest.files | signature_record(folder)
+        change = find_change(folder, records, besides=RUN_MANIFEST_NAME)
     if change is not None:
         raise _damaged(folder, change)
     return manifest
@@ -119,9 +137,11 @@ def read_pointer(root: Path) -> Path | None:
     """Folder that `CURRENT` names; None when there is no such file.
 
     Raises:
-        PublishError: The file names no run.
+        PublishError: The file is a link, or names no run.
     """
     path = root / POINTER_NAME
+    if path.is_symlink():
+        raise PublishError(f"{path}: expected a file, got a symbolic link; remove it and roll back")
     try:
         text = path.read_text(errors="replace")
     except FileNotFoundError:
@@ -150,15 +170,29 @@ def disk_errors(path: Path, problem: str, *, remedy: str) -> Iterator[None]:
 
 
 def _read_manifest(folder: Path) -> RunManifest:
-    fields = json.loads((folder / RUN_MANIFEST_NAME).read_bytes())
-    return parse_config(RunManifest, fields, source=RUN_MANIFEST_NAME)
+    data = (folder / RUN_MANIFEST_NAME).read_bytes()
+    check_signature(folder, data)
+    return parse_config(RunManifest, json.loads(data), source=RUN_MANIFEST_NAME)
 
 
 def _sound_manifest(folder: Path) -> RunManifest | None:
     try:
-        return _read_manifest(folder) if RUN_ID.fullmatch(folder.name) else None
+        manifest = _read_manifest(folder) if RUN_ID.fullmatch(folder.name) else None
+        if manifest is None or not signs():
+            return manifest
+        # A bundle is checked against its own manifest when it is read, and that one here.
+        sealed = {
+            name: one for name, one in manifest.files.items() if name.endswith("manifest.json")
+        }
+        is_sound = all(record_file(folder / name) == one for name, one in sealed.items())
+        return manifest if is_sound else None
     except (ConfigError, OSError, ValueError):
         return None
+
+
+def _is_within(root: Path, folder: Path) -> bool:
+    """No link on the way from `root` leads out of it; `root` itself may be reached through one."""
+    return folder.resolve().is_relative_to(root.resolve())
 
 
 def _damaged(folder: Path, change: str) -> PublishError:

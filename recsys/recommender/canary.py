@@ -1,7 +1,7 @@
 """A frozen sample of users that every new model is asked about.
 
 A model may be a little worse than the last one, night after night, and pass each time. The canary
-does not move: what a model makes of it is compared with what the first one made of it.
+does not move: what a model makes of it is compared with what models made of it since it was drawn.
 
 Shapes: U users, C items of a model, K list length.
 """
@@ -20,10 +20,10 @@ from recsys.datasets.dataset import Dataset
 from recsys.errors import DataError
 from recsys.features.history import UserItemMatrix, event_places
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
-from recsys.recommender.metrics import Floats, hit_matrix, ndcg_at_k, relevant_counts
+from recsys.recommender.metrics import Floats, hit_matrix, ndcg_at_k
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.topk import masked_top_k
-from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
+from recsys.schema import ITEM_ID, USER_ID
 
 HISTORY, RELEVANT = "history", "relevant"
 
@@ -53,18 +53,23 @@ class Canary:
             )
         )
 
+    @property
+    def item_type(self) -> pa.DataType:
+        """Type of the item ids."""
+        return self.table[HISTORY].type.value_type
+
     def measure(self, model: RecommenderModel, *, k: int) -> Floats:
         """NDCG of each user's list, made from the history alone. Shape (U,).
 
         Raises:
             DataError: The ids are of another type than the model's.
         """
-        if self.table[HISTORY].type.value_type != model.items.terms.type:
+        if self.item_type != model.items.terms.type:
             raise DataError(
                 file="canary",
                 expected=f"item ids of type {model.items.terms.type}",
-                got=str(self.table[HISTORY].type.value_type),
-                remedy="keep the type of item_id, or start with an empty folder of models",
+                got=str(self.item_type),
+                remedy="keep the type of item_id, or draw new users",
             )
         histories = _matrix(self.table[HISTORY], model.items)
         relevant = _matrix(self.table[RELEVANT], model.items)
@@ -73,9 +78,8 @@ class Canary:
         k = min(k, len(model.items))
         items_UK, _ = masked_top_k(queries_UW, model.item_vectors(), k, excluded=histories)
         # Items that are gone count among what should have been found.
-        asked_U = np.asarray(self.table[RELEVANT].combine_chunks().value_lengths())
-        found_U = np.maximum(relevant_counts(relevant), 0)
-        return ndcg_at_k(hit_matrix(items_UK, relevant), np.maximum(asked_U, found_U), k=k)
+        asked_U = np.asarray(self.table[RELEVANT].combine_chunks().value_lengths()).astype(np.int64)
+        return ndcg_at_k(hit_matrix(items_UK, relevant), asked_U, k=k)
 
 
 def _no_rows(model: RecommenderModel, num_users: int) -> Tensor | None:
@@ -86,17 +90,17 @@ def _no_rows(model: RecommenderModel, num_users: int) -> Tensor | None:
 
 
 def _lists(log: pa.Table, users: Vocabulary) -> pa.Array:
-    """Items of each user, distinct, in the order of time. U lists."""
+    """Items of each user in the order of time, each at its last place, as in histories. U lists."""
     numbers = users.numbers(log[USER_ID])
     rows = np.flatnonzero(numbers != UNKNOWN)
     mine = log.take(pa.array(rows))
-    keys = [event_places(mine)] if EVENT_TIME in log.column_names else [np.arange(len(rows))]
-    order = np.lexsort([*keys, numbers[rows]])
+    order = np.lexsort((event_places(mine), numbers[rows]))
     items = mine[ITEM_ID].combine_chunks().take(pa.array(order))
     owner = numbers[rows][order]
     pairs = items.dictionary_encode().indices.to_numpy().astype(np.int64)
-    _, first = np.unique(np.stack([owner, pairs]), axis=1, return_index=True)
-    kept = np.sort(first)
+    keys = owner * (pairs.max(initial=0) + 1) + pairs
+    _, last = np.unique(keys[::-1], return_index=True)
+    kept = np.sort(len(keys) - 1 - last)
     lengths = np.bincount(owner[kept], minlength=len(users))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), items.take(pa.array(kept)))

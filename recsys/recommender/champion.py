@@ -21,7 +21,7 @@ from recsys.recommender.topk import masked_top_k
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ChampionRanker:
-    """Ranks with its own catalogue and today's histories; items that are gone leave no gap."""
+    """Ranks the items of its own catalogue that are still there, from today's histories."""
 
     model: RecommenderModel
     """What ranks."""
@@ -69,8 +69,10 @@ class ChampionRanker:
             ids, histories=histories, user_table=self.user_table
         )
         excluded = None if train is None else histories
+        is_there = self.later_number != NO_ITEM
+        eligible = None if is_there.all() else is_there
         items_BK, scores_BK = masked_top_k(
-            queries_BW, self.model.item_vectors(), k, excluded=excluded
+            queries_BW, self.model.item_vectors(), k, excluded=excluded, eligible=eligible
         )
         popular = np.flatnonzero(np.asarray(sources) == POPULARITY)
         if len(popular):
@@ -79,10 +81,6 @@ class ChampionRanker:
                 self.model.log_popularity[:, None],
                 k,
                 excluded=None if excluded is None else excluded[popular],
+                eligible=eligible,
             )
-        later_BK = np.where(items_BK == NO_ITEM, NO_ITEM, self.later_number[items_BK])
-        order_BK = np.argsort(later_BK == NO_ITEM, axis=1, kind="stable")
-        return (
-            np.take_along_axis(later_BK, order_BK, axis=1),
-            np.take_along_axis(scores_BK, order_BK, axis=1),
-        )
+        return np.where(items_BK == NO_ITEM, NO_ITEM, self.later_number[items_BK]), scores_BK

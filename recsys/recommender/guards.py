@@ -1,13 +1,16 @@
 """Whether a night's lists are like those of the night before: a broken model shows in its output.
 
-Shapes: U users of both nights, K list length.
+Shapes: U users.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,24 +22,29 @@ from recsys.errors import GateError
 from recsys.recommender.nightly_config import GuardsConfig
 from recsys.schema import ITEM_ID, RANK, SCORE, USER_ID
 
+Ints: TypeAlias = npt.NDArray[np.int64]
+
 _MIN_USERS = 50
+"""Users below which a share of them says nothing."""
+_SAMPLE_ROWS = 1 << 19
 
 
-@dataclass(frozen=True, kw_only=True)
-class ListFigures:
-    """What a file of lists looks like.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Lists:
+    """What a file of lists looks like."""
 
-    Args:
-        num_users: Users with a list.
-        num_items: Distinct items in the lists.
-        short_share: Share of lists that are shorter than the longest.
-        constant_share: Share of lists of two items or more whose scores are all the same.
-    """
-
-    num_users: int
-    num_items: int
-    short_share: float
+    lengths: Ints
+    """Items of each list. Shape (U,)."""
     constant_share: float
+    """Share of lists of two items or more whose scores are all the same."""
+    shares: Mapping[object, float]
+    """Share of lists that each item is in."""
+    sample: pa.Table
+    """User and item of some lists."""
+
+    def short_share(self, longest: int) -> float:
+        """Share of lists that are shorter than some length."""
+        return float(np.mean(self.lengths < longest)) if len(self.lengths) else 0.0
 
 
 def check_lists(
@@ -44,84 +52,107 @@ def check_lists(
 ) -> list[GateError]:
     """Reasons not to let lists become live.
 
+    Memory holds the lists of some users; of the others ranks, scores and counts.
+
     Args:
         new: The file of the night.
         live: The file that is live; None when there is none.
         config: Limits.
-        same_rules: Whether both were made with the same settings and filters; if not, only the
-            number of users is compared.
+        same_rules: Whether both were made with the same settings and kinds of filters; if not,
+            only the number of users is compared.
     """
     if not config.enabled:
         return []
-    table = _read(new)
-    figures = _figures(table)
+    before = None if live is None else _read(live, users=None)
+    night = _read(new, users=None if before is None else pc.unique(before.sample[USER_ID]))
     faults = []
-    if figures.num_users and figures.constant_share > 0.5:
+    if len(night.lengths) >= _MIN_USERS and night.constant_share > 0.5:
         faults.append(_fault(
-            "score spread", new, f"{figures.constant_share:.0%} of lists with one score for all",
+            "score spread", new, f"{night.constant_share:.0%} of lists with one score for all",
             "scores that tell the items of a list apart in at least half of the lists",
         ))  # fmt: skip
-    if live is not None:
-        before = _read(live)
-        faults += _against_live(new, table, figures, before, config, same_rules=same_rules)
+    if before is not None and len(before.lengths) >= _MIN_USERS:
+        faults += _numbers(new, night, before, config, same_rules=same_rules)
+        if same_rules and night.sample.schema.equals(before.sample.schema):
+            faults += _contents(new, night, before, config)
     return faults
 
 
-def _against_live(
-    place: Path, table: pa.Table, figures: ListFigures, before: pa.Table, config: GuardsConfig,
-    *, same_rules: bool,
-) -> Iterator[GateError]:  # fmt: skip
-    earlier = _figures(before)
-    if earlier.num_users < _MIN_USERS:
-        return
-    compared = [("users", figures.num_users, earlier.num_users, config.min_users)]
+def _numbers(
+    place: Path, night: _Lists, before: _Lists, config: GuardsConfig, *, same_rules: bool
+) -> Iterator[GateError]:
+    """How many users and items there are, and how many lists lack some."""
+    compared = [("users with a list", len(night.lengths), len(before.lengths), config.min_users)]
     if same_rules:
-        compared.append(("coverage", figures.num_items, earlier.num_items, config.min_coverage))
-    for rule, mine, theirs, share in compared:
+        compared.append(
+            ("distinct items", len(night.shares), len(before.shares), config.min_coverage)
+        )
+    for what, mine, theirs, share in compared:
         if mine < share * theirs:
-            what = "users with a list" if rule == "users" else "distinct items"
             yield _fault(
-                rule, place, f"{mine:,} {what}", f"at least {share:.0%} of the live {theirs:,}"
-            )
-    if not same_rules:
-        return
-    if figures.short_share > earlier.short_share + config.max_short_share:
+                "users" if what.startswith("users") else "coverage", place,
+                f"{mine:,} {what}", f"at least {share:.0%} of the live {theirs:,}",
+            )  # fmt: skip
+    longest = int(max(before.lengths.max(), night.lengths.max(initial=0)))
+    most = before.short_share(longest) + config.max_short_share
+    if same_rules and night.short_share(longest) > most:
         yield _fault(
-            "short lists", place, f"{figures.short_share:.1%} of lists",
-            f"at most {earlier.short_share + config.max_short_share:.1%}",
+            "short lists", place, f"{night.short_share(longest):.1%} of lists",
+            f"at most {most:.1%}",
         )  # fmt: skip
-    overlap, num_users = _overlap(table, before)
-    if num_users >= _MIN_USERS and overlap < config.min_overlap:
+
+
+def _contents(
+    place: Path, night: _Lists, before: _Lists, config: GuardsConfig
+) -> Iterator[GateError]:
+    """Which items stand in whose lists."""
+    if not len(night.lengths):
+        return
+    # Lists drawn at random from the same items would keep that much.
+    chance = min(float(night.lengths.mean()) / len(night.shares), 1.0)
+    least = config.min_overlap + (1 - config.min_overlap) * chance
+    overlap, num_users = _overlap(night.sample, before.sample)
+    if num_users >= _MIN_USERS and overlap < least:
         yield _fault(
             "overlap", place, f"{overlap:.1%} of the live lists of {num_users:,} users kept",
-            f"at least {config.min_overlap:.0%}",
+            f"at least {least:.0%}, of which {chance:.0%} come by chance",
         )  # fmt: skip
-    item, gain = _largest_gain(table, before)
-    if gain > config.max_exposure:
+    gains = {item: share - before.shares.get(item, 0.0) for item, share in night.shares.items()}
+    item = max(gains, key=gains.__getitem__)
+    if gains[item] > config.max_exposure:
         yield _fault(
-            "exposure", place, f"item {item!r} in {gain:.0%} more of all lists than live",
+            "exposure", place, f"item {item!r} in {gains[item]:.0%} more of all lists than live",
             f"a gain of at most {config.max_exposure:.0%}",
         )  # fmt: skip
 
 
-def _read(path: Path) -> pa.Table:
-    columns = [USER_ID, ITEM_ID, RANK, SCORE]
-    return pq.read_table(path, columns=columns, page_checksum_verification=True)
-
-
-def _figures(table: pa.Table) -> ListFigures:
-    starts = np.flatnonzero(table[RANK].to_numpy() == 1)
-    lengths = np.diff(np.append(starts, table.num_rows))
-    scores = table[SCORE].to_numpy()
-    spread = np.zeros(len(starts))
-    if len(starts):
-        spread = np.maximum.reduceat(scores, starts) - np.minimum.reduceat(scores, starts)
+def _read(path: Path, *, users: pa.Array | None) -> _Lists:
+    """Figures of a file and a sample of it: lists of the users given, or of row groups."""
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        places = file.read([RANK, SCORE])
+        starts = np.flatnonzero(places[RANK].to_numpy() == 1)
+        scores = places[SCORE].to_numpy()
+        lengths = np.diff(np.append(starts, len(scores)))
+        # Scores of a list do not increase: its first is the highest, its last the lowest.
+        spread = scores[starts] - scores[starts + lengths - 1]
+        shares: Counter[object] = Counter()
+        sample = [file.schema_arrow.empty_table().select([USER_ID, ITEM_ID])]
+        step = math.ceil(max(len(scores), 1) / _SAMPLE_ROWS)
+        for number in range(file.num_row_groups):
+            rows = file.read_row_group(number, [USER_ID, ITEM_ID])
+            for one in pc.value_counts(rows[ITEM_ID]).to_pylist():
+                shares[one["values"]] += one["counts"] / len(starts)
+            if users is not None:
+                if rows.schema.field(USER_ID).type == users.type:
+                    sample.append(rows.filter(pc.is_in(rows[USER_ID], users)))
+            elif number % step == 0:
+                sample.append(rows)
     longer = lengths > 1
-    return ListFigures(
-        num_users=len(starts),
-        num_items=int(pc.count_distinct(table[ITEM_ID]).as_py()),
-        short_share=float(np.mean(lengths < lengths.max())) if len(lengths) else 0.0,
+    return _Lists(
+        lengths=lengths,
         constant_share=float(np.mean(spread[longer] <= 0)) if longer.any() else 0.0,
+        shares=shares,
+        sample=pa.concat_tables(sample),
     )
 
 
@@ -129,38 +160,21 @@ def _overlap(table: pa.Table, before: pa.Table) -> tuple[float, int]:
     """Mean share of each user's earlier list that is in the new one, and how many have both."""
     users = pc.unique(before[USER_ID])
     items = pc.unique(before[ITEM_ID])
-    known = pc.and_(pc.is_in(table[USER_ID], users), pc.is_in(table[ITEM_ID], items))
-    new = _pairs(table.filter(known), users, items)
+    known = table.filter(pc.is_in(table[ITEM_ID], items))
     old = _pairs(before, users, items)
-    both = np.intersect1d(new, old, assume_unique=True)
-    in_new = pc.is_in(users, pc.unique(table[USER_ID]))
-    has_both = np.asarray(in_new)
-    owner_old, owner_both = old // len(items), both // len(items)
-    lengths = np.bincount(owner_old, minlength=len(users))
-    kept = np.bincount(owner_both, minlength=len(users))
-    shares = kept[has_both] / np.maximum(lengths[has_both], 1)
-    return (float(shares.mean()) if len(shares) else 1.0), int(has_both.sum())
+    both = np.intersect1d(_pairs(known, users, items), old, assume_unique=True)
+    has_both = np.asarray(pc.is_in(users, pc.unique(table[USER_ID])))
+    lengths = np.bincount(old // len(items), minlength=len(users))
+    kept = np.bincount(both // len(items), minlength=len(users))
+    shares = kept[has_both] / lengths[has_both]
+    return (float(shares.mean()) if len(shares) else 1.0), len(shares)
 
 
-def _pairs(table: pa.Table, users: pa.Array, items: pa.Array) -> npt.NDArray[np.int64]:
-    user = np.asarray(pc.index_in(table[USER_ID].combine_chunks(), users)).astype(np.int64)
-    item = np.asarray(pc.index_in(table[ITEM_ID].combine_chunks(), items)).astype(np.int64)
-    return np.asarray(np.unique(user * len(items) + item))
-
-
-def _largest_gain(table: pa.Table, before: pa.Table) -> tuple[object, float]:
-    """The item whose share of lists grew most, and by how much."""
-    shares = []
-    for one in (table, before):
-        counts = pc.value_counts(one[ITEM_ID])
-        lists = max(int(np.count_nonzero(one[RANK].to_numpy() == 1)), 1)
-        names = counts.field("values").to_pylist()
-        values = counts.field("counts").to_numpy()
-        shares.append({name: count / lists for name, count in zip(names, values, strict=True)})
-    mine, theirs = shares
-    gains = {item: share - theirs.get(item, 0.0) for item, share in mine.items()}
-    item = max(gains, key=lambda one: gains[one], default=None)
-    return item, 0.0 if item is None else gains[item]
+def _pairs(table: pa.Table, users: pa.Array, items: pa.Array) -> Ints:
+    """Numbers of the pairs of user and item in a table of such users and items, ascending."""
+    user = np.asarray(pc.index_in(table[USER_ID], users)).astype(np.int64)
+    item = np.asarray(pc.index_in(table[ITEM_ID], items)).astype(np.int64)
+    return np.sort(user * len(items) + item)
 
 
 def _fault(rule: str, place: Path, observed: str, limit: str) -> GateError:

@@ -23,7 +23,7 @@ from recsys.recommender.baselines import ItemItemCosine, MostPopular
 from recsys.recommender.champion import ChampionRanker
 from recsys.recommender.config import EvaluationConfig
 from recsys.recommender.evaluate import Evaluation, evaluate_lists, history_length_segment
-from recsys.recommender.model import RecommenderModel, rows_or_empty
+from recsys.recommender.model import RecommenderModel
 from recsys.recommender.popularity import popularity
 from recsys.recommender.ranking import Numbers, Ranker, Scores, rank_all
 from recsys.recommender.recommend import POPULARITY
@@ -126,7 +126,8 @@ def compare(
         pa.chunked_array([*before.interactions[USER_ID].chunks, *test[USER_ID].chunks])
     )
     items = _with_new_items(model.items, test)
-    seen = rows_or_empty(model.histories, model.users.numbers(users.terms))
+    # From the tables and not from the model, which might be wrong about what users had.
+    seen = user_item_matrix(before.interactions, users=users, items=model.items)
     relevant = user_item_matrix(test, users=users, items=items)
     train: UserItemMatrix = sparse.csr_array(  # the same rows in the larger catalogue
         (seen.data.astype(np.float32), seen.indices, seen.indptr), shape=relevant.shape

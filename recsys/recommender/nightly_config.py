@@ -16,18 +16,20 @@ class PromotionConfig:
     enabled: bool = True
     """Whether new models are compared before they become live."""
     margin: float = Field(default=0.05, ge=0, lt=1)
-    """NDCG that a new model may lose to the live one, as a share of the live one's. The 95 %
-    interval of the difference must lie above that; where it is wider than the margin itself, for
-    want of users, the difference must."""
+    """NDCG that a new model may lose to the live one, as a share of the live one's; more is held
+    where it is more than chance, so that the 95 % interval of the difference lies below 0."""
     slice_margin: float = Field(default=0.1, ge=0, lt=1)
     """The same within a segment of users, where the whole interval must lie below to refuse."""
     min_slice_users: int = Field(default=100, ge=2)
     """Users with test items that a segment needs to be looked at."""
-    max_gain: float = Field(default=1.0, gt=0)
-    """Gain over the live model, as a share, that is too good to be true: a leak."""
+    max_gain: float = Field(default=0.5, gt=0)
+    """Gain, as a share, over the best of the live model and the baselines that is too good to be
+    true: a leak."""
     canary_margin: float = Field(default=0.2, ge=0, lt=1)
-    """NDCG on a frozen sample of users that may be lost over time, as a share of the first model's.
-    A new sample is drawn where there is none: remove the folder of models to start anew."""
+    """NDCG on a frozen sample of users that may be lost, as a share of the median of the models
+    that became live since the sample was drawn."""
+    canary_days: int = Field(default=30, ge=1)
+    """Days of the data after which a new sample is drawn: tastes move, and models with them."""
     baselines: Literal["ahead", "not_behind", "ignored"] = "not_behind"
     """What popularity and item-item cosine decide: a new model must be ahead of each of them, or
     must not be behind by more than chance (95 % interval of the difference)."""
@@ -44,7 +46,8 @@ class GuardsConfig:
     min_coverage: float = Field(default=0.6, ge=0, le=1)
     """Distinct items in all lists, as a share of those in the live lists."""
     min_overlap: float = Field(default=0.1, ge=0, le=1)
-    """Mean share of a user's live list that stands in the new one."""
+    """Mean share of a user's live list that stands in the new one, beyond chance: lists of 20 of 60
+    items have a third in common anyway."""
     max_exposure: float = Field(default=0.2, gt=0, le=1)
     """Share of all lists that an item may gain from one night to the next."""
     max_short_share: float = Field(default=0.1, ge=0, le=1)

@@ -10,7 +10,7 @@ Shapes: U users.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from recsys.recommender.metrics import Floats
 from recsys.recommender.nightly_config import PromotionConfig
 
 _PLACE = "the new model"
+_REFIT_SHARE = 0.5  # what is popular moves with the latest interactions, but not as far
 _REMEDY = (
     "look at the report of the run; `recsys rollback CONFIG models --to RUN` makes it live all the "
     "same"
@@ -48,6 +49,7 @@ def find_faults(comparison: Comparison, config: PromotionConfig, *, k: int) -> I
     champion = comparison.champion
     if champion is not None:
         yield from _worse_than_champion(model, champion, measure, config)
+        yield from _too_good(comparison, champion, measure, config)
         for segment, labels in comparison.segments.items():
             pair = model.per_user[measure], champion.per_user[measure]
             yield from _worse_in_segment(pair, config, segment, labels)
@@ -75,15 +77,48 @@ def _worse_than_champion(
     base = champion.overall[measure]
     if not base > 0 or not found.num_users:
         return
-    allowed = config.margin * base
-    is_telling = found.high - found.mean <= allowed
-    worst = found.low if is_telling else found.mean
-    if not worst >= -allowed:
+    is_clear = not found.high >= 0  # also where there is no interval
+    if is_clear and not found.mean >= -config.margin * base:
         yield _fault("champion", _told(found, base), f"at most {config.margin:.0%} lost")
-    if found.mean > config.max_gain * base and found.low > 0:
+
+
+def _too_good(
+    comparison: Comparison, champion: Evaluation, measure: str, config: PromotionConfig
+) -> Iterator[GateError]:
+    """A gain that nothing fitted on the same data comes near to. The live model may be old."""
+    model = comparison.evaluations[MODEL]
+    found = paired_difference(model.per_user[measure], champion.per_user[measure])
+    best = max(one.overall[measure] for one in (champion, *comparison.baselines.values()))
+    if best > 0 and found.low > 0 and model.overall[measure] > (1 + config.max_gain) * best:
         yield _fault(
-            "too good to be true", _told(found, base), f"at most {config.max_gain:.0%} gained"
+            "too good to be true",
+            f"{measure} {model.overall[measure]:.4f}",
+            f"at most {1 + config.max_gain:g} times the best of the live model and baselines, "
+            f"{best:.4f}",
         )
+
+
+def find_canary_faults(
+    now: float, to_publish: float, before: Sequence[float], config: PromotionConfig
+) -> Iterator[GateError]:
+    """Reasons not to promote in what models make of the frozen users (`Canary.measure`).
+
+    Args:
+        now: Mean NDCG of the new model, as it was measured.
+        to_publish: That of the same settings fitted on everything.
+        before: Those of the models that were promoted since the canary was drawn.
+        config: The margin.
+    """
+    usual = float(np.median(before)) if len(before) else now
+    least = (1 - config.canary_margin) * usual
+    if usual > 0 and not now >= least:
+        yield _fault("canary", f"ndcg {now:.4f}", f"at least {least:.4f}, usual is {usual:.4f}")
+    if now > 0 and not to_publish >= _REFIT_SHARE * now:
+        yield GateError(
+            rule="canary", place="the model to publish", observed=f"ndcg {to_publish:.4f}",
+            limit=f"at least half of the {now:.4f} before it saw the latest interactions",
+            remedy=_REMEDY,
+        )  # fmt: skip
 
 
 def _worse_in_segment(

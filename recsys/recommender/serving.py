@@ -129,8 +129,15 @@ def similarity_index(recommender: Recommender, config: IndexConfig, *, seed: int
     )
 
 
-def load_recommender(model_folder: Path, index_folder: Path | None) -> Recommender:
+def load_recommender(
+    model_folder: Path, index_folder: Path | None, *, in_child: bool = False
+) -> Recommender:
     """Open a model and its index; without an index the catalogue is searched exactly.
+
+    Args:
+        model_folder: Bundle of the model.
+        index_folder: Bundle of the index.
+        in_child: Let a process of its own open the index first; see `ItemIndex.load`.
 
     Raises:
         ArtifactError: A bundle is missing or damaged.
@@ -138,7 +145,9 @@ def load_recommender(model_folder: Path, index_folder: Path | None) -> Recommend
     """
     model, bundle = load_model(model_folder)
     if index_folder is not None:
-        index = ItemIndex.load(index_folder, model_fingerprint=bundle.fingerprint)
+        index = ItemIndex.load(
+            index_folder, model_fingerprint=bundle.fingerprint, in_child=in_child
+        )
     else:
         exact = IndexConfig(kind="exact")
         index = build_index(model, exact, model_fingerprint=bundle.fingerprint, seed=0)

@@ -216,7 +216,7 @@ def test_ids_of_different_types_do_not_match(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("ids", "got"),
-    [([1, None], "1 nulls in 2 rows"), ([1, 2, 1], "1 ids in several rows, such as 1")],
+    [([1, None], "1 nulls in 2 rows"), ([1, 2, 1], "1 ids in several rows, the first in row 1")],
 )
 @pytest.mark.parametrize("side", ["users", "items"])
 def test_user_and_item_tables_have_one_row_an_id(

@@ -84,7 +84,7 @@ def test_a_csv_with_only_a_header_has_no_rows(tmp_path: Path) -> None:
     ("content", "got"),
     [
         (b"", "Empty CSV file"),
-        (b"a,b\n1,2\n3\n", "Expected 2 columns, got 1: 3"),
+        (b"a,b\n1,2\n3\n", "Expected 2 columns, got 1; write"),
         (b'a,b\n1,2\n3,"4\n5,6\n', "a quoted field that runs to the end of the file"),
         (b'a,b\n"1', "Expected 2 columns|runs to the end"),
         (b"a,b\n\xff,2\n", "invalid UTF8"),

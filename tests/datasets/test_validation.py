@@ -213,8 +213,8 @@ def test_unknown_ids_are_refused_beyond_the_stated_share(limit: float, is_refuse
 
     message = (
         "log.csv: column 'item_id': expected at most 49.00% of interactions with ids absent "
-        "from items.csv, got 50.00%: 2 ids, such as 7; add them to the items table or raise "
-        "[validation] max_unknown_item_share"
+        "from items.csv, got 50.00%: 2 ids, the first in row 2; add them to the items table or "
+        "raise [validation] max_unknown_item_share"
     )
 
     assert _refusals(_dataset(log), limits=limits) == ([message] if is_refused else [])

@@ -17,7 +17,7 @@ from shop import UNTRACKED, run_command, shop_dataset, write_shop
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from recsys.schema import ITEM_ID
+from recsys.schema import ITEM_ID, USER_ID
 
 HEAVY = ("torch", "mlflow", "pandas", "pyarrow", "numpy", "scipy", "faiss", "sklearn", "matplotlib")
 COMMANDS = {
@@ -138,9 +138,13 @@ def test_people_read_one_stream_and_machines_the_other(tmp_path: Path) -> None:
 def test_every_refusal_is_told(tmp_path: Path) -> None:
     """Of several faults the first is the error, the others come before it, the JSON has all."""
     dataset = shop_dataset("int64")
-    strange = pa.array(np.asarray(dataset.items[ITEM_ID]) + 1000)
-    items = dataset.items.set_column(0, ITEM_ID, strange)
-    config = write_shop(tmp_path, replace(dataset, items=items), "parquet")
+    strange = {
+        name: table.set_column(0, key, pa.array(np.asarray(table[key]) + 1000))
+        for name, key, table in (
+            ("users", USER_ID, dataset.users), ("items", ITEM_ID, dataset.items)
+        )
+    }  # fmt: skip
+    config = write_shop(tmp_path, replace(dataset, **strange), "parquet")
     done = run_command("validate", config, "--as-of", "2024-02-01")
     refusals = json.loads(done.stdout)["refusals"]
     assert len(refusals) == 2

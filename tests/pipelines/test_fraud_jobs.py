@@ -169,16 +169,17 @@ def test_accounts_with_little_history_are_marked(nights: Nights) -> None:
 
 
 def test_every_row_of_the_file_is_accounted_for(nights: Nights) -> None:
-    """Rows are used or set aside; those used are of the day, earlier or later; reasons are kept."""
+    """Rows are of the day, earlier, later or set aside, and none is late; reasons are kept."""
     days = days_of(transactions())
     for number, done in enumerate(nights.done, start=1):
         status, day = done.status, NUM_TRAINING_DAYS - 1 + number
         earlier = int((days < day).sum())
         assert status["quarantined"] == nights.wrong
-        assert status["rows"] == status["used"] + sum(nights.wrong.values())
-        assert status["used"] == earlier + status["transactions"] + status["later"]
-        assert (status["transactions"], status["later"]) == (
-            (days == day).sum(), (days > day).sum()
+        parts = ("used", "earlier", "late", "later")
+        assert status["rows"] == sum(status[one] for one in parts) + sum(nights.wrong.values())
+        assert status["used"] == status["transactions"] == (days == day).sum()
+        assert (status["earlier"], status["late"], status["later"]) == (
+            earlier, 0, (days > day).sum()
         )  # fmt: skip
         set_aside = pq.read_table(Path(str(status["alerts_page"])).with_name("quarantine.parquet"))
         assert set_aside["reason"].to_pandas().value_counts().to_dict() == nights.wrong

@@ -58,8 +58,9 @@ def run(num_trials: int, seed: int) -> Result:
             counts["after the commit"] += code != 0 and day == _NEW
             _finish(_start("write-recommendations", config, _NEW, "--force"))
             counts["not recovered by one rerun"] += _live_day(root) != _NEW
-    names = ("trials", "killed", "stopped", "ended before", "after the commit", "other ends")
-    return {name: counts[name] for name in (*names, "torn", "lost", "not recovered by one rerun")} | {
+    ends = ("trials", "killed", "stopped", "ended before", "after the commit", "other ends")
+    names = (*ends, "torn", "lost", "not recovered by one rerun")
+    return {name: counts[name] for name in names} | {
         "slowest stop, s": round(slowest, 1),
         "stopped too late": int(slowest > _GRACE_S),
         "seconds": round(time.perf_counter() - began, 1),

@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "publishing"))
 
-from kill_every_call import CALLS, STAGES, killed_publish, read_version, write_version
+from kill_every_call import CALLS, killed_publish, read_version, write_version
 
 from pipelines.job_run import DeadlinesConfig, find_done, job_run
 from recsys.errors import RecsysError, SkippedError
@@ -35,7 +35,7 @@ _PUBLISHED, _SKIPPED, _FAILED = 0, 7, 1
 
 
 def kills(num_trials: int, seed: int) -> Result:
-    """Kill publishers at calls drawn at random; count what readers see."""
+    """Kill publishers at calls drawn at random, as often in each stage; count what readers see."""
     rng, began = random.Random(seed), time.perf_counter()  # noqa: S311  not for secrets
     stages: Counter[str] = Counter()
     seen: Counter[str] = Counter()
@@ -43,10 +43,11 @@ def kills(num_trials: int, seed: int) -> Result:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         publish(folder / "0", "2026-03-01", write_version("old"), run_id="old")
-        num_calls = _calls_of_a_publish(folder)
+        calls = _calls_by_stage(folder)
         while counts["kills"] < num_trials:
             root = shutil.copytree(folder / "0", folder / "trial")
-            killed, acknowledged, stage = killed_publish(root, rng.randint(1, num_calls))
+            wanted = list(calls)[counts["kills"] % len(calls)]
+            killed, acknowledged, stage = killed_publish(root, rng.choice(calls[wanted]))
             try:
                 version = read_version(root)
             except (AssertionError, RecsysError, OSError):
@@ -60,7 +61,7 @@ def kills(num_trials: int, seed: int) -> Result:
             publish(root, DAY, write_version("new"), run_id="new", keep=1)
             counts["not_recovered"] += read_version(root) != "new" or any(root.rglob("*.tmp"))
             shutil.rmtree(root)
-    rarest = min(("lock", *STAGES), key=lambda one: stages[one])
+    rarest = min(calls, key=lambda one: stages[one])
     return {
         "trials": counts["kills"],
         "torn": counts["torn"],
@@ -74,14 +75,16 @@ def kills(num_trials: int, seed: int) -> Result:
     }
 
 
-def _calls_of_a_publish(folder: Path) -> int:
-    """The first number of a call at which a publisher is not killed any more, less one."""
+def _calls_by_stage(folder: Path) -> dict[str, list[int]]:
+    """Numbers of the calls in each stage that makes any."""
+    calls: dict[str, list[int]] = {}
     for n in range(1, 1000):
         root = shutil.copytree(folder / "0", folder / "count")
-        killed, _, _ = killed_publish(root, n)
+        killed, _, stage = killed_publish(root, n)
         shutil.rmtree(root)
         if not killed:
-            return n - 1
+            return calls
+        calls.setdefault(stage, []).append(n)
     raise AssertionError("expected a publish of fewer than 1000 calls")
 
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from recsys.datasets.ids import id_column, plain_column
 from recsys.datasets.origin import Origin
 from recsys.datasets.tables import is_csv, read_table
+from recsys.datasets.text import first_row
 from recsys.datasets.transactions.config import TransactionColumnsConfig, TransactionsDataConfig
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.errors import ConfigError
@@ -128,11 +129,12 @@ def _answer_column(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
 def _check_all_understood(
     values: pa.ChunkedArray, answers: pa.ChunkedArray, origin: Origin
 ) -> None:
-    strange = values.filter(pc.and_(pc.is_valid(values), pc.is_null(answers)))
+    is_strange = pc.and_(pc.is_valid(values), pc.is_null(answers))
+    strange = values.filter(is_strange)
     if len(strange):
         raise origin.refusal(
             expected="labels of 0 (legitimate) or 1 (fraud), or true and false",
-            got=f"{len(strange)} values such as {strange[0].as_py()!r}",
+            got=f"{len(strange)} others, {first_row(is_strange)}",
             remedy="write 0, 1, or nothing where the answer is not known yet",
         )
 
@@ -147,8 +149,8 @@ def _one_answer_each(table: pa.Table, origin: Origin) -> pa.Table:
     if len(contradicted):
         raise origin.refusal(
             expected="one answer a transaction",
-            got=f"0 and 1 for {len(pc.unique(contradicted))} transactions, such as "
-            f"{contradicted[0].as_py()!r}",
+            got=f"0 and 1 for {len(pc.unique(contradicted))} transactions, "
+            f"{first_row(pc.is_in(table[TRANSACTION_ID], pc.unique(contradicted)))}",
             remedy="keep the answer that holds",
         )
     is_first = np.concatenate([np.ones(min(len(ids), 1), np.bool_), ~repeats.to_numpy()])

@@ -19,6 +19,7 @@ from recsys.config import config_to_dict, parse_config
 from recsys.errors import ArtifactError, ConfigError
 from recsys.recommender.config import IndexConfig
 from recsys.recommender.index.calibration import calibrate
+from recsys.recommender.index.child import check_in_child
 from recsys.recommender.index.report import IndexReport
 from recsys.recommender.index.store import VectorStore
 from recsys.recommender.ranking import Numbers, Scores, UserItems
@@ -172,8 +173,14 @@ class ItemIndex:
         )
 
     @classmethod
-    def load(cls, folder: Path, *, model_fingerprint: str) -> ItemIndex:
+    def load(cls, folder: Path, *, model_fingerprint: str, in_child: bool = False) -> ItemIndex:
         """Read an index that was built from a given model.
+
+        Args:
+            folder: Where its bundle lies.
+            model_fingerprint: Fingerprint of the model.
+            in_child: Let a process of its own open it first, which costs a fraction of a second:
+                for files that others may have written.
 
         Raises:
             ArtifactError: The bundle is missing, damaged or of another kind.
@@ -182,7 +189,10 @@ class ItemIndex:
         parents = {"model": model_fingerprint}
         bundle = read_bundle(folder, kind=BUNDLE_KIND, expected_parents=parents)
         config, report = _settings(bundle)
-        store = VectorStore.from_bytes(report.kind, bundle.blob("index"))
+        data = bundle.blob("index")
+        if in_child:
+            check_in_child(report.kind, data, num_items=report.num_items, dim=report.dim)
+        store = VectorStore.from_bytes(report.kind, data)
         shape, expected = store.shape, (report.num_items, report.dim)
         if shape != expected:
             raise ArtifactError(
@@ -209,11 +219,11 @@ def _project(vectors_BD: Embeddings, dim: int, *, unit_norm: bool) -> Embeddings
 
 
 def _settings(bundle: Bundle) -> tuple[IndexConfig, IndexReport]:
-    document = cast("dict[str, object]", bundle.document("report"))
     try:
+        document = cast("dict[str, object]", bundle.document("report"))
         config = parse_config(IndexConfig, bundle.config, source="config")
         return config, parse_config(IndexReport, document, source="report")
-    except ConfigError as error:
+    except (ConfigError, ValueError, RecursionError) as error:  # or no JSON
         raise ArtifactError(f"{bundle.folder}: {error}; build the index again") from None
 
 

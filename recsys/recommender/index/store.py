@@ -1,4 +1,4 @@
-"""Vectors in a faiss index. The only module that imports faiss.
+"""Vectors in a faiss index. The only module of jobs that imports faiss.
 
 Shapes: B queries, C items, D width, K list length.
 """

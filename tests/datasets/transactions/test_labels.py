@@ -91,8 +91,8 @@ def test_csv_answers_are_read_beside_ids_with_leading_zeros(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("answers", "got", "remedy"),
     [
-        ([0, 2], "1 values such as 2", "write 0, 1, or nothing"),
-        ([-1, 1], "1 values such as -1", "nothing where the answer is not known yet"),
+        ([0, 2], "1 others, the first in row 2", "write 0, 1, or nothing"),
+        ([-1, 1], "1 others, the first in row 1", "nothing where the answer is not known yet"),
         ([0.0, 1.0], "double", "null where nothing is known yet"),
         (["yes", "no"], "string", "write the column as one of these"),
     ],
@@ -100,7 +100,7 @@ def test_csv_answers_are_read_beside_ids_with_leading_zeros(tmp_path: Path) -> N
 def test_other_answers_are_refused(
     tmp_path: Path, answers: list[object], got: str, remedy: str
 ) -> None:
-    """The refusal names the column, a value or its type, and what to write."""
+    """The refusal names the column, a row or the type, and what to write."""
     refusal = _refusal(tmp_path, [1, 2], answers)
 
     assert (refusal.column, refusal.got) == ("fraud", got)
@@ -113,7 +113,7 @@ def test_csv_text_that_is_no_answer_is_refused(tmp_path: Path) -> None:
     path.write_text("number,fraud\n1,yes\n2,0\n")
     data = TransactionsDataConfig(transactions=path, labels=path)
 
-    with pytest.raises(DataError, match=r"'fraud': .* got 1 values such as 'yes'; write 0, 1"):
+    with pytest.raises(DataError, match=r"'fraud': .* got 1 others, the first in row 1; write"):
         load_labels(data, COLUMNS, _log(["1"]))
 
 
@@ -132,7 +132,7 @@ def test_equal_labels_count_once_and_contradictions_are_refused(tmp_path: Path) 
     assert labels.to_pydict() == {"transaction_id": [1, 2], "is_fraud": [False, True]}
     refusal = _refusal(tmp_path, [2, 1, 2, 2], [0, 0, 1, 0])
     assert (refusal.column, refusal.remedy) == ("fraud", "keep the answer that holds")
-    assert refusal.got == "0 and 1 for 1 transactions, such as 2"
+    assert refusal.got == "0 and 1 for 1 transactions, the first in row 1"
 
 
 @pytest.mark.parametrize("answers", [pa.array([], pa.bool_()), pa.array([], pa.null())])
