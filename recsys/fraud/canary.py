@@ -1,8 +1,8 @@
 """Planted takeovers: whether a model still finds what it was made to find.
 
 Rows of other accounts are given to some accounts, in memory, the day after the state. Whatever has
-gone wrong, in the data, the training or the state, shows in how many of these accounts score high
-that would not have done so with a row of their own.
+gone wrong, in the data, the training or the state, shows in how many of these accounts score higher
+than they do with rows of their own.
 
 Shapes: A accounts, P planted transactions.
 """
@@ -32,30 +32,41 @@ _NUM_ACCOUNTS, _MAX_ROUNDS, _NUM_PLANTED, _AMOUNT_FACTOR = 1200, 16, 6, 3.0
 _DAY_US, _STEP_US = 86_400_000_000, 600_000_000
 
 
+FALSE_SHARE = 0.05
+"""Share of untouched accounts above the score from which on a takeover counts as found."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CanaryRecall:
     """How many takeovers were found.
 
     Args:
-        found: Takeovers of which one planted transaction scores high.
+        found: Takeovers whose highest score is above that of all but `FALSE_SHARE` of the same
+            accounts with old rows of their own. How scores are calibrated does not matter to it.
         planted: Takeovers that were planted, of each account the same number.
-        false_share: Share of the same accounts that score high with an old row of their own.
+        accounts: Accounts; takeovers of one are found or missed together, more or less.
     """
 
     found: int
     planted: int
-    false_share: float = 0.0
+    accounts: int
 
     @property
     def share(self) -> float:
-        """Share that was found, less false alarms; NaN where nothing could be planted."""
-        return self.found / self.planted - self.false_share if self.planted else math.nan
+        """Share that was found; NaN where nothing could be planted."""
+        return self.found / self.planted if self.planted else math.nan
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether no more was found than chance finds."""
+        sd = math.sqrt(FALSE_SHARE * (1 - FALSE_SHARE) / max(self.accounts, 1))
+        return self.planted > 0 and not self.share > FALSE_SHARE + 3 * sd
 
     def fell_from(self, before: float, *, points: float) -> bool:
         """Whether the share is lower than it was by more than some points and chance (3 sd)."""
         if not self.planted or not math.isfinite(before):
             return False
-        chance = 3 * math.sqrt(max(before * (1 - before), 0.01) * 2 / self.planted)
+        chance = 3 * math.sqrt(max(before * (1 - before), 0.01) * 2 / self.accounts)
         return self.share < before - points - chance
 
 
@@ -74,20 +85,21 @@ def plant_and_score(
     rng = np.random.default_rng(seed)
     first = _first_rows(state, rows)
     if len(first) < 2:
-        return CanaryRecall(found=0, planted=0)
+        return CanaryRecall(found=0, planted=0, accounts=0)
     owners_A = np.sort(rng.permutation(first)[:_NUM_ACCOUNTS])
 
-    def num_high(planted: pa.Table) -> int:
-        scores, _ = model.score(planted, state, num_threads=num_threads)
-        is_high_P = scores.judgement.anomaly_score >= HIGH_SCORE
-        return len(np.unique(scores.account[is_high_P]))
+    def highest(table: pa.Table) -> npt.NDArray[np.float64]:
+        scores, _ = model.score(table, state, num_threads=num_threads)
+        by_account = np.full(int(scores.account.max()) + 1, -np.inf)
+        np.fmax.at(by_account, scores.account, scores.judgement.anomaly_score)
+        return by_account[np.unique(scores.account)]
 
-    rounds = min(math.ceil(_NUM_ACCOUNTS / len(owners_A)), _MAX_ROUNDS)
-    return CanaryRecall(
-        found=sum(num_high(_planted(model, state, rows, owners_A, rng)) for _ in range(rounds)),
-        planted=rounds * len(owners_A),
-        false_share=num_high(_untouched(state, rows, owners_A)) / len(owners_A),
-    )
+    rounds = range(min(math.ceil(_NUM_ACCOUNTS / len(owners_A)), _MAX_ROUNDS))
+    usual = np.concatenate([highest(_untouched(state, rows, owners_A, rng)) for _ in rounds])
+    limit = np.quantile(usual, 1 - FALSE_SHARE, method="higher")
+    planted = np.concatenate([highest(_planted(model, state, rows, owners_A, rng)) for _ in rounds])
+    found = int(np.count_nonzero(planted > limit))
+    return CanaryRecall(found=found, planted=len(planted), accounts=len(owners_A))
 
 
 def _planted(
@@ -110,14 +122,24 @@ def _planted(
     return pa.table(columns)
 
 
-def _untouched(state: ProfileState, rows: pa.Table, owners_A: Rows) -> pa.Table:
-    """A row of each account once more, at its time of the day after the state. A rows."""
-    own = rows.take(pa.array(owners_A))
-    times_A = own[EVENT_TIME].cast(pa.int64()).to_numpy() % _DAY_US + _day_after(state)
+def _untouched(
+    state: ProfileState, rows: pa.Table, owners_A: Rows, rng: np.random.Generator
+) -> pa.Table:
+    """As many old rows of each account itself, at their times of the day. P rows."""
+    numbers = state.account_ids.numbers(rows[ACCOUNT_ID])
+    order = np.argsort(numbers, kind="stable")
+    mine_A = numbers[owners_A]
+    first_A = np.searchsorted(numbers[order], mine_A)
+    length_A = np.searchsorted(numbers[order], mine_A, side="right") - first_A
+    places_P = np.tile(first_A, _NUM_PLANTED) + (
+        rng.random(len(owners_A) * _NUM_PLANTED) * np.tile(length_A, _NUM_PLANTED)
+    ).astype(np.int64)
+    own = rows.take(pa.array(order[places_P]))
+    times_P = own[EVENT_TIME].cast(pa.int64()).to_numpy() % _DAY_US + _day_after(state)
     columns = {name: own[name] for name in own.column_names}
-    columns[EVENT_TIME] = pa.array(times_A, pa.int64()).cast(EVENT_TIME_TYPE)
-    columns[TRANSACTION_ID] = _new_ids(own.schema.field(TRANSACTION_ID).type, len(owners_A))
-    return pa.table(columns).take(pa.array(np.argsort(times_A, kind="stable")))
+    columns[EVENT_TIME] = pa.array(times_P, pa.int64()).cast(EVENT_TIME_TYPE)
+    columns[TRANSACTION_ID] = _new_ids(own.schema.field(TRANSACTION_ID).type, len(places_P))
+    return pa.table(columns).take(pa.array(np.argsort(times_P, kind="stable")))
 
 
 def _day_after(state: ProfileState) -> int:

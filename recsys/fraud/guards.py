@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.errors import GateError
-from recsys.fraud.canary import HIGH_SCORE, CanaryRecall
+from recsys.fraud.canary import FALSE_SHARE, HIGH_SCORE, CanaryRecall
 from recsys.fraud.guards_config import FraudGuardsConfig
 
 _MIN_ROWS, _FACTOR = 100, 3.0
@@ -58,7 +59,8 @@ def check_night(
     ):
         observed = getattr(night, rule)
         earlier = [getattr(one, rule) for one in before]
-        high = max(limit, _FACTOR * float(np.median(earlier))) if earlier else limit
+        high = min(max(limit, _FACTOR * float(np.median(earlier))) if earlier else limit, 1.0)
+        high += 3 * math.sqrt(high * (1 - high) / max(len(scores_N), 1))  # chance, of a small night
         if observed > high and len(scores_N) >= _MIN_ROWS:
             yield GateError(
                 rule=rule, place=place, observed=f"{observed:.1%} of {what}",
@@ -70,11 +72,11 @@ def check_canary(
     now: CanaryRecall, before: float, config: FraudGuardsConfig, *, place: str
 ) -> Iterator[GateError]:
     """Refuse what finds clearly fewer planted takeovers than before, or none but by chance."""
-    if now.planted and not now.share > 0:
+    if now.is_blind:
         yield GateError(
             rule="canary", place=place,
-            observed=f"{now.found / now.planted:.1%} of planted takeovers scored high",
-            limit=f"more than the {now.false_share:.1%} of accounts without one", remedy=_REMEDY,
+            observed=f"{now.share:.1%} of planted takeovers found",
+            limit=f"clearly more than the {FALSE_SHARE:.0%} that chance finds", remedy=_REMEDY,
         )  # fmt: skip
     elif now.fell_from(before, points=config.canary_points):
         yield GateError(

@@ -14,8 +14,8 @@ class FraudGuardsConfig:
     enabled: bool = True
     """Whether models and scores are looked at before they become live."""
     max_high_share: float = Field(default=0.05, gt=0, le=1)
-    """Share of transactions with an anomaly score of 0.99 or more; three times as many as in the
-    median of the nights before may be, too."""
+    """Share of transactions with an anomaly score of 0.99 or more, beyond chance; three times as
+    many as in the median of the nights before may be, too."""
     max_alert_share: float = Field(default=0.05, gt=0, le=1)
     """Share of accounts with an alert; the same holds."""
     canary_points: float = Field(default=0.05, ge=0, le=1)

@@ -43,11 +43,12 @@ k = 10
 
 [gates]
 enabled = false
+
+[promotion]
+baselines = "ignored"
 """
-HARDLY_TRAINED = (
-    "training.num_epochs=1", "training.learning_rate=1e-6", "model.warm_start=false",
-    "promotion.baselines=ignored",
-)  # fmt: skip
+"""Quick to train; on so small a log item-item cosine is as good as can be."""
+HARDLY_TRAINED = "training.num_epochs=1", "training.learning_rate=1e-6", "model.warm_start=false"
 FIRST_ROWS, PUSHED = 7500, 10**6
 
 
@@ -96,6 +97,7 @@ def new_shop(folder: Path, *sections: str) -> Shop:
     data = generate_interactions(
         num_users=400, num_items=120, num_interactions=8000, num_clusters=6, seed=1
     ).dataset
+    data = replace(data, users=None, items=None)
     shop = Shop(config=write_shop(folder, data, "parquet", SETTINGS, *sections), dataset=data)
     assert shop.train(shop.log(FIRST_ROWS)).code == 0
     return shop
@@ -127,7 +129,7 @@ def test_a_bad_challenger_is_held_and_stored(shop: Shop, fault: str) -> None:
     before = current_run(shop.models)
     log = shop.log(7700)
     done = shop.train(log, *HARDLY_TRAINED) if fault == "hardly trained" else shop.train(
-        shuffled(log), "promotion.baselines=ignored"
+        shuffled(log)
     )  # fmt: skip
     assert (done.code, done.status["outcome"], done.status["exit_code"]) == (3, "HELD", 3)
     assert done.status["rule"] in {"champion", "canary"}
@@ -175,8 +177,7 @@ def test_what_was_held_can_be_made_live(shop: Shop) -> None:
 def test_a_first_model_that_is_held_does_not_block_the_next(shop: Shop) -> None:
     """With nothing live a bad model is held all the same, and a good one follows."""
     shutil.rmtree(shop.models)
-    bad = (one for one in HARDLY_TRAINED if not one.startswith("promotion"))
-    done = shop.train(shop.log(7500), *bad)
+    done = shop.train(shop.log(7500), *HARDLY_TRAINED, "promotion.baselines=not_behind")
     assert (done.code, done.status["rule"]) == (3, "baselines")
     assert not (shop.models / "CURRENT").exists()
     assert shop.write(shop.log(7500)).code in (4, 6)
@@ -239,13 +240,14 @@ def share_of(lists: str, item: int) -> float:
     return float(np.count_nonzero(table[ITEM_ID].to_numpy() == item) / num_lists)
 
 
-def test_shilling_gains_no_more_than_the_guard_lets_it(shop: Shop) -> None:
-    """One in a hundred users push one item: its exposure stays within the limit, or it is held."""
+@pytest.mark.parametrize("num_fakes", [4, 40])
+def test_shilling_gains_no_more_than_the_guard_lets_it(shop: Shop, num_fakes: int) -> None:
+    """Fake users push one item: its share of lists stays within the limit, or the night is held."""
     log = shop.log(7900)
     before = shop.write(log)
     assert before.code == 0
     cap = "validation.max_events_per_user=200"
-    pushed = with_fakes(log, num_fakes=4, events=150)
+    pushed = with_fakes(log, num_fakes=num_fakes, events=150)
     trained = shop.train(pushed, cap)
     assert trained.code in (0, 3)
     written = shop.write(pushed, cap)
@@ -261,9 +263,11 @@ def test_shilling_gains_no_more_than_the_guard_lets_it(shop: Shop) -> None:
 def test_a_user_with_a_hundred_times_the_events_is_capped(shop: Shop) -> None:
     """Of what one account does without end only the latest events count, and this is said."""
     log = with_fakes(shop.log(7600), num_fakes=1, events=2000)
-    done = shop.train(log)
+    done = shop.train(log, "validation.max_events_per_user=1000")
     assert done.code == 0, done.error
-    assert done.status["left_out"]["capped"] == 1000
+    left_out = done.status["left_out"]
+    assert left_out["capped"] > 900
+    assert left_out["capped"] + left_out["duplicate"] == 1000
     assert done.status["used"] + sum(done.status["left_out"].values()) == log.num_rows
 
 
@@ -274,11 +278,10 @@ def test_lists_like_those_of_the_night_before_are_published(shop: Shop) -> None:
 
 
 def test_lists_from_a_log_that_lacks_users_are_held(shop: Shop) -> None:
-    """Where two thirds of users have lost their history, their lists are not like before: held."""
+    """A log of a third of the users gives lists for them alone: held, the old ones stay live."""
     assert shop.write(shop.log(7900)).code == 0
     before = shop.status("recommendations")["run"]
     log = shop.log(7900)
     done = shop.write(log.filter(pa.array(log[USER_ID].to_numpy() % 3 == 0)))
-    assert (done.code, done.status["outcome"]) == (3, "HELD")
-    assert done.status["rule"] in {"users", "overlap", "coverage", "exposure"}
+    assert (done.code, done.status["outcome"], done.status["rule"]) == (3, "HELD", "users")
     assert shop.status("recommendations")["run"] == before
