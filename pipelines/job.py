@@ -135,7 +135,7 @@ def open_live_model(config: JobConfig) -> tuple[Path, Recommender]:
     """
     from recsys.recommender.serving import load_recommender
 
-    if not published_runs(config.models):
+    if not any(run.is_current for run in published_runs(config.models)):
         raise ArtifactError(
             f"{config.models}: expected a published model, got none; "
             "run `recsys train-recommender` first or correct output.directory"

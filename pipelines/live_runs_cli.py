@@ -39,9 +39,17 @@ def rollback_command(
     """Make an earlier run live again, or one that was held, after checking its files."""
     from pipelines.halves import load_either_config, root_of
     from pipelines.live_runs import go_back
+    from pipelines.made_from import publication_order
+    from recsys.tracking import point_alias
 
-    run = go_back(root_of(load_either_config(config), output), to)
-    Reporter().say(f"live: {run.folder}")
+    settings, reporter = load_either_config(config), Reporter()
+    run = go_back(root_of(settings, output), to)
+    reporter.say(f"live: {run.folder}")
+    problem = None
+    if output == settings.models.name:
+        problem = point_alias(settings.tracking, publication_order(run))
+        if problem is not None:
+            reporter.warn(problem)
     print_result(
         {
             "job": "rollback",
@@ -50,6 +58,7 @@ def rollback_command(
             "output": output,
             "run": str(run.folder),
             "day": run.manifest.logical_date,
+            "tracking_problem": problem,
         }
     )
 

@@ -59,3 +59,8 @@ def output_digest(run: PublishedRun) -> str:
         if not name.startswith(_TOLD)
     }
     return sha256(json.dumps(files).encode()).hexdigest()
+
+
+def publication_order(run: PublishedRun) -> str:
+    """When a run was published, as a text that sorts: what versions in the registry are told by."""
+    return f"{run.manifest.logical_date}/{run.manifest.sequence:08}"

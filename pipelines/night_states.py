@@ -60,7 +60,7 @@ def open_live(config: FraudJobConfig) -> LiveModel:
     Raises:
         ArtifactError: There is none yet, or it is damaged.
     """
-    if not published_runs(config.models):
+    if not any(run.is_current for run in published_runs(config.models)):
         raise ArtifactError(
             f"{config.models}: expected a published fraud model, got none; "
             "run `recsys train-fraud` first or correct output.directory"

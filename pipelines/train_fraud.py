@@ -16,7 +16,7 @@ from pipelines.fraud_promotion import judge_model, latest_rows
 from pipelines.job import last_whole_day, new_run_id, peak_rss_mb
 from pipelines.job_run import JobRun, job_run, raise_if_held
 from pipelines.late_rows import DAY_ROWS, day_rows
-from pipelines.made_from import output_digest, settings_and_version
+from pipelines.made_from import output_digest, publication_order, settings_and_version
 from recsys.artifacts import digest_table, read_bundle
 from recsys.config import config_to_dict
 from recsys.datasets.transactions.days import end_of_day, rows_before
@@ -185,7 +185,7 @@ def _record(
             inputs=scorer.schema(id_type),
         ),
         promote=published.is_current,
-        order=f"{published.manifest.logical_date}/{published.manifest.sequence:08}",
+        order=publication_order(published),
     )
 
 

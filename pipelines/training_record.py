@@ -6,6 +6,7 @@ import math
 
 from pipelines.config import JobConfig
 from pipelines.job import peak_rss_mb
+from pipelines.made_from import publication_order
 from recsys.artifacts import digest_table, read_bundle
 from recsys.datasets.dataset import Dataset
 from recsys.publishing import PublishedRun
@@ -64,5 +65,5 @@ def record_training(
             k=config.lists.k,
         ),
         promote=published.is_current,
-        order=f"{published.manifest.logical_date}/{published.manifest.sequence:08}",
+        order=publication_order(published),
     )

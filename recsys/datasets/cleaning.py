@@ -75,7 +75,9 @@ def _within_cap(log: pa.Table, cap: int | None) -> npt.NDArray[np.bool_]:
     codes = log[USER_ID].combine_chunks().dictionary_encode().indices.to_numpy()
     counts = np.bincount(codes)
     if cap is None:
-        usual = float(np.quantile(counts, _CAP_QUANTILE)) if len(counts) else 0.0
+        # Never the busiest user's own number, as it would be with fewer than a thousand users.
+        place = min(int(_CAP_QUANTILE * (len(counts) - 1)), max(len(counts) - 2, 0))
+        usual = float(np.sort(counts)[place]) if len(counts) else 0.0
         cap = max(_LEAST_CAP, int(_CAP_FACTOR * usual))
     within = np.ones(log.num_rows, dtype=np.bool_)
     has_times = EVENT_TIME in log.column_names

@@ -2,6 +2,7 @@
 
 from recsys.tracking.client import TrackingConfig, spool_folder
 from recsys.tracking.environment import core_versions
+from recsys.tracking.follow import point_alias
 from recsys.tracking.replay import ReplayReport, replay_spool
 from recsys.tracking.runs import TrackedRun, start_run
 from recsys.tracking.served import ServedModel, served_fraud_model, served_recommender
@@ -14,6 +15,7 @@ __all__ = [
     "TrackedRun",
     "TrackingConfig",
     "core_versions",
+    "point_alias",
     "replay_spool",
     "served_fraud_model",
     "served_recommender",
