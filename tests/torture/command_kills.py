@@ -43,8 +43,9 @@ def run(num_trials: int, seed: int) -> Result:
             shutil.rmtree(root)
             shutil.copytree(spare, root)
             sent = signal.SIGTERM if counts["trials"] % 2 else signal.SIGKILL
-            # The last third is where files are written and made live.
-            delay_s = rng.uniform(0.3, 1.05) * job_s
+            # Half of them come as soon as the job writes, the others at any time.
+            on_sight = counts["trials"] % 4 < 2
+            delay_s = None if on_sight else rng.uniform(0.1, 1.0) * job_s
             code, published, end_s = _interrupted(config, sent, delay_s)
             counts["trials"] += 1
             counts["ended before"] += code == 0
@@ -84,13 +85,24 @@ def _finish(job: subprocess.Popen[str]) -> None:
         raise RuntimeError(f"expected a job that ends well, got {job.returncode}: {errors}")
 
 
-def _interrupted(config: Path, sent: signal.Signals, delay_s: float) -> tuple[int, bool, float]:
-    """Exit code of a job that got a signal, whether it said PUBLISHED, and how long it took."""
+def _interrupted(
+    config: Path, sent: signal.Signals, delay_s: float | None
+) -> tuple[int, bool, float]:
+    """Exit code of a job that got a signal, whether it said PUBLISHED, and how long it took.
+
+    Without a delay the signal comes when the draft of the run is there.
+    """
+    runs = config.parent / "runs/recommendations/runs"
     job = _start("write-recommendations", config, _NEW)
-    try:
-        job.wait(delay_s)
-    except subprocess.TimeoutExpired:
-        job.send_signal(sent)
+    if delay_s is None:
+        while job.poll() is None and not any(runs.glob("*/*.tmp")):
+            time.sleep(0.001)
+        job.send_signal(sent)  # does nothing to a job that has ended
+    else:
+        try:
+            job.wait(delay_s)
+        except subprocess.TimeoutExpired:
+            job.send_signal(sent)
     start = time.perf_counter()
     printed, _ = job.communicate()
     lines = printed.splitlines()
