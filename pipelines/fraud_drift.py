@@ -22,7 +22,7 @@ from recsys.drift.stability import Counts
 from recsys.drift.windows import Windows, sample_rows
 from recsys.fraud.model_bundle import load_fraud_model
 from recsys.fraud.outputs import ACCOUNTS_FILE, TRANSACTIONS_FILE
-from recsys.publishing import PublishedRun, current_run, published_runs
+from recsys.publishing import PublishedRun, current_run, live_run, published_runs
 from recsys.schema import (
     ACCOUNT_ID,
     ACCOUNT_SCORE,
@@ -56,7 +56,7 @@ def fraud_columns(config: FraudJobConfig, windows: Windows, reporter: Reporter) 
     for column in _transaction_columns(config, table, times_N, blocks_N):
         yield replace(column, groups_N=accounts_N)
     yield _activity(table, times_N, windows)
-    if any(run.is_current for run in published_runs(config.models)):
+    if live_run(config.models) is not None:
         model, _ = load_fraud_model(current_run(config.models) / "model")
         rows = sample_rows(blocks_N, limit=SAMPLE_ROWS, seed=config.seed)
         yield Column(

@@ -16,7 +16,7 @@ from recsys.errors import GateError
 from recsys.fraud.canary import HIGH_SCORE, CanaryRecall
 from recsys.fraud.daily import DayResult
 from recsys.fraud.guards import NightFigures, check_canary, check_night
-from recsys.publishing import published_runs
+from recsys.publishing import live_run, published_runs
 
 _CANARY_ROWS = 20_000
 METRICS_FILE, FIRST, NOW = "metrics.json", "canary_first", "canary"
@@ -81,8 +81,8 @@ def judge_night(
 
 def _of_live_model(config: FraudJobConfig, name: str) -> float:
     """A figure of the live model; NaN where it has none."""
-    live = [run for run in published_runs(config.models) if run.is_current]
-    return _figure(live[0].folder, name) if live else math.nan
+    live = live_run(config.models)
+    return math.nan if live is None else _figure(live.folder, name)
 
 
 def _nights(config: FraudJobConfig) -> list[NightFigures]:

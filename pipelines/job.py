@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from recsys.errors import ArtifactError
-from recsys.publishing import current_run, published_runs
+from recsys.publishing import current_run, live_run
 from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
 
 if TYPE_CHECKING:
@@ -124,6 +124,25 @@ def newest_day_findings(config: JobConfig, dataset: Dataset, day: date) -> list[
     )
 
 
+def require_live(root: Path, what: str, *, by: str) -> Path:
+    """Folder of the live run.
+
+    Args:
+        root: Folder of the published runs.
+        what: What is looked for, for the message.
+        by: The command that makes it.
+
+    Raises:
+        ArtifactError: Nothing is live there.
+    """
+    if live_run(root) is None:
+        raise ArtifactError(
+            f"{root}: expected {what}, got none; run `recsys {by}` first or correct "
+            "output.directory"
+        )
+    return current_run(root)
+
+
 def open_live_model(config: JobConfig) -> tuple[Path, Recommender]:
     """Folder of the published model that is live, and the model with its index.
 
@@ -135,12 +154,7 @@ def open_live_model(config: JobConfig) -> tuple[Path, Recommender]:
     """
     from recsys.recommender.serving import load_recommender
 
-    if not any(run.is_current for run in published_runs(config.models)):
-        raise ArtifactError(
-            f"{config.models}: expected a published model, got none; "
-            "run `recsys train-recommender` first or correct output.directory"
-        )
-    run = current_run(config.models)
+    run = require_live(config.models, "a published model", by="train-recommender")
     return run, load_recommender(run / "model", run / "index", in_child=True)
 
 

@@ -43,7 +43,7 @@ class DeadlinesConfig:
     work_s: float = Field(default=43_200, gt=0)
     """Training or scoring."""
     publish_s: float = Field(default=3600, gt=0)
-    """Writing, auditing and making live."""
+    """Writing, auditing and making live; lists are scored while they are written."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

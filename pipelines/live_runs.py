@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from recsys.errors import PublishError, RecsysError
-from recsys.publishing import PublishedRun, published_runs, rollback, verify_run
+from recsys.publishing import PublishedRun, live_run, published_runs, rollback, verify_run
 from recsys.publishing.runs import POINTER_NAME
 
 
@@ -61,8 +61,7 @@ class OutputStatus:
 
 def status_of(output: str, root: Path) -> OutputStatus:
     """What is live in a folder of published runs; its files are checked."""
-    runs = published_runs(root) if root.is_dir() else []
-    live = next((run for run in runs if run.is_current), None)
+    runs, live = published_runs(root), live_run(root)
     newer = [run for run in runs if run.manifest.held and _is_newer(run, live)]
     sound, since = "nothing is published", None
     if live is not None:
@@ -94,8 +93,7 @@ def go_back(root: Path, run_id: str | None) -> PublishedRun:
 
 
 def _run_before(root: Path) -> PublishedRun:
-    runs = published_runs(root) if root.is_dir() else []
-    live = next((run for run in runs if run.is_current), None)
+    runs, live = published_runs(root), live_run(root)
     if live is not None:
         earlier = [run for run in runs if not run.manifest.held and _is_newer(live, run)]
         if earlier:

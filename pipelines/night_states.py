@@ -13,13 +13,14 @@ import pyarrow.compute as pc
 
 from pipelines.fraud_config import FraudJobConfig
 from pipelines.fraud_data import num_threads
+from pipelines.job import require_live
 from recsys.datasets.transactions.days import day_number, rows_before, rows_of_day, start_of
 from recsys.errors import ArtifactError, DataError
 from recsys.fraud.model import FraudModel
 from recsys.fraud.model_bundle import load_fraud_model
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.state_bundle import load_state
-from recsys.publishing import PublishedRun, current_run, published_runs
+from recsys.publishing import PublishedRun, published_runs
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE
 
 STATUS_FILE = "metrics.json"
@@ -60,12 +61,7 @@ def open_live(config: FraudJobConfig) -> LiveModel:
     Raises:
         ArtifactError: There is none yet, or it is damaged.
     """
-    if not any(run.is_current for run in published_runs(config.models)):
-        raise ArtifactError(
-            f"{config.models}: expected a published fraud model, got none; "
-            "run `recsys train-fraud` first or correct output.directory"
-        )
-    run = current_run(config.models)
+    run = require_live(config.models, "a published fraud model", by="train-fraud")
     model, bundle = load_fraud_model(run / "model")
     return LiveModel(run=run, model=model, fingerprint=bundle.fingerprint)
 

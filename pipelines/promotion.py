@@ -17,7 +17,7 @@ from pipelines.console import Reporter
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.splits import Split
 from recsys.errors import GateError, RecsysError
-from recsys.publishing import published_runs, verify_run
+from recsys.publishing import live_run, verify_run
 from recsys.recommender.canary import Canary
 from recsys.recommender.compatibility import check_tables
 from recsys.recommender.experiment import Experiment
@@ -84,7 +84,7 @@ def load_champion(config: JobConfig, dataset: Dataset, split: Split) -> Champion
     """
     if not config.promotion.enabled:
         return replace(NOBODY, note="promotion.enabled is false")
-    live = next((run for run in published_runs(config.models) if run.is_current), None)
+    live = live_run(config.models)
     if live is None:
         return NOBODY
     verify_run(live.folder)

@@ -23,7 +23,7 @@ from recsys.drift.columns import Column, Kind, number_terms
 from recsys.drift.stability import Counts
 from recsys.drift.windows import Windows, sample_rows
 from recsys.features.encoder import rows_of
-from recsys.publishing import PublishedRun, current_run, published_runs
+from recsys.publishing import PublishedRun, current_run, live_run, published_runs
 from recsys.recommender.compatibility import check_tables
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.model_bundle import load_model
@@ -56,7 +56,7 @@ def recommender_columns(
     for column in _event_columns(log, blocks_N):
         yield replace(column, groups_N=users_N)
     yield from _feature_columns(dataset, log, blocks_N, users_N)
-    if any(run.is_current for run in published_runs(config.models)):
+    if live_run(config.models) is not None:
         model, _ = load_model(current_run(config.models) / "model")
         check_tables(model, dataset)
         yield from _model_columns(

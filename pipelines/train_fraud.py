@@ -86,16 +86,15 @@ def _train(
                     on_stage=reporter.say, on_epoch=reporter.epoch, checkpoints=checkpoints
                 ),
             )
+            canary = plant_and_score(
+                fitted.model,
+                fitted.state,
+                latest_rows(table),
+                seed=config.seed,
+                num_threads=num_threads(),
+            )
+            judgement = judge_model(config, canary)
         tell_fit(fitted, reporter)
-
-        canary = plant_and_score(
-            fitted.model,
-            fitted.state,
-            latest_rows(table),
-            seed=config.seed,
-            num_threads=num_threads(),
-        )
-        judgement = judge_model(config, canary)
 
         def write(folder: Path) -> None:
             model = save_fraud_model(fitted.model, folder / "model", data_digests=digests)

@@ -16,7 +16,8 @@ from pipelines.report_content import report_content
 from pipelines.training_record import record_tables, record_training, table_digests
 from recsys.artifacts import Bundle
 from recsys.config import config_to_dict
-from recsys.datasets.splits import split_interactions
+from recsys.datasets.dataset import Dataset
+from recsys.datasets.splits import Split, split_interactions
 from recsys.publishing import publish
 from recsys.recommender.comparison import verdict
 from recsys.recommender.experiment import Experiment, run_experiment
@@ -56,8 +57,9 @@ def _train(
         digests = table_digests(dataset)
     made_from = {**digests, **settings_and_version(config)}
     job.skip_if_done(logical_date(as_of), made_from)
-    split = split_interactions(dataset.interactions, config.split, seed=config.training.seed)
-    champion = load_champion(config, dataset, split)
+    with job.stage("load"):
+        split = split_interactions(dataset.interactions, config.split, seed=config.training.seed)
+        champion = load_champion(config, dataset, split)
     checkpoints = job.checkpoints(made_from)
     with start_run(config.tracking, run_name=f"train {logical_date(as_of)}") as run:
         run.log_params({**config_to_dict(config), "tracking": {}})
@@ -74,7 +76,7 @@ def _train(
                 dataset, split, config.recommender, config.evaluation,
                 champion=champion.model, callbacks=callbacks,
             )  # fmt: skip
-        judgement = judge(config, experiment, champion, (dataset, split), reporter)
+            judgement = judge(config, experiment, champion, (dataset, split), reporter)
         for line in _quality_lines(experiment, config.evaluation.k):
             reporter.say(line)
 
@@ -84,17 +86,7 @@ def _train(
             index.save(folder / "index")
             _write_documents(folder, experiment, index)
             write_promotion(folder, experiment, judgement)
-            if experiment.comparison is not None:
-                content = report_content(
-                    config,
-                    dataset,
-                    split,
-                    experiment,
-                    comparison=experiment.comparison,
-                    index=index,
-                )
-                (folder / "report").mkdir(0o700)
-                write_report(folder / "report" / "report.html", content)
+            _write_report(folder / "report", config, (dataset, split), experiment, index)
 
         with job.stage("publish"):
             published = publish(
@@ -183,6 +175,23 @@ def _write_documents(folder: Path, experiment: Experiment, index: ItemIndex) -> 
         metrics["evaluations"] = {name: e.to_dict() for name, e in found.evaluations.items()}
         metrics["by_prefix"] = {str(w): e.to_dict()["overall"] for w, e in found.by_prefix.items()}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+
+
+def _write_report(
+    folder: Path,
+    config: JobConfig,
+    data: tuple[Dataset, Split],
+    experiment: Experiment,
+    index: ItemIndex,
+) -> None:
+    """The report, where there is a comparison to report."""
+    if experiment.comparison is None:
+        return
+    content = report_content(
+        config, *data, experiment, comparison=experiment.comparison, index=index
+    )
+    folder.mkdir(0o700)
+    write_report(folder / "report.html", content)
 
 
 def _check_opens(folder: Path) -> None:

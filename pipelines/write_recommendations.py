@@ -20,7 +20,7 @@ from recsys.datasets.rules import load_ids
 from recsys.errors import GateError
 from recsys.features.history import UserItemMatrix, history_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.publishing import publish, published_runs, verify_run
+from recsys.publishing import live_run, publish, verify_run
 from recsys.recommender.audit import audit_recommendations
 from recsys.recommender.compatibility import check_id_types, check_tables
 from recsys.recommender.filters import Filters, eligible_items, user_item_pairs
@@ -142,8 +142,7 @@ def live_lists(config: JobConfig, made_from: Mapping[str, str]) -> tuple[Path | 
     Raises:
         PublishError: The live run is damaged.
     """
-    runs = published_runs(config.recommendations)
-    live = next((run for run in runs if run.is_current), None)
+    live = live_run(config.recommendations)
     if live is None or not (live.folder / FILE_NAME).is_file():
         return None, False
     if config.guards.enabled:

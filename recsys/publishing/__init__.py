@@ -16,6 +16,7 @@ from recsys.publishing.runs import (
     PublishedRun,
     RunManifest,
     current_run,
+    live_run,
     published_runs,
     verify_run,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "PublishedRun",
     "RunManifest",
     "current_run",
+    "live_run",
     "publish",
     "published_runs",
     "rollback",

@@ -103,6 +103,15 @@ def published_runs(root: Path) -> list[PublishedRun]:
     return sorted(runs, key=lambda run: run.manifest.sequence)
 
 
+def live_run(root: Path) -> PublishedRun | None:
+    """The run that readers see, with its manifest; None before the first.
+
+    Raises:
+        PublishError: The pointer to it cannot be read.
+    """
+    return next((run for run in published_runs(root) if run.is_current), None)
+
+
 def verify_run(folder: Path) -> RunManifest:
     """Check each file of a run against its manifest.
 
