@@ -27,7 +27,7 @@ from recsys.fraud.profiles.arrays import (
     Rows,
     Sketches,
 )
-from recsys.fraud.profiles.learn import learn, learn_counterparty, may_learn, meet
+from recsys.fraud.profiles.learn import learn, learn_counterparty, learn_peers, may_learn, meet
 from recsys.fraud.profiles.measure import (
     context_surprise,
     counterparty_evidence,
@@ -87,7 +87,8 @@ def advance(
         out.peer[row] = peer
 
         if may_learn(state, layout, rows.day[row], total, excess.limit):
-            learn(state, layout, priors, velocities, rows, row, is_new)
+            learn(state, layout, velocities, rows, row, is_new)
+        learn_peers(state, layout, priors, rows, row)
         learn_counterparty(counterparties, rows, row, total, excess)
         if is_new:
             meet(accounts.sketch[account], rows.bit[row])

@@ -53,7 +53,6 @@ def may_learn(state: Floats, layout: Layout, day: float, total: float, limit: fl
 def learn(
     state: Floats,
     layout: Layout,
-    priors: Priors,
     velocities: Days,
     rows: Rows,
     row: int,
@@ -78,6 +77,16 @@ def learn(
     state[layout.hours + (hour + 1) % NUM_HOURS] += 0.25
     state[layout.hours + (hour - 1) % NUM_HOURS] += 0.25
     state[layout.clusters + np.argmax(rows.log_density[row])] += 1.0
+
+
+@compiled
+def learn_peers(state: Floats, layout: Layout, priors: Priors, rows: Rows, row: int) -> None:
+    """Let a transaction speak for the peer groups in which it is usual.
+
+    It does so even where the account learns nothing else from it: an account that was taken for
+    another group is refused what would show its own.
+    """
+    context, hour = rows.context[row], rows.hour[row]
     for peer in range(len(priors.context)):
         var = priors.amount_var[peer, context]
         deviation = rows.amount[row] - priors.amount_mean[peer, context]
