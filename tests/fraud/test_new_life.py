@@ -45,3 +45,40 @@ def test_a_burst_is_not_learnt_however_long_it_is() -> None:
     rows = changed_after(days_apart=0.1, num_after=200)
     passed = passed_of(rows)
     assert (passed.num_known[NUM_BEFORE:] == passed.num_known[NUM_BEFORE]).all()
+
+
+def test_what_is_unusual_in_every_third_transaction_is_learnt_in_the_end() -> None:
+    """An account that goes on paying much now and then is not flagged for ever."""
+    rows = changed_after(days_apart=0.5, num_after=400)
+    after_N = np.arange(400)
+    rows.amount[NUM_BEFORE:][after_N % 3 > 0] -= np.float32(np.log(100))
+    excess_N = passed_of(rows).excess[NUM_BEFORE:][after_N % 3 == 0]
+    assert (excess_N[:30] > LIMIT).all()
+    assert excess_N[-1] < excess_N[:30].min()
+
+
+def test_two_bursts_a_month_apart_are_not_learnt() -> None:
+    """A burst counts as one day: what comes a month later finds the account as it was."""
+    first, second = changed_after(days_apart=0.01), changed_after(days_apart=0.01)
+    rows = Rows._make(
+        np.concatenate([one, other]) for one, other in zip(first, second, strict=True)
+    )
+    rows.day[NUM_BEFORE + NUM_AFTER :] += 130.0
+    rows.amount[NUM_BEFORE + NUM_AFTER : -NUM_AFTER] = rows.amount[:NUM_BEFORE]
+    excess_N = passed_of(rows).excess[-NUM_AFTER:]
+    assert (excess_N > LIMIT).all()
+
+
+def test_an_account_finds_its_peer_group_through_what_it_is_refused() -> None:
+    """Taken for a group of others at first, it is refused most, and is measured by its own then."""
+    priors = some_priors(np.random.default_rng(1))
+    rows = some_rows(np.random.default_rng(0), NUM_BEFORE, num_accounts=1)
+    rows.context[:] = 0
+    priors.amount_mean[:, 0] = [3.0, 12.0]
+    priors.amount_var[:, 0] = 0.5
+    rows.amount[:] = 12.0
+    passed = passed_over(rows, priors, excess_on_amounts(limit=LIMIT)).passed
+    assert passed.peer[0] == 0
+    assert passed.excess[0] > LIMIT
+    assert (passed.peer[5:] == 1).all()
+    assert (passed.excess[5:] < LIMIT).all()

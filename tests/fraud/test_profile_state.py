@@ -90,7 +90,7 @@ def test_the_expectation_goes_from_the_peers_to_the_account(amount: float, seed:
 def test_an_account_does_not_learn_from_a_burst() -> None:
     """Payments far out leave amounts, hours, clusters and counts as they were; normal ones do not.
 
-    What was paid lately goes on all the same: it is a fact and not a habit.
+    What was paid lately goes on all the same: it is a fact and not a habit. So do the peer groups.
     """
     layout, priors = some_layout(), some_priors(np.random.default_rng(3), strength=STRENGTH)
     excess = excess_on_amounts(limit=3.0)
@@ -102,7 +102,7 @@ def test_an_account_does_not_learn_from_a_burst() -> None:
         passed_over(rows, priors, excess).accounts.values[0]
         for rows in (Rows._make(array[:50] for array in calm), burst, calm)
     )
-    habits = np.r_[layout.num_known : layout.num_refused, layout.velocity_mean : layout.num_values]
+    habits = np.r_[layout.num_known : layout.num_refused, layout.velocity_mean : layout.peers]
     np.testing.assert_array_equal(after[habits], before[habits])
     assert normal[layout.contexts] == before[layout.contexts] + 10
     assert normal[layout.hours + 12] > before[layout.hours + 12]

@@ -90,10 +90,10 @@ class Oracle:
         return measured
 
     def peer(self, history: History) -> int:
-        """The group under which what was learnt is most likely, older rows counting less."""
+        """The group under which all transactions are most likely, older ones counting less."""
         rows, priors = self.rows, self.priors
         totals = np.zeros(len(priors.context))
-        for age, row in enumerate(reversed(history.learnt)):
+        for age, row in enumerate(reversed(history.all_rows)):
             context, hour = rows.context[row], rows.hour[row]
             var = priors.amount_var[:, context].astype(float)
             square = (rows.amount[row] - priors.amount_mean[:, context].astype(float)) ** 2 / var
@@ -230,7 +230,8 @@ def test_the_compiled_pass_equals_plain_python(seed: int, limit: float) -> None:
     wide = passed_over(rows, priors, excess, wide=True)
     for name, array in narrow.passed._asdict().items():
         np.testing.assert_allclose(array, getattr(wide.passed, name), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(narrow.accounts.values, wide.accounts.values, rtol=1e-4, atol=1e-4)
+    # A day since 1970 is good to a minute and a half in float32.
+    np.testing.assert_allclose(narrow.accounts.values, wide.accounts.values, rtol=1e-4, atol=2e-3)
     np.testing.assert_array_equal(narrow.accounts.sketch, wide.accounts.sketch)
     np.testing.assert_allclose(
         narrow.counterparties.values, wide.counterparties.values, rtol=1e-4, atol=1e-4

@@ -78,7 +78,7 @@ class Layout(NamedTuple):
     num_new: int
     """Those among them with a counterparty that was new."""
     num_refused: int
-    """Transactions in a row that it has not learnt from."""
+    """Transactions that it has not learnt from, one a day at most, less a tenth of the others."""
     refused_since: int
     """Day of the first of them."""
     velocity: int

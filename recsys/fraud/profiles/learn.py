@@ -27,8 +27,8 @@ from recsys.fraud.profiles.measure import EXCESS_HALF_LIFE
 
 _MAX_COUNT = 1000.0  # what is older than this many transactions fades
 _PEER_MEMORY = 0.998  # of the likelihood that an account belongs to a peer group
-_NEW_LIFE_DAYS = 30.0
-_NEW_LIFE_TRANSACTIONS = 30.0
+_NEW_LIFE = 30.0  # refusals, and so days at least
+_WORKED_OFF = 0.1  # of a refusal, by a transaction that passes
 _EXCESS_CAP = 5.0  # nats that one transaction may say against a counterparty
 
 
@@ -36,17 +36,19 @@ _EXCESS_CAP = 5.0  # nats that one transaction may say against a counterparty
 def may_learn(state: Floats, layout: Layout, day: float, total: float, limit: float) -> bool:
     """Whether an account learns from a transaction: it passes for normal, or habits have changed.
 
-    What goes on for a month, in every transaction of many, is no episode of fraud but a new life:
-    an account that has moved is not flagged for ever.
+    Refusals add up, one a day at most, and are worked off by what passes, as in the cumulative
+    sums of Page 1954, "Continuous inspection schemes". What comes to a month of them is no episode
+    of fraud but a new life: an account that has moved is not flagged for ever, nor is one that
+    lives unusually in some of its transactions only.
     """
     if total <= limit:
-        state[layout.num_refused] = 0.0
+        state[layout.num_refused] = max(state[layout.num_refused] - _WORKED_OFF, 0.0)
         return True
     if state[layout.num_refused] == 0.0:
         state[layout.refused_since] = day
-    state[layout.num_refused] += 1.0
-    is_long = day - state[layout.refused_since] >= _NEW_LIFE_DAYS
-    return bool(is_long and state[layout.num_refused] >= _NEW_LIFE_TRANSACTIONS)
+    days = day - state[layout.refused_since] + 1.0
+    state[layout.num_refused] = min(state[layout.num_refused] + 1.0, days)
+    return bool(state[layout.num_refused] >= _NEW_LIFE)
 
 
 @compiled
