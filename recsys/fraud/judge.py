@@ -96,7 +96,7 @@ class Judge:
         own_N = np.maximum(weighed_N, plain_N - PLAIN_PENALTY)
         excess_N = np.clip(own_N + np.log(TAIL_SHARE), 0, HEAT_CAP).astype(np.float32)
         heat_NH = add_heat(account_N, coded.day, excess_N, state)
-        combined_N = own_N + _heat_score(heat_NH, self.heat_weights)
+        combined_N = self.with_heat(own_N, heat_NH)
         return Judgement(
             surprise=surprise_NJ,
             own=own_N,
@@ -104,6 +104,15 @@ class Judge:
             combined=combined_N,
             p_value=np.exp(-self.combined_tail.surprise(combined_N)),
         )
+
+    def with_heat(self, own_N: Array, heat_NH: Floats) -> Array:
+        """Own scores and what piled up before, in nats. Shape (N,).
+
+        The log keeps an old episode from outshouting a new one.
+        """
+        logs_NH = np.log1p(heat_NH.astype(np.float64))
+        day_weight, fortnight_weight = self.heat_weights
+        return np.asarray(own_N + logs_NH[:, 0] * day_weight + logs_NH[:, 1] * fortnight_weight)
 
     def raw_scores(
         self,
@@ -121,13 +130,6 @@ class Judge:
         scores_N = self.booster.score(features_NF, num_threads=num_threads)
         # Trees give many transactions the same score; a little of the surprise orders those.
         return scores_N + _TIE_BREAK * weighted_N
-
-
-def _heat_score(heat_NH: Floats, weights: tuple[float, float]) -> Array:
-    """What piled up before, in nats. The log keeps an old episode from outshouting a new one."""
-    logs_NH = np.log1p(heat_NH.astype(np.float64))
-    day_weight, fortnight_weight = weights
-    return np.asarray(logs_NH[:, 0] * day_weight + logs_NH[:, 1] * fortnight_weight)
 
 
 def booster_features(kinds: Sequence[str], evidence_NJ: Floats, coded: CodedTransactions) -> Floats:

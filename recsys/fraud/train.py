@@ -79,6 +79,8 @@ class FitReport:
     """How much more often the highest weighted scores have unusual neighbours than is usual."""
     trust_trees: float
     """The same for the trees, on accounts that they did not see; NaN where none were fitted."""
+    misused_share: float
+    """Share of the transactions of accounts that piled up much that are misuse, as estimated."""
     durations_s: dict[str, float]
     """Seconds by stage."""
 
@@ -281,5 +283,6 @@ def _report(
         uses_labels=model.supervised is not None,
         trust_weights=weighed.trust_weights,
         trust_trees=weighed.trust_trees,
+        misused_share=weighed.misused_share,
         durations_s=durations,
     )

@@ -25,6 +25,7 @@ from recsys.fraud.episodes import (
 from recsys.fraud.inputs import CodedTransactions
 from recsys.fraud.judge import (
     Judge,
+    Judgement,
     booster_features,
     feature_names,
     plain_surprise,
@@ -43,8 +44,15 @@ _LEAST_TRUST = 0.05
 """Trust that the trees need at least: without episodes both are chance, and so is their ratio."""
 _SHARPNESS = 4
 """Power of the shares of evidence that come in episodes: little is left of what is half noise."""
-_HEAT_OF_TRUST = (3.5, 0.6)  # squared
-_LEAST_HEAT = (0.5, 0.1)
+_HOT = 3.5
+"""Nats piled up in a day from which on an account is hot."""
+_ORDINARY = (0.5, 0.9)
+"""Quantiles of own scores between which hardly any misuse lies."""
+_SEEN_BEFORE = 5.0
+"""Ordinary transactions of hot accounts that are taken as seen before any was."""
+_HEAT_OF_MISUSE = 2.5
+_LEAST_HEAT = 0.5
+_FORTNIGHT_HEAT = 0.1
 _UNFITTED = Tail(quantiles=np.zeros(2), rate=0.0)
 
 
@@ -64,6 +72,8 @@ class Weighed:
     """Trust in the weights (see `episodes.trust`)."""
     trust_trees: float
     """Trust in trees, on accounts they did not see; NaN where none were fitted."""
+    misused_share: float
+    """Share of the transactions of hot accounts that are misuse (see `misused_share`)."""
 
 
 def fit_judge(
@@ -114,7 +124,7 @@ def fit_judge(
         kinds=kinds,
         tails=tails,
         weights=trusted_weights(found.shares, found.trust, sharpness=_SHARPNESS),
-        heat_weights=heat_weights(found.trust if booster is None else trust_trees),
+        heat_weights=heat_weights(0.0),
         booster=booster,
         own_tail=_UNFITTED,
         plain_tail=Tail.fit(plain_surprise(surprise_NJ[held_out_N])),
@@ -123,8 +133,8 @@ def fit_judge(
     raw_N = judge.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
     judge = replace(judge, own_tail=Tail.fit(raw_N[held_out_N]))
     after = state.copy()
-    combined_N = judge.judge(evidence_NJ, coded, account_N, after, num_threads=num_threads).combined
-    judge = replace(judge, combined_tail=Tail.fit(combined_N[held_out_N]))
+    judged = judge.judge(evidence_NJ, coded, account_N, after, num_threads=num_threads)
+    judge, combined_N, misused = _with_heat(judge, judged, usable_N, held_out_N)
     return Weighed(
         judge=judge,
         state=after,
@@ -132,7 +142,18 @@ def fit_judge(
         episode_shares=found.shares,
         trust_weights=found.trust,
         trust_trees=trust_trees,
+        misused_share=misused,
     )
+
+
+def _with_heat(
+    judge: Judge, judged: Judgement, usable_N: Flags, held_out_N: Flags
+) -> tuple[Judge, Array, float]:
+    """The judge that weighs heat, its combined scores, and the share of misuse among the hot."""
+    misused = misused_share(judged.own[usable_N], judged.heat[usable_N, 0])
+    judge = replace(judge, heat_weights=heat_weights(misused))
+    combined_N = judge.with_heat(judged.own, judged.heat)
+    return replace(judge, combined_tail=Tail.fit(combined_N[held_out_N])), combined_N, misused
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -229,13 +250,30 @@ class _Trees:
         return first_N, ~first_N
 
 
-def heat_weights(trusted: float) -> tuple[float, float]:
-    """What piled up counts for more where scores are known to come in episodes."""
-    day, fortnight = (
-        max(per_trust * max(trusted, 0.0) ** 2, least)
-        for per_trust, least in zip(_HEAT_OF_TRUST, _LEAST_HEAT, strict=True)
-    )
-    return day, fortnight
+def heat_weights(misused: float) -> tuple[float, float]:
+    """What piled up counts for more where hot accounts are misused (see `misused_share`)."""
+    return max(_HEAT_OF_MISUSE * misused, _LEAST_HEAT), _FORTNIGHT_HEAT
+
+
+def misused_share(own_N: Array, heat_N: Floats) -> float:
+    """Share of the transactions of hot accounts that are misuse, found without a label, 0 to 1.
+
+    Misuse lies far out, so that the ordinary scores that are missing among hot accounts tell how
+    much of it there is: the two-groups model of Efron 2008, "Microarrays, empirical Bayes and the
+    two-groups model", whose share of nulls is that of the centre.
+
+    Args:
+        own_N: Scores of transactions taken alone.
+        heat_N: What their accounts had piled up in a day before.
+    """
+    low, high = np.quantile(own_N, _ORDINARY)
+    ordinary_N, hot_N = (own_N > low) & (own_N < high), heat_N >= _HOT
+    usual_share = ordinary_N.mean()
+    if usual_share == 0:
+        return 0.0
+    num_ordinary = (ordinary_N & hot_N).sum() + _SEEN_BEFORE * usual_share
+    share = num_ordinary / (hot_N.sum() + _SEEN_BEFORE)
+    return float(np.clip(1 - share / usual_share, 0, 1))
 
 
 def _some(preferred_N: Flags, otherwise_N: Flags) -> Flags:

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recsys.features.encoder import EncodedTable
 from recsys.features.vocabulary import Vocabulary
@@ -29,10 +31,11 @@ from recsys.fraud.judge import booster_features, feature_names
 from recsys.fraud.profiles.arrays import EVIDENCE, SHARED_EVIDENCE
 from recsys.fraud.profiles.state import empty_state
 from recsys.fraud.tails import excess_of, fit_tails
-from recsys.fraud.weighing import Weighed, fit_judge, heat_weights
+from recsys.fraud.weighing import Weighed, fit_judge, heat_weights, misused_share
 
 KINDS = ("amount_high", "hour", "category", "new_counterparty")
 NUM_INFORMATIVE = 2
+SEEDS = st.integers(0, 10_000)
 NUM_ACCOUNTS, NUM_DAYS, ROWS_PER_DAY = 200, 300, 400
 
 
@@ -142,10 +145,33 @@ def test_shares_count_as_far_as_they_are_trusted() -> None:
     np.testing.assert_allclose(trusted_weights(shares, 0.9, sharpness=2), shares**2)
     weights = [trusted_weights(shares, trusted, sharpness=1) for trusted in np.linspace(0, 0.3, 7)]
     assert (np.diff(weights, axis=0) <= 1e-12).all()
-    assert (
-        np.diff([heat_weights(trusted) for trusted in np.linspace(-1, 1, 9)], axis=0) >= 0
-    ).all()
-    assert min(heat_weights(-1.0)) > 0
+
+
+def test_heat_counts_for_more_the_more_of_it_is_misuse() -> None:
+    """The weights grow with the share, and never vanish."""
+    weights = np.array([heat_weights(share) for share in np.linspace(0, 1, 9)])
+    assert (np.diff(weights, axis=0) >= 0).all()
+    assert weights.min() > 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=SEEDS, share=st.floats(0, 1))
+def test_the_share_of_misuse_is_found_without_a_label(seed: int, share: float) -> None:
+    """Among many hot transactions, as far out as misuse is, the share that was planted is found."""
+    rng = np.random.default_rng(seed)
+    own_N, heat_N = rng.exponential(size=100_000), np.zeros(100_000, dtype=np.float32)
+    hot_N = np.arange(len(own_N)) < 3_000
+    heat_N[hot_N] = 5.0
+    own_N[hot_N & (rng.random(len(own_N)) < share)] += 4.0
+    assert misused_share(own_N, heat_N) == pytest.approx(share, abs=0.1)
+
+
+@given(own=st.lists(st.floats(0, 30), min_size=1, max_size=30), seed=SEEDS)
+def test_the_share_of_misuse_is_a_share_whatever_the_scores(own: list[float], seed: int) -> None:
+    """Few scores, equal ones, no hot account: a number from 0 to 1, and 0 where nothing is hot."""
+    heat = np.random.default_rng(seed).uniform(0, 10, len(own)).astype(np.float32)
+    assert 0 <= misused_share(np.array(own), heat) <= 1
+    assert misused_share(np.array(own), np.zeros_like(heat)) == pytest.approx(0, abs=1e-9)
 
 
 def coded_at(day: np.ndarray) -> CodedTransactions:
