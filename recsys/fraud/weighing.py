@@ -131,8 +131,7 @@ def fit_judge(
         combined_tail=_UNFITTED,
     )
     raw_N = judge.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
-    judge = replace(judge, own_tail=Tail.fit(raw_N[held_out_N]))
-    after = state.copy()
+    judge, after = replace(judge, own_tail=Tail.fit(raw_N[held_out_N])), state.copy()
     judged = judge.judge(evidence_NJ, coded, account_N, after, num_threads=num_threads)
     judge, combined_N, misused = _with_heat(judge, judged, usable_N, held_out_N)
     return Weighed(
