@@ -46,6 +46,8 @@ app = typer.Typer(
 
       recsys score-accounts bank.toml           the day's scores, flags and reasons
 
+      recsys embed-accounts bank.toml           a vector of every account, for other models
+
     Exit codes: 0 published; 3 held: checked and refused; 7 skipped: done already, or another run
     is at work; others failed: 2 wrong setting, 4 missing or damaged artifact, 5 training failed,
     6 not published, 8 deadline passed. Whichever it is, the last good output stays live.

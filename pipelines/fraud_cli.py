@@ -77,6 +77,26 @@ def score_accounts_command(
     print_result(score_accounts(settings, day, Reporter(quiet=quiet), force=force))
 
 
+def embed_accounts_command(
+    config: ConfigPath,
+    transactions: Transactions = None,
+    overrides: Overrides = None,
+    as_of: AsOf = None,
+    quiet: Quiet = False,
+    force: Force = False,
+) -> None:
+    """Write a vector of every account, for models of yours, with the published model.
+
+    A vector says what the account's transactions up to the day are like, recent ones counting more.
+    Vectors of two models do not compare.
+    """
+    settings = _load(config, overrides, transactions, None)
+    from pipelines.embed_accounts import embed_accounts
+
+    day = as_of.date() if as_of else None
+    print_result(embed_accounts(settings, day, Reporter(quiet=quiet), force=force))
+
+
 def validate_transactions_command(
     config: ConfigPath,
     transactions: Transactions = None,
@@ -151,6 +171,7 @@ def add_fraud_commands(app: typer.Typer, benchmark: typer.Typer) -> None:
     app.command("validate-transactions")(validate_transactions_command)
     app.command("train-fraud")(train_fraud_command)
     app.command("score-accounts")(score_accounts_command)
+    app.command("embed-accounts")(embed_accounts_command)
     benchmark.command("fraud")(benchmark_fraud_command)
 
 

@@ -90,6 +90,11 @@ class FraudJobConfig:
         """Root of the published scores."""
         return self.output.directory / "fraud-scores"
 
+    @property
+    def account_vectors(self) -> Path:
+        """Root of the published account vectors."""
+        return self.output.directory / "account-vectors"
+
 
 def load_fraud_config(
     path: Path | None,

@@ -27,7 +27,7 @@ def output_roots(config: JobConfig | FraudJobConfig) -> dict[str, Path]:
     if isinstance(config, JobConfig):
         roots = [config.models, config.recommendations, config.similar_items]
     else:
-        roots = [config.models, config.scores]
+        roots = [config.models, config.scores, config.account_vectors]
     return {root.name: root for root in (*roots, config.output.directory / "drift")}
 
 

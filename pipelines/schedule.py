@@ -27,6 +27,7 @@ CommandName = Literal[
     "validate-transactions",
     "train-fraud",
     "score-accounts",
+    "embed-accounts",
 ]
 """A command that can be scheduled."""
 COMMANDS: tuple[CommandName, ...] = get_args(CommandName)

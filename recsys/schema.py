@@ -60,6 +60,10 @@ P_VALUE = "p_value"
 """Probability of a score as high under normal behaviour."""
 BUNDLE_ID = "bundle_id"
 """Fingerprint of the model that scored."""
+VECTOR = "vector"
+"""What an account is like, for other models to use."""
+LAST_DAY = "last_day"
+"""The day of an account's last transaction, in UTC."""
 
 EVENT_TIME_TYPE = pa.timestamp("us", tz="UTC")
 """The one type of `EVENT_TIME` in memory."""
@@ -131,6 +135,24 @@ def account_scores_schema(account_id_type: pa.DataType) -> pa.Schema:
             pa.field(COLD, pa.bool_(), nullable=False),
             pa.field(NUM_TRANSACTIONS, pa.int32(), nullable=False),
             pa.field(P_VALUE, pa.float64(), nullable=False),
+            pa.field(BUNDLE_ID, pa.string(), nullable=False),
+        ]
+    )
+
+
+def account_vectors_schema(account_id_type: pa.DataType, width: int) -> pa.Schema:
+    """Schema of account vectors, one row an account; no column is nullable.
+
+    Args:
+        account_id_type: Type of the account ids, one of `ID_TYPES`.
+        width: Numbers in a vector.
+    """
+    return pa.schema(
+        [
+            pa.field(ACCOUNT_ID, account_id_type, nullable=False),
+            pa.field(VECTOR, pa.list_(pa.field("element", pa.float32()), width), nullable=False),
+            pa.field(NUM_TRANSACTIONS, pa.int32(), nullable=False),
+            pa.field(LAST_DAY, pa.date32(), nullable=False),
             pa.field(BUNDLE_ID, pa.string(), nullable=False),
         ]
     )

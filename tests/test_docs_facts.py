@@ -30,6 +30,7 @@ from recsys.recommender.lists import similar_items_schema
 from recsys.recommender.model import Selection
 from recsys.schema import (
     account_scores_schema,
+    account_vectors_schema,
     recommendations_schema,
     transaction_scores_schema,
 )
@@ -45,6 +46,7 @@ GUIDE = ROOT / "docs" / "guide"
         ("Similar items", similar_items_schema(pa.int64())),
         ("Transaction scores", transaction_scores_schema(pa.int64(), pa.string(), ("KIND",))),
         ("Account scores", account_scores_schema(pa.string())),
+        ("Account vectors", account_vectors_schema(pa.string(), 272)),
     ],
 )
 def test_schemas_are_described_as_they_are(heading: str, schema: pa.Schema) -> None:

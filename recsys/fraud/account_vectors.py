@@ -1,79 +1,164 @@
-"""One vector an account, for other models to use: its recent transactions, pooled.
+"""One vector an account, for other models to use: what its transactions are like, kind by kind.
 
-Shapes: N transactions, A accounts, D width of the embedding of a transaction.
+The clusters of the model are kinds of transactions. A vector says which share of the account's
+transactions is of each kind, and how those of each kind differ from the usual one. This is the
+vector of locally aggregated descriptors (Jégou et al. 2010, CVPR), with means in place of sums,
+shrunk towards the centres, and with the shares that Fisher vectors have (Perronnin and Dance 2007,
+CVPR).
+
+Shapes: N transactions, B those of a block, A accounts, K clusters, D width of the embedding of a
+transaction, W = K + K D width of a vector.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import pyarrow as pa
-from scipy import sparse
+from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from recsys.compiled import compiled
 from recsys.datasets.transactions.days import day_of
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.model import BLOCK_ROWS, FraudModel
 from recsys.fraud.profiles.arrays import Codes, Days, Floats
 from recsys.schema import ACCOUNT_ID
 
-HALF_LIFE_DAYS = 90.0
+Array = npt.NDArray[np.float64]
+
+HALF_LIFE_DAYS = 180.0
 """Age at which a transaction counts for half of what a new one does."""
+STRENGTH = 50.0
+"""Transactions at its centre that a cluster has before the account's own."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AccountVectors:
+    """What accounts are like, by all of their transactions before a moment."""
+
+    accounts: Vocabulary
+    """The accounts, in ascending order."""
+    vectors: Floats
+    """One of each. Shape (A, W)."""
+    num_transactions: Codes
+    """What each was made from. Shape (A,)."""
+    last_day: Days
+    """When the last of these was, in days since 1970. Shape (A,)."""
 
 
 def account_vectors(
-    model: FraudModel, table: pa.Table, *, at: float, half_life_days: float = HALF_LIFE_DAYS
-) -> tuple[Vocabulary, Floats]:
+    model: FraudModel,
+    table: pa.Table,
+    *,
+    at: float,
+    half_life_days: float = HALF_LIFE_DAYS,
+    block_rows: int = BLOCK_ROWS,
+) -> AccountVectors:
     """Embed every account that has a transaction.
+
+    Besides the table, memory grows with the number of accounts (12 W bytes each), and not with that
+    of transactions; the result is the same to the last bit whatever the size of a block.
 
     Args:
         model: A fitted scorer, whose autoencoder embeds each transaction.
         table: Transactions under their standard names.
         at: Moment in days since 1970; what is not earlier is left out.
         half_life_days: See `HALF_LIFE_DAYS`.
-
-    Returns:
-        The accounts, and their vectors. Shape (A, 2D).
+        block_rows: Transactions that are embedded at once.
     """
     table = table.filter(pa.array(day_of(table) < at))
     accounts = Vocabulary.fit(table[ACCOUNT_ID])
-    blocks = [
-        model.autoencoder.measure(model.inputs.encode(table.slice(start, BLOCK_ROWS)).columns)
-        for start in range(0, max(table.num_rows, 1), BLOCK_ROWS)
-    ]
-    vectors_AW = pooled(
-        np.concatenate([block.embedding_ND for block in blocks]),
-        accounts.numbers(table[ACCOUNT_ID]),
-        day_of(table),
-        half_life_days=half_life_days,
-    )
-    return accounts, vectors_AW
-
-
-def pooled(embedding_ND: Floats, account_N: Codes, day_N: Days, *, half_life_days: float) -> Floats:
-    """Mean and standard deviation of each account's embeddings, weighted by 2^-(age / half-life).
-
-    Neither the order of the rows matters nor, as such, how many an account has or how long ago.
-
-    Args:
-        embedding_ND: Embeddings of transactions.
-        account_N: Account of each, every code from 0 on at least once.
-        day_N: Time of each in days.
-        half_life_days: Age at which a transaction counts for half.
-
-    Returns:
-        Means, then standard deviations. Shape (A, 2D).
-    """
-    if not len(account_N):
-        return np.zeros((0, 2 * embedding_ND.shape[1]), dtype=np.float32)
+    account_N, day_N = accounts.numbers(table[ACCOUNT_ID]), day_of(table)
     # Ages from each account's latest transaction on: the weights of quiet accounts would vanish.
-    num_accounts = int(account_N.max()) + 1
-    latest_A = np.full(num_accounts, -np.inf)
-    np.maximum.at(latest_A, account_N, day_N)
-    weight_N = np.exp2((day_N - latest_A[account_N]) / half_life_days)
-    shape = (num_accounts, len(account_N))
-    places = (account_N, np.arange(len(account_N)))
-    sums_AN = sparse.csr_matrix((weight_N, places), shape=shape)
-    total_A1 = np.asarray(sums_AN.sum(axis=1))
-    mean_AD = sums_AN @ embedding_ND / total_A1
-    deviation_ND = embedding_ND - mean_AD[account_N]
-    variance_AD = sums_AN @ np.square(deviation_ND) / total_A1
-    return np.hstack([mean_AD, np.sqrt(variance_AD)]).astype(np.float32)
+    last_day_A = np.full(len(accounts), -np.inf)
+    np.maximum.at(last_day_A, account_N, day_N)
+    weight_N = np.exp2((day_N - last_day_A[account_N]) / half_life_days)
+    pool = Pool.empty(len(accounts), model.clusters.centre)
+    for start in range(0, table.num_rows, block_rows):
+        observed = model.observe(table.slice(start, block_rows))
+        rows = slice(start, start + block_rows)
+        pool.add(account_N[rows], weight_N[rows], observed.embedding, observed.log_density)
+    return AccountVectors(
+        accounts=accounts,
+        vectors=pool.vectors(),
+        num_transactions=np.bincount(account_N, minlength=len(accounts)),
+        last_day=last_day_A,
+    )
+
+
+class Pool(NamedTuple):
+    """Sums over the transactions of each account; `add` changes them in place."""
+
+    centre: Floats
+    """Centres of the clusters. Shape (K, D)."""
+    weights: Array
+    """Weight of the transactions in each cluster. Shape (A, K)."""
+    deviations: Array
+    """Weighted sum of their deviations from its centre. Shape (A, K, D)."""
+
+    @classmethod
+    def empty(cls, num_accounts: int, centre_KD: Floats) -> Pool:
+        """Before any transaction."""
+        return cls(
+            centre=centre_KD,
+            weights=np.zeros((num_accounts, len(centre_KD))),
+            deviations=np.zeros((num_accounts, *centre_KD.shape)),
+        )
+
+    def add(
+        self, account_B: Codes, weight_B: Array, embedding_BD: Floats, log_density_BK: Floats
+    ) -> None:
+        """Add transactions.
+
+        Args:
+            account_B: Account of each.
+            weight_B: What each counts for.
+            embedding_BD: Their embeddings.
+            log_density_BK: Log density of each embedding under each cluster. A transaction belongs
+                to the clusters by these, all of them equally likely before.
+        """
+        _add(account_B, weight_B, embedding_BD, log_density_BK, self)
+
+    def vectors(self) -> Floats:
+        """Roots of the clusters' shares, then mean deviations within each of them.
+
+        Distances between roots of shares are those of Hellinger. `STRENGTH` transactions at the
+        centre keep the mean of few ones near 0.
+
+        Returns:
+            Shape (A, W).
+        """
+        num_accounts, num_clusters, width = self.deviations.shape
+        vectors_AW = np.empty((num_accounts, num_clusters * (1 + width)), dtype=np.float32)
+        roots_AK, means_AV = np.split(vectors_AW, [num_clusters], axis=1)
+        roots_AK[:] = np.sqrt(self.weights / self.weights.sum(1, keepdims=True))
+        for cluster in range(num_clusters):  # all at once would take twice the memory
+            total_A1 = self.weights[:, cluster, None] + STRENGTH
+            place = cluster * width
+            means_AV[:, place : place + width] = self.deviations[:, cluster] / total_A1
+        return vectors_AW
+
+
+@compiled
+def _add(
+    account_B: Codes,
+    weight_B: Array,
+    embedding_BD: Floats,
+    log_density_BK: Floats,
+    pool: Pool,
+) -> None:
+    """Row by row, so that sums do not depend on where blocks begin."""
+    num_clusters, width = pool.centre.shape
+    share_K = np.empty(num_clusters)
+    for row in range(len(account_B)):
+        account = account_B[row]
+        share_K[:] = np.exp(log_density_BK[row] - log_density_BK[row].max())
+        share_K *= weight_B[row] / share_K.sum()
+        for cluster in range(num_clusters):
+            weight = share_K[cluster]
+            pool.weights[account, cluster] += weight
+            for place in range(width):
+                deviation = embedding_BD[row, place] - pool.centre[cluster, place]
+                pool.deviations[account, cluster, place] += weight * deviation

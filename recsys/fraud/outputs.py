@@ -127,8 +127,8 @@ def audit_scores(folder: Path, *, day: date, num_transactions: int) -> None:
     Raises:
         PublishError: The first rule that is broken.
     """
-    transactions = _read_back(folder / TRANSACTIONS_FILE)
-    accounts = _read_back(folder / ACCOUNTS_FILE)
+    transactions = read_back(folder / TRANSACTIONS_FILE)
+    accounts = read_back(folder / ACCOUNTS_FILE)
     scores_M = np.asarray(accounts[ACCOUNT_SCORE])
     rules = {
         f"{num_transactions} transactions, each once": transactions.num_rows == num_transactions
@@ -153,7 +153,12 @@ def audit_scores(folder: Path, *, day: date, num_transactions: int) -> None:
             raise PublishError(f"{folder}: expected {rule}, got others; the outputs are not used")
 
 
-def _read_back(path: Path) -> pa.Table:
+def read_back(path: Path) -> pa.Table:
+    """A table that was written by `write_table`, its checksums verified.
+
+    Raises:
+        PublishError: It is not as it was written.
+    """
     try:
         return pq.ParquetFile(path, page_checksum_verification=True).read()
     except (OSError, pa.ArrowException) as error:

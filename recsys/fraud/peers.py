@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sklearn.cluster import KMeans
 
 from recsys.fraud.profiles.arrays import NUM_HOURS, Codes, Floats, Priors
+from recsys.fraud.shrinkage import shrunk_moments
 
 Array = npt.NDArray[np.float64]
 
@@ -127,30 +128,18 @@ def _amounts(
     strength: float,
 ) -> tuple[Array, Array]:
     """Mean and variance of log amounts by group and context, shrunk in two steps."""
-    everyone = np.array([[float(amount_N.mean(dtype=np.float64))]])
-    spread = np.array([[float(amount_N.var(dtype=np.float64)) + 1e-3]])
-    mean_1C, var_1C = _shrunk(context_N, amount_N, 1, num_contexts, everyone, spread, strength)
+    everyone_C = np.full(num_contexts, amount_N.mean(dtype=np.float64))
+    spread_C = np.full(num_contexts, amount_N.var(dtype=np.float64) + 1e-3)
+    mean_C, var_C = shrunk_moments(context_N, amount_N, everyone_C, spread_C, strength=strength)
     place_N = group_N * num_contexts + context_N
-    return _shrunk(place_N, amount_N, num_groups, num_contexts, mean_1C, var_1C, strength)
-
-
-def _shrunk(
-    place_N: Codes,
-    amount_N: Floats,
-    num_rows: int,
-    num_columns: int,
-    prior_mean: Array,
-    prior_var: Array,
-    strength: float,
-) -> tuple[Array, Array]:
-    """Mean and variance at each place, with a prior that counts for `strength` values."""
-    counts = _table(place_N, None, num_rows, num_columns)
-    sums = _table(place_N, amount_N, num_rows, num_columns)
-    squares = _table(place_N, amount_N.astype(np.float64) ** 2, num_rows, num_columns)
-    mean = (sums + strength * prior_mean) / (counts + strength)
-    spread = squares - 2 * mean * sums + counts * mean**2
-    spread = spread + strength * (prior_var + (prior_mean - mean) ** 2)
-    return mean, spread / (counts + strength)
+    shape = (num_groups, num_contexts)
+    return shrunk_moments(
+        place_N,
+        amount_N,
+        np.broadcast_to(mean_C, shape),
+        np.broadcast_to(var_C, shape),
+        strength=strength,
+    )
 
 
 def _shares_of_groups(

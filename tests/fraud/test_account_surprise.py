@@ -73,3 +73,24 @@ def test_accounts_that_are_not_known_are_compared_with_everybody() -> None:
     score = fitted.score(new)
     assert np.isfinite(score).all()
     assert score[0] < fitted.threshold < score[1]
+
+
+def test_an_account_with_few_transactions_is_judged_by_its_peers() -> None:
+    """At night a new worker of the night is usual, one of the day is not; amounts are alike."""
+    num_accounts, num_rows = 40, 4_000
+    rng = np.random.default_rng(1)
+    account_N = np.arange(num_rows) % num_accounts
+    few = np.isin(account_N, (0, 1)) & (np.arange(num_rows) >= 8 * num_accounts)
+    hour_N = np.where(account_N % 2, 2, 14) + rng.uniform(0, 1, num_rows)
+    times = np.arange(num_rows) * 100 // num_rows * 24 + hour_N
+    kept = np.flatnonzero(~few)
+    order = kept[np.argsort(times[kept], kind="stable")]
+    table = log_of(
+        np.exp(rng.normal(3, 0.3, len(order))), accounts=account_N[order], hours=times[order]
+    )
+    fitted = AccountSurprise.fit(table, FEATURES)
+    at_night = log_of(
+        np.full(3, 20.0), accounts=np.array([0, 1, 999]), hours=np.full(3, 24e2 + 2.5)
+    )
+    by_day, by_night, unknown = fitted.surprise(at_night)
+    assert by_day > unknown + 1 > unknown > by_night

@@ -32,6 +32,7 @@ COMMANDS = {
     "validate-transactions",
     "train-fraud",
     "score-accounts",
+    "embed-accounts",
     "benchmark fraud",
     "status",
     "rollback",

@@ -1,0 +1,44 @@
+"""Means and variances of few values, shrunk towards those of the level above.
+
+Shapes: N values, any shape P of places that a level has, such as accounts by contexts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.fraud.profiles.arrays import Codes
+
+Array = npt.NDArray[np.float64]
+
+
+def shrunk_moments(
+    place_N: Codes,
+    value_N: npt.NDArray[np.floating],
+    prior_mean_P: Array,
+    prior_var_P: Array,
+    *,
+    strength: float,
+) -> tuple[Array, Array]:
+    """Mean and variance at each place, as if `strength` more values had come from the prior.
+
+    Args:
+        place_N: Place of each value, counted through P in the order of C.
+        value_N: The values.
+        prior_mean_P: What the level above expects at each place.
+        prior_var_P: Its variance.
+        strength: Values that the level above counts for.
+
+    Returns:
+        Two arrays of shape P.
+    """
+    shape, size = prior_mean_P.shape, prior_mean_P.size
+    value_N = np.asarray(value_N, dtype=np.float64)
+    counts_P = np.bincount(place_N, minlength=size).reshape(shape)
+    sums_P = np.bincount(place_N, value_N, minlength=size).reshape(shape)
+    squares_P = np.bincount(place_N, value_N**2, minlength=size).reshape(shape)
+    mean_P = (sums_P + strength * prior_mean_P) / (counts_P + strength)
+    spread_P = squares_P - 2 * mean_P * sums_P + counts_P * mean_P**2
+    spread_P = spread_P + strength * (prior_var_P + (prior_mean_P - mean_P) ** 2)
+    return mean_P, spread_P / (counts_P + strength)
