@@ -89,7 +89,7 @@ def test_the_core_of_a_log_has_no_rare_users_or_items() -> None:
 def test_columns_of_the_components_hold_what_was_encoded() -> None:
     """One column a code and one a number; the part of each target gives it back."""
     import torch
-    from fraud_ablation import _one_hot, _parts
+    from fraud_components import one_hot, parts
 
     from recsys.features.encoder import EncodedTable
     from recsys.fraud.autoencoder import InputColumns
@@ -101,8 +101,8 @@ def test_columns_of_the_components_hold_what_was_encoded() -> None:
     numeric_NM = torch.tensor([[0.5, 0.0], [-2.0, 0.0], [0.0, 1.0]])
     encoded = EncodedTable(categorical=codes_NC, multi_hot=(), numeric=numeric_NM, dense=())
 
-    x_NV = _one_hot(encoded, columns).toarray()
-    country, amount = _parts(columns)
+    x_NV = one_hot(encoded, columns).toarray()
+    country, amount = parts(columns)
     assert x_NV.shape == (3, 4 + 3 + 2)
     np.testing.assert_array_equal(x_NV[:, country].argmax(1), codes_NC[:, 1])
     np.testing.assert_array_equal(x_NV[:, amount][:, 0], numeric_NM[:, 0])
@@ -128,3 +128,50 @@ def test_copies_of_accounts_know_what_the_account_knew() -> None:
     np.testing.assert_array_equal(copied.accounts.values[places, 0], [3, 3, 3, 0, 0, 0])
     np.testing.assert_array_equal(copied.heat[places, 1], [4, 4, 4, 2, 2, 2])
     assert len(set(rows["transaction_id"].to_pylist())) == 6
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_new_country_is_one_where_the_account_never_was(seed: int) -> None:
+    """Days after the training go abroad as a whole; nothing else of the log changes."""
+    from planted_logs import with_new_countries
+
+    from recsys.datasets.synthetic_transactions import Plant, synthetic_transactions
+
+    plants = [Plant(kind="takeover", day=25)]
+    log = synthetic_transactions(num_accounts=20, num_days=30, seed=seed, planted=plants)
+    num_train = log.table.num_rows // 2
+    before = log.table.to_pandas()
+    after = with_new_countries(log.table, num_train, seed=seed).to_pandas()
+
+    others = [name for name in before if name not in ("country", "is_fraud", "plant")]
+    assert after[others].equals(before[others])
+    moved = after["plant"] == "new_country"
+    assert moved.any()
+    assert moved[:num_train].sum() == 0
+    assert after[~moved].equals(before[~moved])
+    assert after["is_fraud"].equals(before["is_fraud"] | moved)
+    been = set(zip(before["account_id"], before["country"], strict=True))
+    gone = after[moved]
+    assert been.isdisjoint(zip(gone["account_id"], gone["country"], strict=True))
+
+
+def test_rows_about_the_embedding_divide_the_evidence() -> None:
+    """What is the embedding's and what is not are all of it, and share nothing."""
+    from types import SimpleNamespace
+
+    from fraud_ablation import _choices
+
+    from recsys.fraud.profiles.arrays import EVIDENCE
+
+    names = (*EVIDENCE, "reconstruction_country", "reconstruction_hour_of_day")
+    inputs = SimpleNamespace(covered=("hour_of_day",))
+    choices = _choices(SimpleNamespace(model=SimpleNamespace(evidence_names=names, inputs=inputs)))
+    everything, rest, alone = (
+        choices[name][0] for name in ("everything", "without the embedding", "the embedding alone")
+    )
+    assert sorted(rest + alone) == sorted(everything) == sorted(names)
+    assert set(alone) == {name for name in names if name.endswith("distance") or "_of_" in name} | {
+        "reconstruction_country"
+    }
+    only = choices["no embedding but columns that no habit covers"][0]
+    assert [name for name in only if name not in rest] == ["reconstruction_country"]

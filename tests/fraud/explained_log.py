@@ -81,7 +81,7 @@ class ScoredLog:
         return 1 + sum(own < other for (_, at), other in self.account_days.items() if at == day)
 
 
-def scored_log(*, seed: int) -> ScoredLog:
+def drawn_log(*, seed: int) -> SyntheticTransactions:
     """Twenty-odd plants after training; those on many accounts do not overlap."""
     planted = []
     for turn in range(5):
@@ -95,12 +95,22 @@ def scored_log(*, seed: int) -> ScoredLog:
             Plant(kind="bad_merchant", day=day + 8),
             Plant(kind="slow_drift", day=FIRST_DAY + 7 * turn),
         ]
-    log = synthetic_transactions(
+    return synthetic_transactions(
         num_accounts=300, num_days=140, seed=seed, planted=planted, currency="USD"
     )
+
+
+def days_of(log: SyntheticTransactions) -> np.ndarray:
+    """Day of each transaction; the first one of the log is 0."""
+    midnights = np.asarray(pc.cast(log.table["event_time"], pa.int64())) // 86_400_000_000
+    return midnights - midnights[0]
+
+
+def scored_log(*, seed: int) -> ScoredLog:
+    """The days after training, scored by what was learnt before."""
+    log = drawn_log(seed=seed)
+    days = days_of(log)
     table = log.table.drop_columns(["is_fraud", "plant"])
-    midnights = np.asarray(pc.cast(table["event_time"], pa.int64())) // 86_400_000_000
-    days = midnights - midnights[0]
     num_fit = int(np.searchsorted(days, FIRST_DAY))
     fitted = fit_fraud_model(table.slice(0, num_fit), FEATURES, FraudConfig(), num_threads=2)
     later = table.slice(num_fit)
