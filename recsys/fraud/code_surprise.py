@@ -89,7 +89,7 @@ def _surprise(
 
 @compiled
 def _exp(x: np.float32) -> np.float32:
-    """e to the power of a number that is not positive, to the rounding of float32."""
+    """The exponential of a number that is not positive, to the rounding of float32."""
     x = max(x, _LEAST)
     rounded = x * _LOG2_E + _ROUND
     power = rounded - _ROUND
