@@ -46,7 +46,7 @@ def read_tree_text(text: str) -> list[TreeText] | None:
     Returns:
         None for models of several classes, and where leaves are linear or zeros count as missing.
     """
-    head, *parts = text.split("end of trees")[0].split("\nTree=")
+    head, *parts = text.split("end of trees", maxsplit=1)[0].split("\nTree=")
     if not parts or _fields(head)["num_tree_per_iteration"] != ["1"]:
         return None
     all_fields = [_fields(part) for part in parts]
