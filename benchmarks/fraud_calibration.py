@@ -25,7 +25,7 @@ from recsys.datasets.transactions.days import day_of
 from recsys.fraud.account_days import AccountDays
 from recsys.fraud.alerts import AlertConfig, choose_alerts
 from recsys.fraud.config import FraudConfig
-from recsys.fraud.model import Scores
+from recsys.fraud.scores import Scores
 from recsys.fraud.train import FittedFraud, fit_fraud_model
 
 NUM_TRAIN_DAYS, MONTH = 90, 30

@@ -11,7 +11,6 @@ V codes of a column, H width of a hidden layer, D embedding width.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,18 +25,18 @@ from torch.nn import functional
 from recsys.errors import ConfigError
 from recsys.features.encoder import (
     MISSING,
-    UNSEEN,
     EncodedSizes,
     EncodedTable,
     TableEncoder,
 )
+from recsys.fraud.code_surprise import code_surprise
 from recsys.fraud.config import AutoencoderConfig
 from recsys.fraud.embedded_linear import EmbeddedLinear
 from recsys.nn.embedding import FeatureEmbedding
 from recsys.nn.mlp import MLP
 from recsys.nn.threads import one_thread_an_operation
 
-BLOCK_ROWS = 1680
+BLOCK_ROWS = 3360
 """Rows that are measured at once. Every number of threads up to 8 divides them: where the shares of
 two threads meet inside a row, vector and scalar code differ in the last bit."""
 
@@ -230,28 +229,30 @@ class FittedAutoencoder:
             rows = slice(start, min(start + BLOCK_ROWS, num_rows))
             block = _padded(encoded, rows)
             used = slice(0, rows.stop - start)
-            embedding_ND[rows] = self._embed(first, block)[used]
-            for column, surprise_B in enumerate(self._surprises(first, block)):
-                surprise_NT[rows, column] = surprise_B[used]
+            embedding_BD, *surprises = self._measured(first, block)
+            embedding_ND[rows] = embedding_BD[used]
+            torch.stack([surprise_B[used] for surprise_B in surprises], 1, out=surprise_NT[rows])
 
         with one_thread_an_operation() as num_threads, ThreadPoolExecutor(num_threads) as pool:
             list(pool.map(measure_block, range(0, num_rows, BLOCK_ROWS)))
         return Measured(embedding_ND=embedding_ND.numpy(), surprise_NT=surprise_NT.numpy())
 
-    def _embed(self, first: EmbeddedLinear, block: EncodedTable) -> Tensor:
-        hidden_BH = first(block)
-        for layer in itertools.islice(self.module.encoder.layers, 1, None):
-            hidden_BH = layer(hidden_BH)
-        return _normalised(hidden_BH)
-
-    def _surprises(self, first: EmbeddedLinear, block: EncodedTable) -> Iterator[Tensor]:
-        """Surprise of each target in turn. Shapes (B,)."""
+    def _measured(self, first: EmbeddedLinear, block: EncodedTable) -> Iterator[Tensor]:
+        """Embedding, then the surprise of each target in turn. Shapes (B, D), then (B,)."""
+        yield self._embed(first(block))
         for target, head in zip(self.inputs.located(), self.module.heads, strict=True):
-            prediction = head(self._embed(first, hide(block, target)))
+            embedding_BD = self._embed(first(hide(block, target)))
+            *layers, last = cast("MLP", head).layers
+            hidden_BH = _through(layers, embedding_BD)
             if target.num_codes:
-                yield _code_surprise(prediction, block.categorical[:, target.number])
+                codes_B = block.categorical[:, target.number]
+                yield code_surprise(hidden_BH, cast("nn.Linear", last), codes_B)
             else:
-                yield numeric_loss(prediction[:, 0], block, target)
+                yield numeric_loss(last(hidden_BH)[:, 0], block, target)
+
+    def _embed(self, read_BH: Tensor) -> Tensor:
+        """The embedding, from what the first layer gives. Shape (B, D)."""
+        return _normalised(_through(list(self.module.encoder.layers)[1:], read_BH))
 
 
 def hide(table: EncodedTable, target: Target) -> EncodedTable:
@@ -274,15 +275,12 @@ def numeric_loss(prediction_B: Tensor, table: EncodedTable, target: Target) -> T
     return functional.huber_loss(prediction_B, value_B, reduction="none") * (1 - null_B)
 
 
-def _code_surprise(logits_BV: Tensor, codes_B: Tensor) -> Tensor:
-    """-log p(code), for `UNSEEN` of the least likely code. Overwrites the logits. Shape (B,)."""
-    logit_B = logits_BV.gather(1, codes_B[:, None])[:, 0]
-    # `MISSING` is a value like any other: it may be usual, or never have been met.
-    least_B = logits_BV[:, UNSEEN:].amin(dim=1)
-    highest_B = logits_BV.amax(dim=1)
-    total_B = logits_BV.sub_(highest_B[:, None]).exp_().sum(dim=1)
-    logit_B = torch.where(codes_B == UNSEEN, least_B, logit_B)
-    return (total_B.log_() + (highest_B - logit_B)).clamp_(min=0)
+def _through(layers: Sequence[nn.Module], x_BD: Tensor) -> Tensor:
+    """What layers make of rows; nothing is dropped out when rows are measured."""
+    for layer in layers:
+        if not isinstance(layer, nn.Dropout):
+            x_BD = layer(x_BD)
+    return x_BD
 
 
 def _normalised(x_BD: Tensor) -> Tensor:

@@ -19,10 +19,11 @@ from recsys.fraud.alerts import AlertConfig, Alerts, choose_alerts
 from recsys.fraud.explain.contents import FlaggedAccount, explain_alerts
 from recsys.fraud.explain.reasons import account_reasons
 from recsys.fraud.explain.scored import ScoredDay
-from recsys.fraud.model import FraudModel, Scores
+from recsys.fraud.model import FraudModel
 from recsys.fraud.outputs import account_scores_table, transaction_scores_table
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.report.content import Alert
+from recsys.fraud.scores import Scores
 from recsys.schema import ACCOUNT_ID
 
 

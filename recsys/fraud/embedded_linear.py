@@ -58,4 +58,4 @@ class EmbeddedLinear:
         # Where bags start is told apart from their codes: there may be no categorical column.
         first_B = torch.arange(len(table)) * len(self.starts)
         summed_BH = functional.embedding_bag(places_BC.flatten(), self.codes, first_B, mode="sum")
-        return torch.addmm(summed_BH + self.bias, table.numeric, self.numeric)
+        return torch.addmm(summed_BH.add_(self.bias), table.numeric, self.numeric)

@@ -5,9 +5,10 @@ Shapes: N transactions, J kinds of evidence, K clusters, D width of an embedding
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,29 +17,39 @@ import pyarrow.compute as pc
 
 from recsys.errors import DataError
 from recsys.fraud.account_days import AccountDays
+from recsys.fraud.ahead import computed_ahead
 from recsys.fraud.autoencoder import FittedAutoencoder
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.inputs import CodedTransactions, TransactionInputs
-from recsys.fraud.judge import Judge, Judgement
+from recsys.fraud.judge import Judge
 from recsys.fraud.memory import MEMORY_DAYS, RecentTransactions
 from recsys.fraud.profiles.arrays import (
     EVIDENCE,
-    Codes,
     Excess,
     Floats,
     Layout,
-    Passed,
     Priors,
+    Rows,
     layout_of,
 )
-from recsys.fraud.profiles.passing import log_densities, pass_over, rows_of
+from recsys.fraud.profiles.passing import (
+    Numbers,
+    log_densities,
+    numbers_of,
+    pass_over,
+    rows_of,
+)
 from recsys.fraud.profiles.state import ProfileState
+from recsys.fraud.scores import Scores, joined, joined_scores
 from recsys.fraud.supervised import Supervised
 from recsys.fraud.tails import Tail
 from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, EVENT_TIME, TRANSACTION_ID
 
-BLOCK_ROWS = 250_000
-"""Transactions that are scored at once, so that memory does not grow with their number."""
+PART_ROWS = 30_240
+"""Transactions that are scored at once, so that memory does not grow with their number. What they
+are on their own is found out ahead, while the pass goes over those before."""
+BLOCK_ROWS = 8 * PART_ROWS
+"""Transactions that labels are looked up for at once: every time the last weeks are read again."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,30 +82,11 @@ class Observed:
     """Reconstruction error of each target of the autoencoder. Shape (N, T)."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Scores:
-    """Scores of transactions in the order of their table."""
+class _Part(NamedTuple):
+    """Transactions that were scored without labels."""
 
-    account: Codes
-    """Place of the account in the state. Shape (N,)."""
-    evidence: Floats
-    """All evidence as it was measured. Shape (N, J)."""
-    passed: Passed
-    """What the pass wrote down."""
-    judgement: Judgement
-    """What was made of it."""
-
-    def where(self, chosen_N: npt.NDArray[np.bool_]) -> Scores:
-        """Those of some transactions."""
-        judgement = {
-            name: getattr(self.judgement, name)[chosen_N] for name in Judgement.__dataclass_fields__
-        }
-        return Scores(
-            account=self.account[chosen_N],
-            evidence=self.evidence[chosen_N],
-            passed=Passed._make(array[chosen_N] for array in self.passed),
-            judgement=Judgement(**judgement),
-        )
+    scores: Scores
+    rows: Rows  # as the pass took them, without the densities
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -165,50 +157,62 @@ class FraudModel:
         _check_order(table, state)
         counterparties = table[COUNTERPARTY_ID] if self.inputs.has_counterparty else None
         state = state.grown(table[ACCOUNT_ID], counterparties)
-        parts, recent = [], state.recent
-        for start in range(0, max(table.num_rows, 1), BLOCK_ROWS):
-            block = table.slice(start, BLOCK_ROWS)
-            part, recent = self._score_block(block, state, recent, labels, num_threads)
-            parts.append(part)
-        scores = Scores(
-            account=_joined([part.account for part in parts]),
-            evidence=_joined([part.evidence for part in parts]),
-            passed=Passed(*map(_joined, zip(*(part.passed for part in parts), strict=True))),
-            judgement=_joined_judgements([part.judgement for part in parts]),
+        numbers = numbers_of(table, state)
+        blocks = _blocks(table.num_rows)
+        observed = computed_ahead(
+            lambda rows: self.observe(_rows(table, rows)), itertools.chain(*blocks)
         )
+        found, recent = [], state.recent
+        for block in blocks:
+            parts = [
+                self._score_part(numbers.of(rows), next(observed), state, num_threads)
+                for rows in block
+            ]
+            ids = _rows(table, slice(block[0].start, block[-1].stop))[TRANSACTION_ID]
+            scores, recent = self._joined(parts, ids, recent, labels, num_threads=num_threads)
+            found.append(scores)
         until = float(pc.max(table[EVENT_TIME]).cast(pa.int64()).as_py() or 0) / 86_400_000_000
-        return scores, replace(state, until=max(state.until, until), recent=recent)
+        return joined_scores(found), replace(state, until=max(state.until, until), recent=recent)
 
-    def _score_block(
-        self,
-        block: pa.Table,
-        state: ProfileState,
-        recent: pa.Table | None,
-        labels: pa.Table | None,
-        num_threads: int,
-    ) -> tuple[Scores, pa.Table | None]:
-        """Scores of some transactions, and the recent ones after them; the state moves on."""
-        observed = self.observe(block)
-        rows = rows_of(block, observed.coded, observed.log_density, state)
+    def _score_part(
+        self, numbers: Numbers, observed: Observed, state: ProfileState, num_threads: int
+    ) -> _Part:
+        """Scores without labels of some transactions; the state moves on."""
+        rows = rows_of(numbers, observed.coded, observed.log_density)
         passed = pass_over(rows, state, self.layout, self.priors, self.excess)
         evidence_NJ = np.hstack([passed.evidence, observed.reconstruction])
         judgement = self.judge.judge(
             evidence_NJ, observed.coded, rows.account, state, num_threads=num_threads
         )
-        if self.supervised is not None and recent is not None and block.num_rows:
-            new = RecentTransactions.of(block[TRANSACTION_ID], rows, evidence_NJ, self.judge)
-            horizon = float(rows.day[0]) - MEMORY_DAYS - self.supervised.delay_days
-            memory = RecentTransactions(table=recent).since(horizon).followed_by(new)
-            if labels is not None:
-                judgement = self.supervised.judge(
-                    judgement, self.judge, evidence_NJ, passed, observed.coded.hour, memory,
-                    labels, num_threads=num_threads,
-                )  # fmt: skip
-            recent = memory.table
         scores = Scores(
             account=rows.account, evidence=evidence_NJ, passed=passed, judgement=judgement
         )
-        return scores, recent
+        return _Part(scores, rows._replace(log_density=rows.log_density[:0]))
+
+    def _joined(
+        self,
+        parts: Sequence[_Part],
+        ids: pa.ChunkedArray,
+        recent: pa.Table | None,
+        labels: pa.Table | None,
+        *,
+        num_threads: int,
+    ) -> tuple[Scores, pa.Table | None]:
+        """Scores of a block, with labels if there are any, and the recent transactions after it."""
+        scores = joined_scores([part.scores for part in parts])
+        if self.supervised is None or recent is None or not len(ids):
+            return scores, recent
+        rows = Rows._make(map(joined, zip(*(part.rows for part in parts), strict=True)))
+        new = RecentTransactions.of(ids, rows, scores.evidence, self.judge)
+        horizon = float(rows.day[0]) - MEMORY_DAYS - self.supervised.delay_days
+        memory = RecentTransactions(table=recent).since(horizon).followed_by(new)
+        if labels is not None:
+            judgement = self.supervised.judge(
+                scores.judgement, self.judge, scores.evidence, scores.passed, rows.hour, memory,
+                labels, num_threads=num_threads,
+            )  # fmt: skip
+            scores = replace(scores, judgement=judgement)
+        return scores, memory.table
 
     def account_p_values(self, days: AccountDays, *, with_labels: bool) -> npt.NDArray[np.float64]:
         """Probability of so high a score of an account-day under normal behaviour. Shape (M,).
@@ -257,10 +261,15 @@ def _check_order(table: pa.Table, state: ProfileState) -> None:
         )
 
 
-def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+def _blocks(num_rows: int) -> list[list[slice]]:
+    """Rows from and to, of the parts of each block; one part where there is no row."""
+    ends = range(0, max(num_rows, 1), BLOCK_ROWS)
+    blocks = [(start, min(start + BLOCK_ROWS, num_rows)) for start in ends]
+    return [
+        [slice(at, min(at + PART_ROWS, end)) for at in range(start, max(end, 1), PART_ROWS)]
+        for start, end in blocks
+    ]
 
 
-def _joined_judgements(parts: list[Judgement]) -> Judgement:
-    names = Judgement.__dataclass_fields__
-    return Judgement(**{name: _joined([getattr(part, name) for part in parts]) for name in names})
+def _rows(table: pa.Table, rows: slice) -> pa.Table:
+    return table.slice(rows.start, rows.stop - rows.start)

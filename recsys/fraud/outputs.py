@@ -19,8 +19,8 @@ from recsys.errors import PublishError
 from recsys.files import write_new
 from recsys.fraud.account_days import AccountDays
 from recsys.fraud.alerts import Alerts
-from recsys.fraud.model import Scores
 from recsys.fraud.profiles.state import ProfileState
+from recsys.fraud.scores import Scores
 from recsys.schema import (
     ACCOUNT_ID,
     ACCOUNT_SCORE,

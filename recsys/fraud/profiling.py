@@ -34,7 +34,7 @@ from recsys.fraud.profiles.arrays import (
     Rows,
     layout_of,
 )
-from recsys.fraud.profiles.passing import pass_over, rows_of
+from recsys.fraud.profiles.passing import numbers_of, pass_over, rows_of
 from recsys.fraud.profiles.state import ProfileState, empty_state
 from recsys.fraud.tails import excess_of, fit_tails
 from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID
@@ -77,7 +77,7 @@ def profile_log(
         config: What to train.
     """
     fresh = _fresh_state(table, inputs)
-    rows = rows_of(table, observed.coded, observed.log_density, fresh)
+    rows = rows_of(numbers_of(table, fresh), observed.coded, observed.log_density)
     priors = _fit_priors(rows, len(fresh.account_ids), inputs, num_fit, config)
     layout = layout_of(
         num_contexts=inputs.num_contexts,

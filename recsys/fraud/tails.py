@@ -12,6 +12,7 @@ Shapes: N transactions, Q quantiles, J kinds of evidence.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ TAIL_SHARE = 0.05
 
 _SHAPE = 0.2
 _NUM_QUANTILES = 400
+_SMALL = 0.05
+_SIDE_BY_SIDE = 64
+_ROWS_AT_ONCE = 2000  # of evidence and surprise, which stay in the cache from column to column
 _MAX_EXCESS = 1000.0  # a probability below 1e-13, which 1 - p can still tell from 0
 _LARGEST = 1e100  # what infinity stands for: times a rate of 0 it is 0
 
@@ -71,7 +75,8 @@ class Tail:
         not unusual at all.
         """
         surprise_N = np.empty(len(values_N))
-        _surprise(np.ascontiguousarray(values_N), self.quantiles, self.rate, surprise_N)
+        steps_2Q = _steps(len(self.quantiles))
+        _surprise(np.ascontiguousarray(values_N), self.quantiles, self.rate, steps_2Q, surprise_N)
         return surprise_N
 
     def excess(self, values_N: Numbers) -> Array:
@@ -104,28 +109,76 @@ def excess_of(tails: Sequence[Tail], evidence_NJ: Numbers) -> npt.NDArray[np.flo
 def surprise_of(tails: Sequence[Tail], evidence_NJ: Numbers) -> npt.NDArray[np.float32]:
     """Surprise of every column in nats. Shape (N, J)."""
     surprise_NJ = np.empty(evidence_NJ.shape, dtype=np.float32)
-    for place, tail in enumerate(tails):
-        column_N, out_N = evidence_NJ[:, place], surprise_NJ[:, place]
-        _surprise(column_N, tail.quantiles, tail.rate, out_N)
+    for start in range(0, len(evidence_NJ), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        for place, tail in enumerate(tails):
+            column_N, out_N = evidence_NJ[rows, place], surprise_NJ[rows, place]
+            _surprise(column_N, tail.quantiles, tail.rate, _steps(len(tail.quantiles)), out_N)
     return surprise_NJ
 
 
+@functools.cache
+def _steps(num_quantiles: int) -> Array:
+    """Surprise at each quantile, and what a step back from it takes off the log's argument.
+
+    The second is relative to the probability at the quantile. Shape (2, Q).
+    """
+    share = (1 - TAIL_SHARE) / (num_quantiles - 1)
+    shares_Q = share * np.arange(num_quantiles)
+    return np.stack([-np.log1p(-shares_Q), share / (1 - shares_Q)])
+
+
 @compiled
-def _surprise(values_N: Numbers, quantiles_Q: Array, rate: float, surprise_N: Numbers) -> None:
+def _surprise(
+    values_N: Numbers,
+    quantiles_Q: Array,
+    rate: float,
+    steps_2Q: Array,
+    surprise_N: Numbers,
+) -> None:
     """Surprise of each value, written in place."""
-    threshold, share = quantiles_Q[-1], (1 - TAIL_SHARE) / (len(quantiles_Q) - 1)
-    for row in range(len(values_N)):
-        value = float(values_N[row])
-        if value > threshold:
-            excess = min((min(value, _LARGEST) - threshold) * rate, _MAX_EXCESS)
-            surprise_N[row] = math.log1p(_SHAPE * excess) / _SHAPE - math.log(TAIL_SHARE)
-            continue
-        if not value > quantiles_Q[0]:  # NaN is not unusual at all
-            surprise_N[row] = 0.0
-            continue
-        place = np.searchsorted(quantiles_Q, value)  # of equal quantiles the first
-        below = float(place)
-        if quantiles_Q[place] != value:
-            step = quantiles_Q[place] - quantiles_Q[place - 1]
-            below = place - (quantiles_Q[place] - value) / step
-        surprise_N[row] = -math.log1p(-share * below)
+    threshold, at_threshold = quantiles_Q[-1], -math.log(TAIL_SHARE)
+    surprise_Q, step_Q = steps_2Q
+    value_R, place_R = np.empty(_SIDE_BY_SIDE), np.empty(_SIDE_BY_SIDE, dtype=np.int64)
+    for start in range(0, len(values_N), _SIDE_BY_SIDE):
+        num_rows = min(_SIDE_BY_SIDE, len(values_N) - start)
+        for row in range(num_rows):
+            value_R[row] = float(values_N[start + row])
+        _first_not_below(quantiles_Q, value_R, place_R)
+        for row in range(num_rows):
+            value, place = value_R[row], place_R[row]
+            if value > threshold:
+                excess = min((min(value, _LARGEST) - threshold) * rate, _MAX_EXCESS)
+                surprise_N[start + row] = math.log1p(_SHAPE * excess) / _SHAPE + at_threshold
+            elif value > quantiles_Q[0]:
+                width = quantiles_Q[place] - quantiles_Q[place - 1]
+                back = (quantiles_Q[place] - value) / width * step_Q[place]
+                surprise = surprise_Q[place] - _log1p(back)
+                surprise_N[start + row] = max(surprise, surprise_Q[place - 1])  # despite rounding
+            else:  # NaN is not unusual at all
+                surprise_N[start + row] = 0.0
+
+
+@compiled
+def _first_not_below(quantiles_Q: Array, value_R: Array, place_R: npt.NDArray[np.int64]) -> None:
+    """Write the first quantile that is not below each value, the last one if all are.
+
+    All values take the same steps side by side, so that there is no branch to guess.
+    """
+    place_R[:] = 0
+    length = len(quantiles_Q)
+    while length > 1:
+        half = length >> 1
+        for row in range(_SIDE_BY_SIDE):
+            is_below = quantiles_Q[place_R[row] + half - 1] < value_R[row]
+            place_R[row] += half * np.int64(is_below)
+        length -= half
+
+
+@compiled
+def _log1p(x: float) -> float:
+    """log(1 + x) from 0 to a twentieth, where so many terms of its series err by 1e-13."""
+    if x > _SMALL:
+        return math.log1p(x)
+    rest = 1 / 6 - x * (1 / 7 - x / 8)
+    return x * (1 - x * (1 / 2 - x * (1 / 3 - x * (1 / 4 - x * (1 / 5 - x * rest)))))

@@ -18,8 +18,9 @@ from recsys.datasets.synthetic_transactions import (
 )
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.explain import ScoredDay
-from recsys.fraud.model import FraudModel, Scores
+from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.state import ProfileState
+from recsys.fraud.scores import Scores
 from recsys.fraud.train import fit_fraud_model
 
 FIRST_DAY = 75

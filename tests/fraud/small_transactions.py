@@ -14,7 +14,7 @@ from recsys.datasets.synthetic_transactions import Plant, synthetic_transactions
 from recsys.fraud.booster import fit_booster
 from recsys.fraud.config import AutoencoderConfig, FraudConfig
 from recsys.fraud.judge import booster_features, feature_names
-from recsys.fraud.model import Scores
+from recsys.fraud.scores import Scores
 from recsys.fraud.train import FittedFraud, fit_fraud_model
 
 DAY_US = 86_400_000_000

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional
 
 from recsys.datasets.dataset import FeatureConfig
@@ -23,6 +24,7 @@ from recsys.fraud.autoencoder import (
     Measured,
     last_layer,
 )
+from recsys.fraud.code_surprise import code_surprise
 from recsys.fraud.config import AutoencoderConfig
 
 INPUTS = InputColumns(
@@ -237,3 +239,20 @@ def test_noise_leaves_some_cells_alone() -> None:
     """Rates that would alter every cell are refused."""
     with pytest.raises(ConfigError, match="expected mask_rate and swap_rate to sum to less than 1"):
         AutoencoderConfig(mask_rate=0.5, swap_rate=0.5)
+
+
+@given(num_codes=st.sampled_from([3, 16, 57, 700]), seed=st.integers(0, 1000))
+@settings(max_examples=20)
+def test_surprise_in_tiles_equals_that_of_the_softmax(num_codes: int, seed: int) -> None:
+    """Logits of any size, in tiles of any number of rows, for all codes and for `UNSEEN`."""
+    generator = torch.Generator().manual_seed(seed)
+    num_rows = int(torch.randint(1, 700, (1,), generator=generator))
+    last = nn.Linear(5, num_codes)
+    hidden_BH = torch.randn(num_rows, 5, generator=generator) * 10 ** (seed % 3 - 1)
+    codes_B = torch.randint(0, num_codes, (num_rows,), generator=generator)
+    with torch.inference_mode():
+        found_B = code_surprise(hidden_BH, last, codes_B).double()
+        losses_BV = -last(hidden_BH).double().log_softmax(1)
+    own_B = losses_BV.gather(1, codes_B[:, None])[:, 0]
+    expected_B = torch.where(codes_B == UNSEEN, losses_BV[:, UNSEEN:].amax(1), own_B)
+    torch.testing.assert_close(found_B, expected_B, rtol=1e-5, atol=1e-5)

@@ -23,7 +23,7 @@ from small_transactions import (
 from recsys.datasets.dataset import FeatureConfig
 from recsys.errors import ConfigError, DataError
 from recsys.fraud.config import AutoencoderConfig, FraudConfig, ScoringConfig
-from recsys.fraud.model import Scores
+from recsys.fraud.scores import Scores
 from recsys.fraud.train import FitCallbacks, FittedFraud, fit_fraud_model
 
 BRIEF = FraudConfig(autoencoder=AutoencoderConfig(num_steps=15))

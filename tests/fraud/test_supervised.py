@@ -18,8 +18,8 @@ from recsys.datasets.synthetic_transactions import synthetic_transactions
 from recsys.fraud.config import LabelsConfig
 from recsys.fraud.labelled import ConfirmedLabels
 from recsys.fraud.memory import MEMORY_DAYS
-from recsys.fraud.model import Scores
 from recsys.fraud.profiles.state import ProfileState
+from recsys.fraud.scores import Scores
 from recsys.fraud.stacker import StackerConfig
 from recsys.fraud.train import FittedFraud, fit_fraud_model
 

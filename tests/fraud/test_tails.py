@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -151,3 +151,22 @@ def test_columns_are_calibrated_one_by_one() -> None:
         tail = Tail.fit(column)
         np.testing.assert_array_equal(surprise[:, kind], tail.surprise(column).astype(np.float32))
         np.testing.assert_array_equal(excess[:, kind], tail.excess(column).astype(np.float32))
+
+
+@given(seed=st.integers(0, 10_000), num_rows=st.integers(0, 200))
+@settings(max_examples=50)
+def test_surprise_is_that_of_the_formula(seed: int, num_rows: int) -> None:
+    """Quantiles with ties, values at, between and beyond them: linear in the probability."""
+    rng = np.random.default_rng(seed)
+    tail = Tail.fit(np.round(rng.lognormal(size=500), seed % 4))
+    values = np.concatenate([rng.choice(tail.quantiles, num_rows), rng.lognormal(size=num_rows)])
+    shares = np.linspace(0, 0.95, len(tail.quantiles))
+    place = np.clip(np.searchsorted(tail.quantiles, values), 1, len(shares) - 1)
+    low, high = tail.quantiles[place - 1], tail.quantiles[place]
+    is_body = (values > tail.quantiles[0]) & (values <= tail.threshold)
+    back = np.where(is_body, high - values, 0.0) / np.where(is_body, high - low, 1.0)
+    below = np.where(is_body, shares[place] - back * (shares[1] - shares[0]), 0.0)
+    body = -np.log1p(-below)
+    beyond = np.log1p(0.2 * tail.excess(values)) / 0.2 - np.log(0.05)
+    expected = np.where(values > tail.threshold, beyond, body)
+    np.testing.assert_allclose(tail.surprise(values), expected, rtol=1e-11, atol=1e-13)

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.fraud.model import FraudModel, Scores
+from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.arrays import Codes
 from recsys.fraud.profiles.state import ProfileState
+from recsys.fraud.scores import Scores
 from recsys.schema import ACCOUNT_ID, AMOUNT, EVENT_TIME
 
 SUSPICIOUS_P = 0.01

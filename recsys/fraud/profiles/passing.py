@@ -5,12 +5,15 @@ Shapes: N transactions, K clusters of embeddings, D width of an embedding.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pyarrow as pa
 
 from recsys.compiled import compiled
 from recsys.fraud.inputs import CodedTransactions
 from recsys.fraud.profiles.arrays import (
+    Codes,
     Excess,
     Floats,
     Layout,
@@ -24,23 +27,38 @@ from recsys.fraud.profiles.state import ProfileState
 from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID
 
 
-def rows_of(
-    table: pa.Table, coded: CodedTransactions, log_density_NK: Floats, state: ProfileState
-) -> Rows:
-    """Transactions as the pass takes them.
+class Numbers(NamedTuple):
+    """Whose transactions they are."""
 
-    Args:
-        table: Transactions in the order of time.
-        coded: Their numbers.
-        log_density_NK: Log densities of their embeddings.
-        state: A state that holds all of their accounts and counterparties (see `grown`).
-    """
+    account: Codes
+    """Place of the account in the state. Shape (N,)."""
+    counterparty: Codes
+    """Place of the counterparty in the state, -1 where there is none. Shape (N,)."""
+
+    def of(self, rows: slice) -> Numbers:
+        """Those of some rows."""
+        return Numbers(self.account[rows], self.counterparty[rows])
+
+
+def numbers_of(table: pa.Table, state: ProfileState) -> Numbers:
+    """Places in a state that holds all accounts and counterparties of a table (see `grown`)."""
     counterparty_N = np.full(table.num_rows, -1, dtype=np.int64)
     if COUNTERPARTY_ID in table.column_names:
         counterparty_N = state.counterparty_ids.numbers(table[COUNTERPARTY_ID])
+    return Numbers(state.account_ids.numbers(table[ACCOUNT_ID]), counterparty_N)
+
+
+def rows_of(numbers: Numbers, coded: CodedTransactions, log_density_NK: Floats) -> Rows:
+    """Transactions as the pass takes them.
+
+    Args:
+        numbers: Whose they are.
+        coded: Their numbers, in the order of time.
+        log_density_NK: Log densities of their embeddings.
+    """
     return Rows(
-        account=state.account_ids.numbers(table[ACCOUNT_ID]),
-        counterparty=counterparty_N,
+        account=numbers.account,
+        counterparty=numbers.counterparty,
         bit=coded.bit,
         day=coded.day,
         hour=coded.hour,
@@ -78,11 +96,15 @@ def log_densities(
     """
     num_rows, num_clusters = len(embedding_ND), len(centre_KD)
     density_NK = np.empty((num_rows, num_clusters), dtype=np.float32)
+    # All clusters side by side, so that their distances add up in vector registers.
+    centre_DK, precision_DK = centre_KD.T.copy(), precision_KD.T.copy()
+    distance_K = np.empty(num_clusters)
     for row in range(num_rows):
+        distance_K[:] = 0.0
+        for dim in range(embedding_ND.shape[1]):
+            for cluster in range(num_clusters):
+                gap = embedding_ND[row, dim] - centre_DK[dim, cluster]
+                distance_K[cluster] += gap * gap * precision_DK[dim, cluster]
         for cluster in range(num_clusters):
-            distance = 0.0
-            for dim in range(embedding_ND.shape[1]):
-                gap = embedding_ND[row, dim] - centre_KD[cluster, dim]
-                distance += gap * gap * precision_KD[cluster, dim]
-            density_NK[row, cluster] = log_norm_K[cluster] - 0.5 * distance
+            density_NK[row, cluster] = log_norm_K[cluster] - 0.5 * distance_K[cluster]
     return density_NK

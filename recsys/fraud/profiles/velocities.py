@@ -42,9 +42,10 @@ def move_population(population: Population, day: float) -> None:
     gap = day - population.day[0]
     for count in range(NUM_COUNTS):
         recent, long_run = population.recent[count], population.long_run[count]
+        fade, long_fade = 0.5 ** (gap / HALF_LIVES[count]), 0.5 ** (gap / LONG_RUN_HALF_LIFE)
         for place in range(3):
-            recent[place] *= 0.5 ** (gap / HALF_LIVES[count])
-            long_run[place] *= 0.5 ** (gap / LONG_RUN_HALF_LIFE)
+            recent[place] *= fade
+            long_run[place] *= long_fade
         population.factor[count] = 1.0
         if long_run[1] > 0.0 and long_run[2] > 0.0:
             found = recent[1] + STRENGTH * long_run[1] / long_run[0]
