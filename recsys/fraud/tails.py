@@ -7,6 +7,9 @@ the calibration rows lies mostly beyond the latter and does not move it, and wha
 than anything there still gets a lower probability. Its shape is a fixed 0.2, a tail heavier than
 an exponential one, so that far out, where no data can tell, no absurd certainty is claimed.
 
+Scores that are nats already have a tail of their own, see `score_tails`: it begins further out and
+is exponential at first.
+
 Shapes: N transactions, Q quantiles, J kinds of evidence.
 """
 
@@ -27,9 +30,12 @@ Numbers = npt.NDArray[np.floating]
 TAIL_SHARE = 0.05
 """Share of normal transactions whose evidence lies in the tail."""
 
-_SHAPE = 0.2
+SHAPE = 0.2
+"""Of the generalised Pareto distribution."""
+
 _NUM_QUANTILES = 400
 _MAX_EXCESS = 1000.0  # a probability below 1e-13, which 1 - p can still tell from 0
+_MAX_BEYOND = 68.0  # of an exponential tail after its exponential part, with the same effect
 _LARGEST = 1e100  # what infinity stands for: times a rate of 0 it is 0
 
 
@@ -38,9 +44,13 @@ class Tail:
     """Calibration of one number."""
 
     quantiles: Array
-    """Ascending, from the least to the 95th percentile, equally far apart. Shape (Q,)."""
+    """Ascending, from the least to the threshold, equally far apart in rank. Shape (Q,)."""
     rate: float
-    """Excess that one unit beyond the 95th percentile is worth; 0 where the tail is a point."""
+    """Excess that one unit beyond the threshold is worth; 0 where the tail is a point."""
+    share: float = TAIL_SHARE
+    """Share of normal rows beyond the threshold."""
+    exponential: float = 0.0
+    """Excess up to which the tail is exponential; from there on it is as heavy as other tails."""
 
     @classmethod
     def fit(cls, values_N: Numbers) -> Tail:
@@ -48,20 +58,19 @@ class Tail:
         finite = values_N[np.isfinite(values_N)].astype(np.float64)
         if not len(finite):
             return cls(quantiles=np.zeros(_NUM_QUANTILES), rate=0.0)
-        shares = np.linspace(0, 1 - TAIL_SHARE, _NUM_QUANTILES)
-        quantiles = np.quantile(finite, shares)
+        quantiles = body_of(finite, TAIL_SHARE)
         high = float(np.quantile(finite, 1 - TAIL_SHARE / 5))
         width = high - float(quantiles[-1])
         if width <= 0:  # a number that is hardly ever anything else: go on to the largest one
             width = (float(finite.max()) - float(quantiles[-1])) * np.log(5)
             width /= np.log(max(len(finite), 2))
         # Between two quantiles of this distribution lie so many units of its scale.
-        units = (5**_SHAPE - 1) / _SHAPE
+        units = (5**SHAPE - 1) / SHAPE
         return cls(quantiles=quantiles, rate=float(units / width) if width > 0 else 0.0)
 
     @property
     def threshold(self) -> float:
-        """The 95th percentile."""
+        """Where the tail begins: the 95th percentile, if not set otherwise."""
         return float(self.quantiles[-1])
 
     def surprise(self, values_N: Numbers) -> Array:
@@ -71,16 +80,21 @@ class Tail:
         not unusual at all.
         """
         surprise_N = np.empty(len(values_N))
-        _surprise(np.ascontiguousarray(values_N), self.quantiles, self.rate, surprise_N)
+        _fill_surprise(self, np.ascontiguousarray(values_N), surprise_N)
         return surprise_N
 
     def excess(self, values_N: Numbers) -> Array:
-        """Distance beyond the 95th percentile in units of the tail, 0 below it. Shape (N,).
+        """Distance beyond the threshold in units of the tail, 0 below it. Shape (N,).
 
         It keeps what the size of a value says, which a probability blurs.
         """
         beyond_N = np.maximum(_settled(values_N) - self.threshold, 0)
         return np.minimum(beyond_N * self.rate, _MAX_EXCESS)
+
+
+def body_of(values_N: Array, tail_share: float) -> Array:
+    """Quantiles from the least up to where the tail begins. Shape (Q,)."""
+    return np.asarray(np.quantile(values_N, np.linspace(0, 1 - tail_share, _NUM_QUANTILES)))
 
 
 def _settled(values_N: Numbers) -> Array:
@@ -105,20 +119,32 @@ def surprise_of(tails: Sequence[Tail], evidence_NJ: Numbers) -> npt.NDArray[np.f
     """Surprise of every column in nats. Shape (N, J)."""
     surprise_NJ = np.empty(evidence_NJ.shape, dtype=np.float32)
     for place, tail in enumerate(tails):
-        column_N, out_N = evidence_NJ[:, place], surprise_NJ[:, place]
-        _surprise(column_N, tail.quantiles, tail.rate, out_N)
+        _fill_surprise(tail, evidence_NJ[:, place], surprise_NJ[:, place])
     return surprise_NJ
 
 
-@compiled
-def _surprise(values_N: Numbers, quantiles_Q: Array, rate: float, surprise_N: Numbers) -> None:
+def _fill_surprise(tail: Tail, values_N: Numbers, surprise_N: Numbers) -> None:
     """Surprise of each value, written in place."""
-    threshold, share = quantiles_Q[-1], (1 - TAIL_SHARE) / (len(quantiles_Q) - 1)
+    _surprise(values_N, tail.quantiles, (tail.rate, tail.share, tail.exponential), surprise_N)
+
+
+@compiled
+def _surprise(
+    values_N: Numbers,
+    quantiles_Q: Array,
+    beyond_threshold: tuple[float, float, float],
+    surprise_N: Numbers,
+) -> None:
+    rate, tail_share, exponential = beyond_threshold
+    threshold, share = quantiles_Q[-1], (1 - tail_share) / (len(quantiles_Q) - 1)
+    most = _MAX_BEYOND if exponential > 0 else _MAX_EXCESS
     for row in range(len(values_N)):
         value = float(values_N[row])
         if value > threshold:
-            excess = min((min(value, _LARGEST) - threshold) * rate, _MAX_EXCESS)
-            surprise_N[row] = math.log1p(_SHAPE * excess) / _SHAPE - math.log(TAIL_SHARE)
+            excess = (min(value, _LARGEST) - threshold) * rate
+            beyond = min(max(excess - exponential, 0.0), most)
+            nats = min(excess, exponential) + math.log1p(SHAPE * beyond) / SHAPE
+            surprise_N[row] = nats - math.log(tail_share)
             continue
         if not value > quantiles_Q[0]:  # NaN is not unusual at all
             surprise_N[row] = 0.0

@@ -32,6 +32,7 @@ from recsys.fraud.judge import (
 )
 from recsys.fraud.profiles.arrays import Codes, Floats
 from recsys.fraud.profiles.state import ProfileState
+from recsys.fraud.score_tails import fit_score_tail
 from recsys.fraud.tails import Tail, excess_of, fit_tails, surprise_of
 
 Array = npt.NDArray[np.float64]
@@ -124,7 +125,7 @@ def fit_judge(
     judge = replace(judge, own_tail=Tail.fit(raw_N[held_out_N]))
     after = state.copy()
     combined_N = judge.judge(evidence_NJ, coded, account_N, after, num_threads=num_threads).combined
-    judge = replace(judge, combined_tail=Tail.fit(combined_N[held_out_N]))
+    judge = replace(judge, combined_tail=fit_score_tail(combined_N[held_out_N]))
     return Weighed(
         judge=judge,
         state=after,
