@@ -193,7 +193,8 @@ def rule_in_words(config: AlertConfig) -> str:
         case "fdr":
             return (
                 "All accounts that can be flagged with an expected share of at most "
-                f"{config.false_discovery_rate:.0%} of false alerts."
+                f"{config.false_discovery_rate:.0%} of false alerts among those of a month. "
+                f"Accounts flagged within the last {config.repeat_days} days are left out."
             )
         case "threshold":
             return f"All accounts with a score of at least {config.threshold:g}."

@@ -5,7 +5,7 @@ Shapes: N transactions of the day, M accounts of the day.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from recsys.datasets.transactions.days import day_number, day_of
 from recsys.fraud.account_days import AccountDays
+from recsys.fraud.alert_memory import AlertMemory
 from recsys.fraud.alerts import AlertConfig, Alerts, choose_alerts
 from recsys.fraud.explain.contents import FlaggedAccount, explain_alerts
 from recsys.fraud.explain.reasons import account_reasons
@@ -104,7 +105,7 @@ def judge_day(
     config: AlertConfig,
     with_labels: bool,
 ) -> DayResult:
-    """Gather the scores of one day and choose alerts.
+    """Gather the scores of one day and choose alerts; the state of the result remembers them.
 
     Args:
         model: What scored.
@@ -126,12 +127,18 @@ def judge_day(
     )
     p_values_M = model.account_p_values(days, with_labels=with_labels)
     earlier = pa.concat_tables([history, table.filter(pa.array(~in_day_N))])
-    alerts = choose_alerts(1 - p_values_M, p_values_M, config)
+    number, memory = day_number(day), AlertMemory.of(state.alert_memory)
+    before = memory.earlier(number, days.account, config)
+    alerts = choose_alerts(1 - p_values_M, p_values_M, config, before)
+    memory = memory.followed_by(
+        number, days.account, p_values_M, alerts.alert,
+        tested_A=~before.flagged_lately, config=config,
+    )  # fmt: skip
     flagged_ids = state.account_ids.lookup(days.account[alerts.alert])
     return DayResult(
         scored=ScoredDay(
             model=model,
-            state=state,
+            state=replace(state, alert_memory=memory.table),
             table=of_day,
             scores=of_scores,
             history=earlier.filter(pc.is_in(earlier[ACCOUNT_ID], flagged_ids)),
