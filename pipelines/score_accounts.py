@@ -109,7 +109,7 @@ def _score(
         if as_of is not None:
             check_late(config, start, num_rows=rows.num_rows, origin=log.origin(EVENT_TIME))
         state = load_evening(start.evening, live)
-        state, num_missed = caught_up(live.model, state, table, day, labels)
+        state, num_missed = caught_up(live.model, state, table, day, labels, alerts=config.alerts)
         reporter.say(
             f"state: {start.evening.origin}; {num_missed:,} transactions between it and the day"
         )

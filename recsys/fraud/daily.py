@@ -119,26 +119,15 @@ def judge_day(
     """
     in_day_N = np.floor(day_of(table)) == day_number(day)
     of_day, of_scores = table.filter(pa.array(in_day_N)), scores.where(in_day_N)
-    days = AccountDays.of(
-        of_scores.account,
-        day_of(of_day),
-        of_scores.judgement.combined,
-        of_scores.passed.num_known,
-    )
-    p_values_M = model.account_p_values(days, with_labels=with_labels)
+    days = account_days(of_day, of_scores)
     earlier = pa.concat_tables([history, table.filter(pa.array(~in_day_N))])
-    number, memory = day_number(day), AlertMemory.of(state.alert_memory)
-    before = memory.earlier(number, days.account, config)
-    alerts = choose_alerts(1 - p_values_M, p_values_M, config, before)
-    memory = memory.followed_by(
-        number, days.account, p_values_M, alerts.alert,
-        tested_A=~before.flagged_lately, config=config,
-    )  # fmt: skip
+    p_values_M = model.account_p_values(days, with_labels=with_labels)
+    alerts, state = choose_and_remember(days, p_values_M, state, day_number(day), config)
     flagged_ids = state.account_ids.lookup(days.account[alerts.alert])
     return DayResult(
         scored=ScoredDay(
             model=model,
-            state=replace(state, alert_memory=memory.table),
+            state=state,
             table=of_day,
             scores=of_scores,
             history=earlier.filter(pc.is_in(earlier[ACCOUNT_ID], flagged_ids)),
@@ -148,3 +137,36 @@ def judge_day(
         alerts=alerts,
         cold_transactions=model.config.profiles.cold_transactions,
     )
+
+
+def account_days(table: pa.Table, scores: Scores) -> AccountDays:
+    """Scores of transactions gathered by account and day."""
+    return AccountDays.of(
+        scores.account, day_of(table), scores.judgement.combined, scores.passed.num_known
+    )
+
+
+def choose_and_remember(
+    days: AccountDays,
+    p_values_M: npt.NDArray[np.float64],
+    state: ProfileState,
+    day: int,
+    config: AlertConfig,
+) -> tuple[Alerts, ProfileState]:
+    """Alerts of a day, and a state that knows of them on the nights to come.
+
+    Args:
+        days: The account-days, all of one day.
+        p_values_M: Probability of so high a score of each under normal behaviour.
+        state: Knows of the nights before.
+        day: Days since 1970.
+        config: How alerts are chosen.
+    """
+    memory = AlertMemory.of(state.alert_memory)
+    before = memory.earlier(day, days.account, config)
+    alerts = choose_alerts(1 - p_values_M, p_values_M, config, before)
+    memory = memory.followed_by(
+        day, days.account, p_values_M, alerts.alert,
+        tested_A=~before.flagged_lately, config=config,
+    )  # fmt: skip
+    return alerts, replace(state, alert_memory=memory.table)
