@@ -16,6 +16,8 @@ from pipelines.fraud_data import num_threads
 from pipelines.job import require_live
 from recsys.datasets.transactions.days import day_number, rows_before, rows_of_day, start_of
 from recsys.errors import ArtifactError, DataError
+from recsys.fraud.alerts import AlertConfig
+from recsys.fraud.daily import account_days, choose_and_remember
 from recsys.fraud.model import FraudModel
 from recsys.fraud.model_bundle import load_fraud_model
 from recsys.fraud.profiles.state import ProfileState
@@ -105,12 +107,19 @@ def load_evening(evening: Evening, live: LiveModel) -> ProfileState:
 
 
 def caught_up(
-    model: FraudModel, state: ProfileState, table: pa.Table, day: date, labels: pa.Table | None
+    model: FraudModel,
+    state: ProfileState,
+    table: pa.Table,
+    day: date,
+    labels: pa.Table | None,
+    *,
+    alerts: AlertConfig,
 ) -> tuple[ProfileState, int]:
     """The state of the evening before a day, and how many transactions it took to get there.
 
     A day at a time, as the jobs of those nights would have gone: the places of new accounts, which
-    settle ties, depend on where each step begins, and so does what late labels say.
+    settle ties, depend on where each step begins, and so does what late labels say. Each night
+    remembers its alerts, though nobody was told of them.
     """
     start = _moment(state.until)
     is_missed = pc.greater_equal(table[EVENT_TIME], start)
@@ -119,7 +128,10 @@ def caught_up(
     for number in range((day - first).days):
         rows = rows_of_day(missed, first + timedelta(days=number))
         if rows.num_rows:
-            _, state = model.score(rows, state, num_threads=num_threads(), labels=labels)
+            scores, state = model.score(rows, state, num_threads=num_threads(), labels=labels)
+            days = account_days(rows, scores)
+            p_values = model.account_p_values(days, with_labels=labels is not None)
+            _, state = choose_and_remember(days, p_values, state, int(days.day[0]), alerts)
     return state, missed.num_rows
 
 

@@ -109,7 +109,7 @@ def _score(
         if as_of is not None:
             check_late(config, start, num_rows=rows.num_rows, origin=log.origin(EVENT_TIME))
         state = load_evening(start.evening, live)
-        state, num_missed = caught_up(live.model, state, table, day, labels)
+        state, num_missed = caught_up(live.model, state, table, day, labels, alerts=config.alerts)
         reporter.say(
             f"state: {start.evening.origin}; {num_missed:,} transactions between it and the day"
         )
@@ -193,7 +193,8 @@ def rule_in_words(config: AlertConfig) -> str:
         case "fdr":
             return (
                 "All accounts that can be flagged with an expected share of at most "
-                f"{config.false_discovery_rate:.0%} of false alerts."
+                f"{config.false_discovery_rate:.0%} of false alerts among those of a month. "
+                f"Accounts flagged within the last {config.repeat_days} days are left out."
             )
         case "threshold":
             return f"All accounts with a score of at least {config.threshold:g}."

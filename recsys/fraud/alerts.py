@@ -1,6 +1,10 @@
 """Which accounts of a day become alerts.
 
-Shapes: A accounts of a day.
+The mode fdr tests the accounts of a day as one family with those of the nights before it. Tested
+alone, every quiet day may have its false alert, and over a month of few frauds these are a large
+share of all alerts, though each day keeps its rate.
+
+Shapes: A accounts of a day, R p-values of earlier nights.
 """
 
 from __future__ import annotations
@@ -29,6 +33,8 @@ class AlertConfig:
     """Accounts a day in the mode budget."""
     false_discovery_rate: float = Field(default=0.1, gt=0, lt=1)
     """Expected share of alerts on normal accounts in the mode fdr."""
+    repeat_days: int = Field(default=14, ge=0)
+    """Days after an alert on which the mode fdr does not flag the account again."""
     threshold: float = Field(default=0.999, ge=0, le=1)
     """Account score from which on an account is flagged in the mode threshold."""
 
@@ -46,13 +52,41 @@ class Alerts:
     """The lowest account score that would have been flagged."""
 
 
-def choose_alerts(account_score_A: Array, p_value_A: Array, config: AlertConfig) -> Alerts:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EarlierNights:
+    """What the mode fdr has to know of the nights before."""
+
+    low_p_values: Array
+    """P-values of accounts that were tested, those that may be low enough. Shape (R,)."""
+    num_tested: int
+    """How many accounts were tested, R at least; the p-values of the others count as 1."""
+    flagged_lately: npt.NDArray[np.bool_]
+    """Accounts of the day that are not tested, as they were flagged a short while ago: what they
+    piled up then would flag them every night. Shape (A,)."""
+
+    @classmethod
+    def none(cls, num_accounts: int) -> EarlierNights:
+        """There were no nights before."""
+        return cls(
+            low_p_values=np.zeros(0),
+            num_tested=0,
+            flagged_lately=np.zeros(num_accounts, dtype=np.bool_),
+        )
+
+
+def choose_alerts(
+    account_score_A: Array,
+    p_value_A: Array,
+    config: AlertConfig,
+    earlier: EarlierNights | None = None,
+) -> Alerts:
     """Flag accounts.
 
     Args:
         account_score_A: Account scores, from 0 to 1.
         p_value_A: Probability of a score as high under normal behaviour; read in the mode fdr.
         config: How to choose.
+        earlier: What was tested on the nights before; read in the mode fdr.
 
     Raises:
         DataError: Scores or p-values that are not numbers from 0 to 1, or not as many of each.
@@ -64,14 +98,16 @@ def choose_alerts(account_score_A: Array, p_value_A: Array, config: AlertConfig)
             alert_A = rank_A <= config.alert_budget
             sufficient = _last_in_budget(account_score_A, rank_A, config.alert_budget)
         case "fdr":
-            limit = fdr_limit(p_value_A, config.false_discovery_rate)
-            alert_A, sufficient = p_value_A <= limit, 1 - _sufficient_p(p_value_A, config)
+            earlier = earlier or EarlierNights.none(len(p_value_A))
+            limit, sufficient_p = _family_limits(p_value_A, config, earlier)
+            alert_A = (p_value_A <= limit) & ~earlier.flagged_lately
+            sufficient = 1 - sufficient_p
         case "threshold":
             alert_A, sufficient = account_score_A >= config.threshold, config.threshold
     return Alerts(alert=alert_A, rank=rank_A, sufficient_score=float(sufficient))
 
 
-def fdr_limit(p_value_A: Array, rate: float) -> float:
+def fdr_limit(p_value_A: Array, rate: float, num_tested: int | None = None) -> float:
     """The largest p-value that is rejected at a false discovery rate; -inf where none is.
 
     With p(1) <= ... <= p(A) it is the largest p(k) <= k / A * rate (Benjamini and Hochberg 1995,
@@ -81,22 +117,30 @@ def fdr_limit(p_value_A: Array, rate: float) -> float:
     Args:
         p_value_A: One a hypothesis, here an account.
         rate: The false discovery rate.
+        num_tested: Number of hypotheses, if there are more; the p-values of the others are 1.
 
     Examples:
         >>> fdr_limit(np.array([0.9, 0.01, 0.04, 0.5]), 0.1)
         0.04
     """
     ascending_A = np.sort(p_value_A)
-    limits_A = np.arange(1, len(ascending_A) + 1) / max(len(ascending_A), 1) * rate
+    num_tested = len(ascending_A) if num_tested is None else num_tested
+    limits_A = np.arange(1, len(ascending_A) + 1) / max(num_tested, 1) * rate
     rejected = ascending_A[ascending_A <= limits_A]
     return float(rejected[-1]) if len(rejected) else float("-inf")
 
 
-def _sufficient_p(p_value_A: Array, config: AlertConfig) -> float:
-    """The p-value that one more account would have needed beside those that are flagged."""
-    num_flagged = int((p_value_A <= fdr_limit(p_value_A, config.false_discovery_rate)).sum())
-    place = min(num_flagged + 1, max(len(p_value_A), 1))
-    return place / max(len(p_value_A), 1) * config.false_discovery_rate
+def _family_limits(
+    p_value_A: Array, config: AlertConfig, earlier: EarlierNights
+) -> tuple[float, float]:
+    """The largest p-value that is rejected, and what one more account would have needed."""
+    rate = config.false_discovery_rate
+    family = np.concatenate([p_value_A[~earlier.flagged_lately], earlier.low_p_values])
+    num_others = earlier.num_tested - len(earlier.low_p_values)
+    num_tested = max(len(family) + num_others, 1)
+    limit = fdr_limit(family, rate, num_tested)
+    place = min(int((family <= limit).sum()) + 1, num_tested)
+    return limit, place / num_tested * rate
 
 
 def _ranks(account_score_A: Array) -> npt.NDArray[np.int64]:

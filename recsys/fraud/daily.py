@@ -5,7 +5,7 @@ Shapes: N transactions of the day, M accounts of the day.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from recsys.datasets.transactions.days import day_number, day_of
 from recsys.fraud.account_days import AccountDays
+from recsys.fraud.alert_memory import AlertMemory
 from recsys.fraud.alerts import AlertConfig, Alerts, choose_alerts
 from recsys.fraud.explain.contents import FlaggedAccount, explain_alerts
 from recsys.fraud.explain.reasons import account_reasons
@@ -105,7 +106,7 @@ def judge_day(
     config: AlertConfig,
     with_labels: bool,
 ) -> DayResult:
-    """Gather the scores of one day and choose alerts.
+    """Gather the scores of one day and choose alerts; the state of the result remembers them.
 
     Args:
         model: What scored.
@@ -119,15 +120,10 @@ def judge_day(
     """
     in_day_N = np.floor(day_of(table)) == day_number(day)
     of_day, of_scores = table.filter(pa.array(in_day_N)), scores.where(in_day_N)
-    days = AccountDays.of(
-        of_scores.account,
-        day_of(of_day),
-        of_scores.judgement.combined,
-        of_scores.passed.num_known,
-    )
-    p_values_M = model.account_p_values(days, with_labels=with_labels)
+    days = account_days(of_day, of_scores)
     earlier = pa.concat_tables([history, table.filter(pa.array(~in_day_N))])
-    alerts = choose_alerts(1 - p_values_M, p_values_M, config)
+    p_values_M = model.account_p_values(days, with_labels=with_labels)
+    alerts, state = choose_and_remember(days, p_values_M, state, day_number(day), config)
     flagged_ids = state.account_ids.lookup(days.account[alerts.alert])
     return DayResult(
         scored=ScoredDay(
@@ -142,3 +138,36 @@ def judge_day(
         alerts=alerts,
         cold_transactions=model.config.profiles.cold_transactions,
     )
+
+
+def account_days(table: pa.Table, scores: Scores) -> AccountDays:
+    """Scores of transactions gathered by account and day."""
+    return AccountDays.of(
+        scores.account, day_of(table), scores.judgement.combined, scores.passed.num_known
+    )
+
+
+def choose_and_remember(
+    days: AccountDays,
+    p_values_M: npt.NDArray[np.float64],
+    state: ProfileState,
+    day: int,
+    config: AlertConfig,
+) -> tuple[Alerts, ProfileState]:
+    """Alerts of a day, and a state that knows of them on the nights to come.
+
+    Args:
+        days: The account-days, all of one day.
+        p_values_M: Probability of so high a score of each under normal behaviour.
+        state: Knows of the nights before.
+        day: Days since 1970.
+        config: How alerts are chosen.
+    """
+    memory = AlertMemory.of(state.alert_memory)
+    before = memory.earlier(day, days.account, config)
+    alerts = choose_alerts(1 - p_values_M, p_values_M, config, before)
+    memory = memory.followed_by(
+        day, days.account, p_values_M, alerts.alert,
+        tested_A=~before.flagged_lately, config=config,
+    )  # fmt: skip
+    return alerts, replace(state, alert_memory=memory.table)

@@ -48,6 +48,7 @@ _CONTEXT = "context-terms"
 _EVIDENCE_TREES = "booster"
 _LABEL_TREES = "stacker"
 _SUPERVISED = "supervised"
+_TAIL_NUMBERS = {"rates": "rate", "shares": "share", "exponentials": "exponential"}
 
 
 def save_fraud_model(model: FraudModel, folder: Path, *, data_digests: Mapping[str, str]) -> Bundle:
@@ -139,7 +140,7 @@ def _inputs_document(inputs: TransactionInputs) -> JsonValue:
 
 
 def _tail_arrays(model: FraudModel) -> Arrays:
-    """Quantiles and rates of all calibrations, those of the kinds of evidence side by side."""
+    """Numbers of all calibrations, those of the kinds of evidence side by side."""
     judge = model.judge
     tails: dict[str, Sequence[Tail]] = {
         "kinds": judge.tails,
@@ -156,10 +157,12 @@ def _tail_arrays(model: FraudModel) -> Arrays:
         f"{name}_quantiles": np.stack([tail.quantiles for tail in group])
         for name, group in tails.items()
     }
-    rates = {
-        f"{name}_rates": np.array([tail.rate for tail in group]) for name, group in tails.items()
+    numbers = {
+        f"{name}_{field}": np.array([getattr(tail, attribute) for tail in group])
+        for name, group in tails.items()
+        for field, attribute in _TAIL_NUMBERS.items()
     }
-    return {**quantiles, **rates}
+    return {**quantiles, **numbers}
 
 
 def _boosters(model: FraudModel) -> dict[str, Booster]:
@@ -243,8 +246,13 @@ def _read_supervised(bundle: Bundle, tails: Arrays) -> Supervised | None:
 
 
 def _read_tails(arrays: Arrays, name: str) -> tuple[Tail, ...]:
-    both = zip(arrays[f"{name}_quantiles"], arrays[f"{name}_rates"].tolist(), strict=True)
-    return tuple(Tail(quantiles=quantiles_Q, rate=rate) for quantiles_Q, rate in both)
+    numbers = {
+        attribute: arrays[f"{name}_{field}"].tolist() for field, attribute in _TAIL_NUMBERS.items()
+    }
+    return tuple(
+        Tail(quantiles=quantiles_Q, **{key: values[place] for key, values in numbers.items()})
+        for place, quantiles_Q in enumerate(arrays[f"{name}_quantiles"])
+    )
 
 
 def _read_tail(arrays: Arrays, name: str) -> Tail:

@@ -19,7 +19,8 @@ BUNDLE_KIND = "fraud-state"
 
 _COUNTERPARTY, _POPULATION = "counterparty_", "population_"
 _ONE_VALUE = ("until", "population_day")
-_RECENT = "recent"
+_OPTIONAL = ("recent", "alert_memory")
+"""Tables that a state may have, by the names of its fields."""
 
 
 def save_state(state: ProfileState, folder: Path, *, model_fingerprint: str) -> Bundle:
@@ -40,7 +41,7 @@ def save_state(state: ProfileState, folder: Path, *, model_fingerprint: str) -> 
         tables={
             "accounts": vocabulary_table(state.account_ids),
             "counterparties": vocabulary_table(state.counterparty_ids),
-            **({} if state.recent is None else {"recent": state.recent}),
+            **{name: table for name in _OPTIONAL if (table := getattr(state, name)) is not None},
         },
         parents={"model": model_fingerprint},
     )
@@ -72,9 +73,12 @@ def _read(bundle: Bundle) -> ProfileState:
     counterparties = vocabulary_of(bundle.table("counterparties"))
     arrays = bundle.tensors("state")
     _check_lengths(arrays, num_accounts=len(accounts), num_counterparties=len(counterparties))
-    has_recent = "tables/recent.parquet" in bundle.manifest.files
-    recent = bundle.table("recent") if has_recent else None
-    return from_arrays(accounts, counterparties, arrays, recent)
+    optional = {
+        name: bundle.table(name)
+        for name in _OPTIONAL
+        if f"tables/{name}.parquet" in bundle.manifest.files
+    }
+    return from_arrays(accounts, counterparties, arrays, **optional)
 
 
 def _check_lengths(arrays: Arrays, *, num_accounts: int, num_counterparties: int) -> None:

@@ -7,6 +7,9 @@ the calibration rows lies mostly beyond the latter and does not move it, and wha
 than anything there still gets a lower probability. Its shape is a fixed 0.2, a tail heavier than
 an exponential one, so that far out, where no data can tell, no absurd certainty is claimed.
 
+Scores that are nats already have a tail of their own, see `score_tails`: it begins further out and
+is exponential at first.
+
 Shapes: N transactions, Q quantiles, J kinds of evidence.
 """
 
@@ -28,12 +31,15 @@ Numbers = npt.NDArray[np.floating]
 TAIL_SHARE = 0.05
 """Share of normal transactions whose evidence lies in the tail."""
 
-_SHAPE = 0.2
+SHAPE = 0.2
+"""Of the generalised Pareto distribution."""
+
 _NUM_QUANTILES = 400
 _SMALL = 0.05
 _SIDE_BY_SIDE = 64
 _ROWS_AT_ONCE = 2000  # of evidence and surprise, which stay in the cache from column to column
 _MAX_EXCESS = 1000.0  # a probability below 1e-13, which 1 - p can still tell from 0
+_MAX_BEYOND = 68.0  # of an exponential tail after its exponential part, with the same effect
 _LARGEST = 1e100  # what infinity stands for: times a rate of 0 it is 0
 
 
@@ -42,9 +48,13 @@ class Tail:
     """Calibration of one number."""
 
     quantiles: Array
-    """Ascending, from the least to the 95th percentile, equally far apart. Shape (Q,)."""
+    """Ascending, from the least to the threshold, equally far apart in rank. Shape (Q,)."""
     rate: float
-    """Excess that one unit beyond the 95th percentile is worth; 0 where the tail is a point."""
+    """Excess that one unit beyond the threshold is worth; 0 where the tail is a point."""
+    share: float = TAIL_SHARE
+    """Share of normal rows beyond the threshold."""
+    exponential: float = 0.0
+    """Excess up to which the tail is exponential; from there on it is as heavy as other tails."""
 
     @classmethod
     def fit(cls, values_N: Numbers) -> Tail:
@@ -52,20 +62,19 @@ class Tail:
         finite = values_N[np.isfinite(values_N)].astype(np.float64)
         if not len(finite):
             return cls(quantiles=np.zeros(_NUM_QUANTILES), rate=0.0)
-        shares = np.linspace(0, 1 - TAIL_SHARE, _NUM_QUANTILES)
-        quantiles = np.quantile(finite, shares)
+        quantiles = body_of(finite, TAIL_SHARE)
         high = float(np.quantile(finite, 1 - TAIL_SHARE / 5))
         width = high - float(quantiles[-1])
         if width <= 0:  # a number that is hardly ever anything else: go on to the largest one
             width = (float(finite.max()) - float(quantiles[-1])) * np.log(5)
             width /= np.log(max(len(finite), 2))
         # Between two quantiles of this distribution lie so many units of its scale.
-        units = (5**_SHAPE - 1) / _SHAPE
+        units = (5**SHAPE - 1) / SHAPE
         return cls(quantiles=quantiles, rate=float(units / width) if width > 0 else 0.0)
 
     @property
     def threshold(self) -> float:
-        """The 95th percentile."""
+        """Where the tail begins: the 95th percentile, if not set otherwise."""
         return float(self.quantiles[-1])
 
     def surprise(self, values_N: Numbers) -> Array:
@@ -75,17 +84,21 @@ class Tail:
         not unusual at all.
         """
         surprise_N = np.empty(len(values_N))
-        steps_2Q = _steps(len(self.quantiles))
-        _surprise(np.ascontiguousarray(values_N), self.quantiles, self.rate, steps_2Q, surprise_N)
+        _fill_surprise(self, np.ascontiguousarray(values_N), surprise_N)
         return surprise_N
 
     def excess(self, values_N: Numbers) -> Array:
-        """Distance beyond the 95th percentile in units of the tail, 0 below it. Shape (N,).
+        """Distance beyond the threshold in units of the tail, 0 below it. Shape (N,).
 
         It keeps what the size of a value says, which a probability blurs.
         """
         beyond_N = np.maximum(_settled(values_N) - self.threshold, 0)
         return np.minimum(beyond_N * self.rate, _MAX_EXCESS)
+
+
+def body_of(values_N: Array, tail_share: float) -> Array:
+    """Quantiles from the least up to where the tail begins. Shape (Q,)."""
+    return np.asarray(np.quantile(values_N, np.linspace(0, 1 - tail_share, _NUM_QUANTILES)))
 
 
 def _settled(values_N: Numbers) -> Array:
@@ -112,18 +125,24 @@ def surprise_of(tails: Sequence[Tail], evidence_NJ: Numbers) -> npt.NDArray[np.f
     for start in range(0, len(evidence_NJ), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         for place, tail in enumerate(tails):
-            column_N, out_N = evidence_NJ[rows, place], surprise_NJ[rows, place]
-            _surprise(column_N, tail.quantiles, tail.rate, _steps(len(tail.quantiles)), out_N)
+            _fill_surprise(tail, evidence_NJ[rows, place], surprise_NJ[rows, place])
     return surprise_NJ
 
 
+def _fill_surprise(tail: Tail, values_N: Numbers, surprise_N: Numbers) -> None:
+    """Surprise of each value, written in place."""
+    beyond = (tail.rate, tail.share, tail.exponential)
+    steps_2Q = _steps(len(tail.quantiles), tail.share)
+    _surprise(values_N, tail.quantiles, beyond, steps_2Q, surprise_N)
+
+
 @functools.cache
-def _steps(num_quantiles: int) -> Array:
+def _steps(num_quantiles: int, tail_share: float) -> Array:
     """Surprise at each quantile, and what a step back from it takes off the log's argument.
 
     The second is relative to the probability at the quantile. Shape (2, Q).
     """
-    share = (1 - TAIL_SHARE) / (num_quantiles - 1)
+    share = (1 - tail_share) / (num_quantiles - 1)
     shares_Q = share * np.arange(num_quantiles)
     return np.stack([-np.log1p(-shares_Q), share / (1 - shares_Q)])
 
@@ -132,12 +151,14 @@ def _steps(num_quantiles: int) -> Array:
 def _surprise(
     values_N: Numbers,
     quantiles_Q: Array,
-    rate: float,
+    beyond_threshold: tuple[float, float, float],
     steps_2Q: Array,
     surprise_N: Numbers,
 ) -> None:
     """Surprise of each value, written in place."""
-    threshold, at_threshold = quantiles_Q[-1], -math.log(TAIL_SHARE)
+    rate, tail_share, exponential = beyond_threshold
+    threshold, at_threshold = quantiles_Q[-1], -math.log(tail_share)
+    most = _MAX_BEYOND if exponential > 0 else _MAX_EXCESS
     surprise_Q, step_Q = steps_2Q
     value_R, place_R = np.empty(_SIDE_BY_SIDE), np.empty(_SIDE_BY_SIDE, dtype=np.int64)
     for start in range(0, len(values_N), _SIDE_BY_SIDE):
@@ -148,8 +169,10 @@ def _surprise(
         for row in range(num_rows):
             value, place = value_R[row], place_R[row]
             if value > threshold:
-                excess = min((min(value, _LARGEST) - threshold) * rate, _MAX_EXCESS)
-                surprise_N[start + row] = math.log1p(_SHAPE * excess) / _SHAPE + at_threshold
+                excess = (min(value, _LARGEST) - threshold) * rate
+                beyond = min(max(excess - exponential, 0.0), most)
+                nats = min(excess, exponential) + math.log1p(SHAPE * beyond) / SHAPE
+                surprise_N[start + row] = nats + at_threshold
             elif value > quantiles_Q[0]:
                 width = quantiles_Q[place] - quantiles_Q[place - 1]
                 back = (quantiles_Q[place] - value) / width * step_Q[place]

@@ -31,6 +31,7 @@ from recsys.fraud.model import Clusters, FraudModel, evidence_names, observe
 from recsys.fraud.profiles.arrays import Floats
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.profiling import ProfiledLog, profile_log
+from recsys.fraud.score_tails import fit_score_tail
 from recsys.fraud.tails import Tail
 from recsys.fraud.weighing import Weighed, fit_judge
 from recsys.schema import ACCOUNT_ID
@@ -264,7 +265,7 @@ def _fit_account_tail(
         known_N[held_out].astype(np.float32),
     )
     known_M = days.num_known > 0
-    return Tail.fit(days.highest[known_M] if known_M.any() else days.highest)
+    return fit_score_tail(days.highest[known_M] if known_M.any() else days.highest)
 
 
 def _report(

@@ -33,6 +33,7 @@ from recsys.fraud.judge import (
 )
 from recsys.fraud.profiles.arrays import Codes, Floats
 from recsys.fraud.profiles.state import ProfileState
+from recsys.fraud.score_tails import fit_score_tail
 from recsys.fraud.tails import Tail, excess_of, fit_tails, surprise_of
 
 Array = npt.NDArray[np.float64]
@@ -152,7 +153,7 @@ def _with_heat(
     misused = misused_share(judged.own[usable_N], judged.heat[usable_N, 0])
     judge = replace(judge, heat_weights=heat_weights(misused))
     combined_N = judge.with_heat(judged.own, judged.heat)
-    return replace(judge, combined_tail=Tail.fit(combined_N[held_out_N])), combined_N, misused
+    return replace(judge, combined_tail=fit_score_tail(combined_N[held_out_N])), combined_N, misused
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

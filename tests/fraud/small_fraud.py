@@ -67,9 +67,9 @@ def small_fraud(kind: Kind) -> SmallFraud:
 def same_state(one: ProfileState, other: ProfileState) -> bool:
     """Whether two states have the same ids and the same bytes."""
     mine, yours = one.arrays(), other.arrays()
-    recent = (one.recent, other.recent)
+    tables = [(one.recent, other.recent), (one.alert_memory, other.alert_memory)]
     return (
-        (one.recent.equals(other.recent) if None not in recent else recent == (None, None))
+        all(first == second for first, second in tables)
         and one.account_ids.terms.equals(other.account_ids.terms)
         and one.counterparty_ids.terms.equals(other.counterparty_ids.terms)
         and mine.keys() == yours.keys()

@@ -83,6 +83,14 @@ def test_alerts_go_by_rank_and_have_explanations(budget: int) -> None:
     assert [one.account_score for one in told] == flagged["account_score"].tolist()
 
 
+def test_the_state_remembers_who_was_tested() -> None:
+    """All accounts of the day are counted once, and those that were flagged are named."""
+    found = result(46)
+    memory = found.scored.state.alert_memory.to_pandas()
+    assert memory["num_tested"].sum() == len(found.days)
+    assert set(memory["account"][memory["alert"]]) == {one.account for one in found.flagged}
+
+
 def test_history_is_that_of_flagged_accounts_before_the_day() -> None:
     """What explanations may look back on is every earlier transaction of those accounts alone."""
     found = result(46, alone=True)

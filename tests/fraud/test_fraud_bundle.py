@@ -16,6 +16,8 @@ from small_fraud import Kind, labels_of, same_state, small_fraud
 from recsys.artifacts import Bundle, read_bundle, write_bundle
 from recsys.errors import ArtifactError, FingerprintMismatchError
 from recsys.features.vocabulary import Vocabulary
+from recsys.fraud.alert_memory import AlertMemory
+from recsys.fraud.alerts import AlertConfig
 from recsys.fraud.judge import Judgement
 from recsys.fraud.model_bundle import BUNDLE_KIND, load_fraud_model, save_fraud_model
 from recsys.fraud.profiles.arrays import layout_of
@@ -140,6 +142,20 @@ def test_scoring_goes_on_after_a_state_was_saved(
     assert combined.tobytes() == both.judgement.combined.tobytes()
     assert p_values.tobytes() == both.judgement.p_value.tobytes()
     assert same_state(after, end)
+
+
+def test_what_was_tested_survives_the_disk_and_a_pass(tmp_path: Path) -> None:
+    """The nights before are there on the next night, and no scoring of transactions loses them."""
+    case = small_fraud("bare")
+    memory = AlertMemory.of(None).followed_by(
+        19_700, np.array([3, 1]), np.array([1e-5, 0.4]), np.array([True, False]),
+        tested_A=np.array([True, True]), config=AlertConfig(),
+    )  # fmt: skip
+    state = replace(case.state, alert_memory=memory.table)
+    save_state(state, tmp_path / "state", model_fingerprint=PRINT)
+    loaded = load_state(tmp_path / "state", model_fingerprint=PRINT)
+    _, after = case.model.score(case.days[0], loaded, num_threads=1)
+    assert loaded.alert_memory == after.alert_memory == memory.table
 
 
 def test_a_state_of_another_model_is_refused(tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ class ProfileState:
     """Day of the transaction that was added last, -inf before the first. Shape (A,)."""
     recent: pa.Table | None = None
     """Recent transactions, for models that look at labels (see `memory.RecentTransactions`)."""
+    alert_memory: pa.Table | None = None
+    """Accounts tested on the nights before (see `alert_memory.AlertMemory`)."""
     until: float
     """Days since 1970 up to which everything was seen; what comes earlier comes too late."""
 
@@ -68,6 +70,7 @@ class ProfileState:
             heat=self.heat.copy(),
             heat_day=self.heat_day.copy(),
             recent=self.recent,
+            alert_memory=self.alert_memory,
             until=self.until,
         )
 
@@ -83,7 +86,7 @@ class ProfileState:
         )
         num_values = self.accounts.values.shape[1]
         fresh = empty_state(accounts, counterparties, num_values=num_values, until=self.until)
-        fresh = replace(fresh, recent=self.recent)
+        fresh = replace(fresh, recent=self.recent, alert_memory=self.alert_memory)
         old_arrays, new_arrays = self.arrays(), fresh.arrays()
         for name, array in new_arrays.items():
             array[: len(old_arrays[name])] = old_arrays[name]
@@ -105,6 +108,7 @@ def from_arrays(
     counterparty_ids: Vocabulary,
     arrays: Arrays,
     recent: pa.Table | None = None,
+    alert_memory: pa.Table | None = None,
 ) -> ProfileState:
     """The state that `ProfileState.arrays` was taken from."""
 
@@ -120,6 +124,7 @@ def from_arrays(
         heat=np.array(arrays["heat"]),
         heat_day=np.array(arrays["heat_day"]),
         recent=recent,
+        alert_memory=alert_memory,
         until=float(arrays["until"][0]),
     )
 
