@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -130,6 +130,7 @@ def test_copies_of_accounts_know_what_the_account_knew() -> None:
     assert len(set(rows["transaction_id"].to_pylist())) == 6
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_new_country_is_one_where_the_account_never_was(seed: int) -> None:
     """Days after the training go abroad as a whole; nothing else of the log changes."""
@@ -175,3 +176,32 @@ def test_rows_about_the_embedding_divide_the_evidence() -> None:
     }
     only = choices["no embedding but columns that no habit covers"][0]
     assert [name for name in only if name not in rest] == ["reconstruction_country"]
+=======
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_bound_is_bayes_rule_over_all_that_may_have_happened(seed: int) -> None:
+    """A compromise goes on as probably as by weighing every set of days on which one may begin."""
+    from handbook_bound import _LOOK_BACK, DELAY_DAYS, Compromise, is_active
+
+    rng = np.random.default_rng(seed)
+    rule = Compromise(share=float(rng.uniform(0.05, 0.4)), length=int(rng.integers(2, 4)))
+    num_days = _LOOK_BACK * rule.length
+    time_n = np.sort(rng.uniform(0, num_days, 30))
+    time_n[-1] = num_days - 0.5
+    group_n, said_n2 = rng.integers(0, 3, 30), rng.normal(size=(30, 2))
+    found = is_active(group_n, time_n, said_n2, np.array([29]), rule)
+    same = group_n[:-1] == group_n[-1]
+    is_known = (time_n[:-1] + DELAY_DAYS <= time_n[-1]).astype(int)
+    said_s = np.bincount(
+        time_n[:-1][same].astype(int),
+        said_n2[np.arange(29), is_known][same],
+        minlength=num_days,
+    )
+    masses = np.zeros(2)
+    for number in range(2**num_days):
+        begins = (number >> np.arange(num_days)) & 1
+        goes_on = np.convolve(begins, np.ones(rule.length))[:num_days] > 0
+        prior = np.prod(np.where(begins, rule.share, 1 - rule.share))
+        masses[int(goes_on[-1])] += prior * np.exp(said_s[goes_on].sum())
+    np.testing.assert_allclose(found, masses[1] / masses.sum(), rtol=1e-9)
+>>>>>>> 3ef97ae75990254289d7f7552f1180cf535a2d4e

@@ -20,6 +20,7 @@ from recsys.fraud.label_evidence import LABEL_EVIDENCE, label_evidence
 from recsys.fraud.memory import RecentTransactions
 from recsys.fraud.profiles.arrays import Codes, Floats, Passed
 from recsys.fraud.stacker import Stacker, fit_stacker
+from recsys.fraud.suspicions import SUSPICIONS, suspicions
 from recsys.fraud.tails import Tail
 
 Array = npt.NDArray[np.float64]
@@ -108,6 +109,10 @@ def stacker_features(
         amount_excess_N=recent.values("amount_excess")[:, 0], label_N=label_R,
         delay_days=delay_days,
     )[last]  # fmt: skip
+    suspicions_NS = suspicions(
+        account_N=account, day_N=day, amount_excess_N=recent.values("amount_excess")[:, 0],
+        label_N=label_R, delay_days=delay_days,
+    )[last]  # fmt: skip
     excess = sums_before(
         account, day, recent.values("amount_excess", "own_excess"), windows_days=_EXCESS_WINDOWS
     )[last]
@@ -118,6 +123,7 @@ def stacker_features(
         for name, column_N in zip(LABEL_EVIDENCE, from_labels_NL.T, strict=True)
         if name not in _NOT_READ
     }
+    named |= dict(zip(SUSPICIONS, suspicions_NS.T, strict=True))
     for place, days in enumerate(_EXCESS_WINDOWS):
         named[f"account_amount_excess_{days}d"] = excess[:, place, 0]
         named[f"account_own_excess_{days}d"] = excess[:, place, 1]
