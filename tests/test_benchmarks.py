@@ -130,7 +130,6 @@ def test_copies_of_accounts_know_what_the_account_knew() -> None:
     assert len(set(rows["transaction_id"].to_pylist())) == 6
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_new_country_is_one_where_the_account_never_was(seed: int) -> None:
     """Days after the training go abroad as a whole; nothing else of the log changes."""
@@ -176,7 +175,8 @@ def test_rows_about_the_embedding_divide_the_evidence() -> None:
     }
     only = choices["no embedding but columns that no habit covers"][0]
     assert [name for name in only if name not in rest] == ["reconstruction_country"]
-=======
+
+
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_bound_is_bayes_rule_over_all_that_may_have_happened(seed: int) -> None:
@@ -204,4 +204,3 @@ def test_the_bound_is_bayes_rule_over_all_that_may_have_happened(seed: int) -> N
         prior = np.prod(np.where(begins, rule.share, 1 - rule.share))
         masses[int(goes_on[-1])] += prior * np.exp(said_s[goes_on].sum())
     np.testing.assert_allclose(found, masses[1] / masses.sum(), rtol=1e-9)
->>>>>>> 3ef97ae75990254289d7f7552f1180cf535a2d4e
