@@ -47,7 +47,7 @@ _SHARPNESS = 4
 """Power of the shares of evidence that come in episodes: little is left of what is half noise."""
 _HOT = 3.5
 """Nats piled up in a day from which on an account is hot."""
-_ORDINARY = (0.5, 0.9)
+_ORDINARY = (0.3, 0.9)
 """Quantiles of own scores between which hardly any misuse lies."""
 _SEEN_BEFORE = 5.0
 """Ordinary transactions of hot accounts that are taken as seen before any was."""

@@ -37,6 +37,8 @@ NUM_HOURS = 24
 NUM_VELOCITIES = 3
 NUM_COUNTS = 2
 """The velocities that are counts come first: a short one and a long one."""
+PENDING_VALUES = 5
+"""Day, context, hour, log amount and cluster."""
 SKETCH_BITS = 512
 """Bits that tell which counterparties an account has met; two of them may share a bit."""
 COUNTERPARTY_VALUES = 6
@@ -81,6 +83,8 @@ class Layout(NamedTuple):
     """Transactions that it has not learnt from, one a day at most, less a tenth of the others."""
     refused_since: int
     """Day of the first of them."""
+    pending: int
+    """The last transaction that was refused, while it may still be an episode: P values."""
     velocity: int
     """Decayed count of an hour, decayed count and amount of a day: V values."""
     velocity_mean: int
@@ -106,6 +110,7 @@ def layout_of(*, num_contexts: int, num_clusters: int, num_peers: int) -> Layout
         "num_new": 1,
         "num_refused": 1,
         "refused_since": 1,
+        "pending": PENDING_VALUES,
         "velocity": NUM_VELOCITIES,
         "velocity_mean": NUM_VELOCITIES,
         "velocity_m2": NUM_VELOCITIES,

@@ -27,7 +27,15 @@ from recsys.fraud.profiles.arrays import (
     Rows,
     Sketches,
 )
-from recsys.fraud.profiles.learn import learn, learn_counterparty, learn_peers, may_learn, meet
+from recsys.fraud.profiles.learn import (
+    hold_back,
+    learn,
+    learn_counterparty,
+    learn_peers,
+    may_learn,
+    meet,
+    settle,
+)
 from recsys.fraud.profiles.measure import (
     context_surprise,
     counterparty_evidence,
@@ -72,6 +80,7 @@ def advance(
         account = rows.account[row]
         state = accounts.values[account]
         gap = rows.day[row] - accounts.day[account]
+        settle(state, layout, rows.day[row])
         peer = peer_group(state, layout, priors)
         evidence = out.evidence[row]
         mean, var = expected_amount(state, layout, priors, peer, rows.context[row])
@@ -88,6 +97,8 @@ def advance(
 
         if may_learn(state, layout, rows.day[row], total, excess.limit):
             learn(state, layout, velocities, rows, row, is_new)
+        else:
+            hold_back(state, layout, rows, row)
         learn_peers(state, layout, priors, rows, row)
         learn_counterparty(counterparties, rows, row, total, excess)
         if is_new:

@@ -29,6 +29,8 @@ _MAX_COUNT = 1000.0  # what is older than this many transactions fades
 _PEER_MEMORY = 0.998  # of the likelihood that an account belongs to a peer group
 _NEW_LIFE = 30.0  # refusals, and so days at least
 _WORKED_OFF = 0.1  # of a refusal, by a transaction that passes
+SETTLED_DAYS = 3.0
+"""Days without another one after which a refused transaction stood alone."""
 _EXCESS_CAP = 5.0  # nats that one transaction may say against a counterparty
 
 
@@ -61,12 +63,8 @@ def learn(
     is_new: bool,
 ) -> None:
     """Let the account learn from a transaction that passes for normal."""
-    context, hour = rows.context[row], rows.hour[row]
-    place = layout.contexts + 3 * context
-    _add(state, place, rows.amount[row])
-    if state[layout.num_known] >= _MAX_COUNT:
-        _fade(state, layout)
-    state[layout.num_known] += 1.0
+    cluster = np.argmax(rows.log_density[row])
+    _learn_habits(state, layout, rows.context[row], rows.hour[row], rows.amount[row], cluster)
     state[layout.num_new] += 1.0 if is_new else 0.0
     known = state[layout.num_known]
     for velocity in range(NUM_VELOCITIES):
@@ -75,10 +73,49 @@ def learn(
         deviation = value - state[mean]
         state[mean] += deviation / known
         state[layout.velocity_m2 + velocity] += deviation * (value - state[mean])
+
+
+@compiled
+def _learn_habits(
+    state: Floats, layout: Layout, context: int, hour: int, amount: float, cluster: int
+) -> None:
+    """What an account buys, when and for how much."""
+    _add(state, layout.contexts + 3 * context, amount)
+    if state[layout.num_known] >= _MAX_COUNT:
+        _fade(state, layout)
+    state[layout.num_known] += 1.0
     state[layout.hours + hour] += 0.5
     state[layout.hours + (hour + 1) % NUM_HOURS] += 0.25
     state[layout.hours + (hour - 1) % NUM_HOURS] += 0.25
-    state[layout.clusters + np.argmax(rows.log_density[row])] += 1.0
+    state[layout.clusters + cluster] += 1.0
+
+
+@compiled
+def hold_back(state: Floats, layout: Layout, rows: Rows, row: int) -> None:
+    """Keep a refused transaction until it is known to stand alone; two near each other go."""
+    place = layout.pending
+    is_alone = state[place] == 0.0
+    state[place] = rows.day[row]
+    state[place + 1] = rows.context[row] if is_alone else -1.0
+    state[place + 2] = rows.hour[row]
+    state[place + 3] = rows.amount[row]
+    state[place + 4] = np.argmax(rows.log_density[row])
+
+
+@compiled
+def settle(state: Floats, layout: Layout, day: float) -> None:
+    """Let the account learn from a refused transaction that stood alone for days.
+
+    What is unusual by chance stands alone, and fraud comes in episodes. An account that never
+    learnt from its own extremes would find them more unusual than they are.
+    """
+    place = layout.pending
+    if state[place] == 0.0 or day - state[place] <= SETTLED_DAYS:
+        return
+    if state[place + 1] >= 0.0:
+        context, hour, cluster = int(state[place + 1]), int(state[place + 2]), int(state[place + 4])
+        _learn_habits(state, layout, context, hour, state[place + 3], cluster)
+    state[place] = 0.0
 
 
 @compiled
