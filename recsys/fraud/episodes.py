@@ -121,8 +121,13 @@ def trusted_weights(shares_J: Array, trusted: float, *, sharpness: int) -> Array
         trusted: Trust in the score that they give (see `trust`).
         sharpness: Power of the shares; a high one leaves little of what is half noise.
     """
-    known = float(np.clip(trusted / _FULL_TRUST, 0, 1))
+    known = as_known(trusted)
     return np.asarray(known * shares_J**sharpness + (1 - known))
+
+
+def as_known(trusted: float) -> float:
+    """How far what episodes say is taken as known, 0 to 1."""
+    return float(np.clip(trusted / _FULL_TRUST, 0, 1))
 
 
 def unusual_own(excess_NJ: Floats, weights_J: Array, own_J: Flags) -> Array:

@@ -15,6 +15,7 @@ from recsys.fraud.config import FraudConfig
 from recsys.fraud.episodes import (
     Contrast,
     Neighbourhood,
+    as_known,
     evidence_weights,
     has_unusual_neighbours,
     is_own,
@@ -134,7 +135,8 @@ def fit_judge(
     raw_N = judge.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
     judge, after = replace(judge, own_tail=Tail.fit(raw_N[held_out_N])), state.copy()
     judged = judge.judge(evidence_NJ, coded, account_N, after, num_threads=num_threads)
-    judge, combined_N, misused = _with_heat(judge, judged, usable_N, held_out_N)
+    trusted = found.trust if booster is None else trust_trees
+    judge, combined_N, misused = _with_heat(judge, judged, usable_N, held_out_N, trusted)
     return Weighed(
         judge=judge,
         state=after,
@@ -147,10 +149,15 @@ def fit_judge(
 
 
 def _with_heat(
-    judge: Judge, judged: Judgement, usable_N: Flags, held_out_N: Flags
+    judge: Judge, judged: Judgement, usable_N: Flags, held_out_N: Flags, trusted: float
 ) -> tuple[Judge, Array, float]:
-    """The judge that weighs heat, its combined scores, and the share of misuse among the hot."""
+    """The judge that weighs heat, its combined scores, and the share of misuse among the hot.
+
+    Bursts of another kind, such as a day in town, are hot as well: misuse counts as far as episodes
+    are trusted.
+    """
     misused = misused_share(judged.own[usable_N], judged.heat[usable_N, 0])
+    misused *= as_known(trusted)
     judge = replace(judge, heat_weights=heat_weights(misused))
     combined_N = judge.with_heat(judged.own, judged.heat)
     return replace(judge, combined_tail=fit_score_tail(combined_N[held_out_N])), combined_N, misused
