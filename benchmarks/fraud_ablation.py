@@ -60,7 +60,7 @@ Floats = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 CONFIGS = Path(__file__).resolve().parents[1] / "pipelines" / "configs"
-DISTANCES = ("account_distance", "peer_distance")
+DISTANCES = ("account_distance",)
 DELAY_DAYS = 7.0
 WARM_DAYS = 30.0 + DELAY_DAYS
 """Days at the start of a log that the library does not learn labels from either."""

@@ -110,6 +110,11 @@ def is_own(kind: str, covered: Sequence[str]) -> bool:
     return kind in OWN_EVIDENCE or (prefix == "reconstruction" and column not in covered)
 
 
+def own_of(kinds: Sequence[str], covered: Sequence[str]) -> Flags:
+    """Which kinds are aspects of one transaction that no other kind measures. Shape (J,)."""
+    return np.array([is_own(kind, covered) for kind in kinds])
+
+
 def trusted_weights(shares_J: Array, trusted: float, *, sharpness: int) -> Array:
     """Weights from the shares of episodes, as far as these are trusted.
 

@@ -18,7 +18,7 @@ from recsys.fraud.episodes import (
     as_known,
     evidence_weights,
     has_unusual_neighbours,
-    is_own,
+    own_of,
     trust,
     trusted_weights,
     unusual_own,
@@ -111,8 +111,7 @@ def fit_judge(
     around = Neighbourhood(account=account_N, day=coded.day, usable=usable_N)
     tails = fit_tails(evidence_NJ[held_out_N])
     surprise_NJ = surprise_of(tails, evidence_NJ)
-    own_J = np.array([is_own(kind, covered) for kind in kinds])
-    found = _Episodes.of(around, tails, evidence_NJ, surprise_NJ, own_J)
+    found = _Episodes.of(around, tails, evidence_NJ, surprise_NJ, own_of(kinds, covered))
     trees = _Trees(
         features=booster_features(kinds, evidence_NJ, coded),
         names=feature_names(kinds),

@@ -82,3 +82,20 @@ def test_an_account_finds_its_peer_group_through_what_it_is_refused() -> None:
     assert passed.excess[0] > LIMIT
     assert (passed.peer[5:] == 1).all()
     assert (passed.excess[5:] < LIMIT).all()
+
+
+def test_what_is_refused_alone_is_learnt_days_later_and_what_comes_in_pairs_is_not() -> None:
+    """One high payment makes the next one less unusual, once it has stood alone; two do not."""
+    rows = some_rows(np.random.default_rng(0), NUM_BEFORE, num_accounts=1)
+    rows.day[:] = 19_000 + np.arange(NUM_BEFORE)
+    rows.context[:], rows.amount[:] = 0, 3.0
+    rows.amount[[150, 160]] = 7.0
+    alone = passed_of(rows)
+    assert alone.num_known[153] == alone.num_known[150] + 2
+    assert alone.num_known[154] == alone.num_known[150] + 4
+    assert LIMIT < alone.excess[160] < alone.excess[150]
+
+    rows.amount[152] = 7.0
+    pair = passed_of(rows)
+    assert pair.excess[160] > alone.excess[160]
+    assert pair.num_known[159] == alone.num_known[159] - 2

@@ -40,6 +40,7 @@ class History:
     velocities: dict[int, list[float]] = field(default_factory=dict)
     all_rows: list[int] = field(default_factory=list)
     met: set[int] = field(default_factory=set)
+    refused: list[int] = field(default_factory=list)
 
 
 class Oracle:
@@ -59,6 +60,7 @@ class Oracle:
     def step(self, row: int) -> dict[str, float]:
         """Measures of one transaction, which then is history."""
         rows, history = self.rows, self.histories[int(self.rows.account[row])]
+        self.settle(history, row)
         peer = self.peer(history)
         mean, var = self.expected(history, peer, int(rows.context[row]))
         history.all_rows.append(row)
@@ -87,7 +89,21 @@ class Oracle:
             history.learnt.append(row)
             history.velocities[row] = velocities
             self.paid[merchant].append(float(rows.amount[row]))
+        else:
+            history.refused.append(row)
+            history.velocities[row] = velocities
         return measured
+
+    def settle(self, history: History, row: int) -> None:
+        """What was refused alone, with no other within three days before or after, is learnt.
+
+        It comes after what was learnt in the meantime, as means and variances do not mind.
+        """
+        refused, day = history.refused, self.rows.day
+        if refused and day[row] - day[refused[-1]] > 3:
+            if len(refused) == 1:
+                history.learnt.append(refused[0])
+            refused.clear()
 
     def peer(self, history: History) -> int:
         """The group under which all transactions are most likely, older ones counting less."""

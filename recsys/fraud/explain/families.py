@@ -35,7 +35,6 @@ _FAMILIES = {
     "reconstruction_counterparty_id": "counterparty",
     "category": "category",
     "account_distance": BEHAVIOUR,
-    "peer_distance": BEHAVIOUR,
 }
 _SHARPNESS = 0.25
 """Weights are fourth powers of the share of high values that come in episodes: they decide which

@@ -56,8 +56,6 @@ def words_of(usual: Usual, row: int, kind: str, context: str, terms: tuple[str, 
             words = _context(usual, row, context, terms)
         case "account_distance":
             words = _behaviour("this account")
-        case "peer_distance":
-            words = _behaviour("accounts like it")
         case _:
             words = _column(usual, row, kind.removeprefix("reconstruction_"))
     return words

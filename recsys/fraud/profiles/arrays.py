@@ -25,7 +25,6 @@ EVIDENCE = (
     "counterparty_amount",
     "counterparty_excess",
     "account_distance",
-    "peer_distance",
 )
 """What the pass measures of a transaction, in the order of its columns."""
 
@@ -37,8 +36,8 @@ NUM_HOURS = 24
 NUM_VELOCITIES = 3
 NUM_COUNTS = 2
 """The velocities that are counts come first: a short one and a long one."""
-PENDING_VALUES = 5
-"""Day, context, hour, log amount and cluster."""
+PENDING_VALUES = 6 + NUM_VELOCITIES
+"""Day, context, hour, log amount, cluster, whether the counterparty is new, velocities."""
 SKETCH_BITS = 512
 """Bits that tell which counterparties an account has met; two of them may share a bit."""
 COUNTERPARTY_VALUES = 6
@@ -84,7 +83,7 @@ class Layout(NamedTuple):
     refused_since: int
     """Day of the first of them."""
     pending: int
-    """The last transaction that was refused, while it may still be an episode: P values."""
+    """The last transaction that was refused, until it is known to stand alone: P values."""
     velocity: int
     """Decayed count of an hour, decayed count and amount of a day: V values."""
     velocity_mean: int

@@ -37,9 +37,9 @@ from recsys.fraud.profiles.learn import (
     settle,
 )
 from recsys.fraud.profiles.measure import (
+    account_distance,
     context_surprise,
     counterparty_evidence,
-    distances,
     expected_amount,
     hour_surprise,
     peer_group,
@@ -96,9 +96,13 @@ def advance(
         out.peer[row] = peer
 
         if may_learn(state, layout, rows.day[row], total, excess.limit):
-            learn(state, layout, velocities, rows, row, is_new)
+            cluster = int(np.argmax(rows.log_density[row]))
+            learn(
+                state, layout, rows.context[row], rows.hour[row], rows.amount[row], cluster,
+                1.0 if is_new else 0.0, velocities,
+            )  # fmt: skip
         else:
-            hold_back(state, layout, rows, row)
+            hold_back(state, layout, velocities, rows, row, is_new)
         learn_peers(state, layout, priors, rows, row)
         learn_counterparty(counterparties, rows, row, total, excess)
         if is_new:
@@ -138,7 +142,7 @@ def _measure(
     is_new = counterparty_evidence(
         state, layout, priors, peer, rows, row, sketches_AB, counterparties, excess, evidence
     )
-    evidence[10], evidence[11] = distances(state, layout, priors, peer, rows.log_density[row])
+    evidence[10] = account_distance(state, layout, priors, peer, rows.log_density[row])
     return is_new
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import (
     NUM_HOURS,
     NUM_VELOCITIES,
+    PENDING_VALUES,
     Counterparties,
     Days,
     Excess,
@@ -29,8 +31,7 @@ _MAX_COUNT = 1000.0  # what is older than this many transactions fades
 _PEER_MEMORY = 0.998  # of the likelihood that an account belongs to a peer group
 _NEW_LIFE = 30.0  # refusals, and so days at least
 _WORKED_OFF = 0.1  # of a refusal, by a transaction that passes
-SETTLED_DAYS = 3.0
-"""Days without another one after which a refused transaction stood alone."""
+_SETTLED_DAYS = 3.01  # a little more than three: a day is kept to a minute and a half
 _EXCESS_CAP = 5.0  # nats that one transaction may say against a counterparty
 
 
@@ -57,15 +58,19 @@ def may_learn(state: Floats, layout: Layout, day: float, total: float, limit: fl
 def learn(
     state: Floats,
     layout: Layout,
-    velocities: Days,
-    rows: Rows,
-    row: int,
-    is_new: bool,
+    context: int,
+    hour: int,
+    amount: float,
+    cluster: int,
+    is_new: float,
+    velocities: npt.NDArray[np.floating],
 ) -> None:
-    """Let the account learn from a transaction that passes for normal."""
-    cluster = np.argmax(rows.log_density[row])
-    _learn_habits(state, layout, rows.context[row], rows.hour[row], rows.amount[row], cluster)
-    state[layout.num_new] += 1.0 if is_new else 0.0
+    """Let the account learn from a transaction: what it buys, when, for how much, how often."""
+    _add(state, layout.contexts + 3 * context, amount)
+    if state[layout.num_known] >= _MAX_COUNT:
+        _fade(state, layout)
+    state[layout.num_known] += 1.0
+    state[layout.num_new] += is_new
     known = state[layout.num_known]
     for velocity in range(NUM_VELOCITIES):
         mean = layout.velocity_mean + velocity
@@ -73,17 +78,6 @@ def learn(
         deviation = value - state[mean]
         state[mean] += deviation / known
         state[layout.velocity_m2 + velocity] += deviation * (value - state[mean])
-
-
-@compiled
-def _learn_habits(
-    state: Floats, layout: Layout, context: int, hour: int, amount: float, cluster: int
-) -> None:
-    """What an account buys, when and for how much."""
-    _add(state, layout.contexts + 3 * context, amount)
-    if state[layout.num_known] >= _MAX_COUNT:
-        _fade(state, layout)
-    state[layout.num_known] += 1.0
     state[layout.hours + hour] += 0.5
     state[layout.hours + (hour + 1) % NUM_HOURS] += 0.25
     state[layout.hours + (hour - 1) % NUM_HOURS] += 0.25
@@ -91,15 +85,19 @@ def _learn_habits(
 
 
 @compiled
-def hold_back(state: Floats, layout: Layout, rows: Rows, row: int) -> None:
+def hold_back(
+    state: Floats, layout: Layout, velocities: Days, rows: Rows, row: int, is_new: bool
+) -> None:
     """Keep a refused transaction until it is known to stand alone; two near each other go."""
-    place = layout.pending
-    is_alone = state[place] == 0.0
-    state[place] = rows.day[row]
-    state[place + 1] = rows.context[row] if is_alone else -1.0
-    state[place + 2] = rows.hour[row]
-    state[place + 3] = rows.amount[row]
-    state[place + 4] = np.argmax(rows.log_density[row])
+    pending = state[layout.pending : layout.pending + PENDING_VALUES]
+    is_alone = pending[0] == 0.0
+    pending[0] = rows.day[row]
+    pending[1] = rows.context[row] if is_alone else -1.0
+    pending[2] = rows.hour[row]
+    pending[3] = rows.amount[row]
+    pending[4] = np.argmax(rows.log_density[row])
+    pending[5] = 1.0 if is_new else 0.0
+    pending[6:] = velocities
 
 
 @compiled
@@ -109,13 +107,15 @@ def settle(state: Floats, layout: Layout, day: float) -> None:
     What is unusual by chance stands alone, and fraud comes in episodes. An account that never
     learnt from its own extremes would find them more unusual than they are.
     """
-    place = layout.pending
-    if state[place] == 0.0 or day - state[place] <= SETTLED_DAYS:
+    pending = state[layout.pending : layout.pending + PENDING_VALUES]
+    if pending[0] == 0.0 or day - pending[0] <= _SETTLED_DAYS:
         return
-    if state[place + 1] >= 0.0:
-        context, hour, cluster = int(state[place + 1]), int(state[place + 2]), int(state[place + 4])
-        _learn_habits(state, layout, context, hour, state[place + 3], cluster)
-    state[place] = 0.0
+    if pending[1] >= 0.0:
+        learn(
+            state, layout, int(pending[1]), int(pending[2]), pending[3], int(pending[4]),
+            pending[5], pending[6:],
+        )  # fmt: skip
+    pending[0] = 0.0
 
 
 @compiled

@@ -128,20 +128,17 @@ def counterparty_evidence(
 
 
 @compiled
-def distances(
+def account_distance(
     state: Floats, layout: Layout, priors: Priors, peer: int, log_density_K: Floats
-) -> tuple[float, float]:
-    """-log density of the embedding under the account's mixture of clusters and its peers'."""
+) -> float:
+    """-log density of the embedding under the account's clusters, shrunk towards its peers'."""
     known = state[layout.num_known]
     highest = log_density_K.max()
-    own, peers = 0.0, 0.0
+    total: float = 0.0
     for cluster in range(len(log_density_K)):
-        density = math.exp(log_density_K[cluster] - highest)
-        usual = priors.cluster[peer, cluster]
-        count = state[layout.clusters + cluster] + priors.strength * usual
-        own += density * count / (known + priors.strength)
-        peers += density * usual
-    return -(highest + math.log(own)), -(highest + math.log(peers))
+        count = state[layout.clusters + cluster] + priors.strength * priors.cluster[peer, cluster]
+        total += math.exp(log_density_K[cluster] - highest) * count
+    return -(highest + math.log(total / (known + priors.strength)))
 
 
 @compiled
