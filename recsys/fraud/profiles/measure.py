@@ -134,11 +134,11 @@ def account_distance(
     """-log density of the embedding under the account's clusters, shrunk towards its peers'."""
     known = state[layout.num_known]
     highest = log_density_K.max()
-    total: float = 0.0
+    total = 0.0
     for cluster in range(len(log_density_K)):
         count = state[layout.clusters + cluster] + priors.strength * priors.cluster[peer, cluster]
         total += math.exp(log_density_K[cluster] - highest) * count
-    return -(highest + math.log(total / (known + priors.strength)))
+    return float(-(highest + math.log(total / (known + priors.strength))))
 
 
 @compiled
