@@ -47,7 +47,7 @@ from recsys.fraud.memory import MEMORY_DAYS, RecentTransactions
 from recsys.fraud.metrics import known_compromised
 from recsys.fraud.model import FraudModel, Observed
 from recsys.fraud.profiles.arrays import EVIDENCE, Passed, Rows
-from recsys.fraud.profiles.passing import pass_over, rows_of
+from recsys.fraud.profiles.passing import numbers_of, pass_over, rows_of
 from recsys.fraud.profiling import ProfiledLog, profile_log
 from recsys.fraud.stacker import fit_stacker
 from recsys.fraud.supervised import stacker_features
@@ -272,7 +272,7 @@ def _evidence(cut: Cut, train: Observed, test: Observed) -> Evidence:
     profiled = profile_log(cut.train, train, model.inputs, cut.num_fit, model.config)
     layout = replace(model, priors=profiled.priors).layout
     state = profiled.state.grown(*_ids(cut))
-    rows = rows_of(cut.test, test.coded, test.log_density, state)
+    rows = rows_of(numbers_of(cut.test, state), test.coded, test.log_density)
     passed = pass_over(rows, state, layout, profiled.priors, profiled.excess)
     return Evidence(
         profiled=profiled,
