@@ -11,14 +11,15 @@ from recsys.artifacts import Bundle, read_bundle, write_bundle
 from recsys.datasets.origin import one_line
 from recsys.errors import ArtifactError, DataError
 from recsys.features.encoder_bundle import vocabulary_of, vocabulary_table
-from recsys.fraud.profiles.arrays import NUM_COUNTS
+from recsys.fraud.profiles.arrays import NUM_COUNTS, NUM_EXCESS_SUMS
 from recsys.fraud.profiles.state import Arrays, ProfileState, from_arrays
 
 BUNDLE_KIND = "fraud-state"
 """Kind of the bundle that a state is saved as."""
 
 _COUNTERPARTY, _POPULATION = "counterparty_", "population_"
-_ONE_VALUE = ("until", "population_day")
+_LENGTHS = {"until": 1, "population_day": 1, "population_excess": NUM_EXCESS_SUMS}
+"""Of arrays that have a length of their own."""
 _OPTIONAL = ("recent", "alert_memory")
 """Tables that a state may have, by the names of its fields."""
 
@@ -88,8 +89,8 @@ def _check_lengths(arrays: Arrays, *, num_accounts: int, num_counterparties: int
         ValueError: An array has another number of rows.
     """
     for name, array in arrays.items():
-        if name in _ONE_VALUE:
-            expected = 1
+        if name in _LENGTHS:
+            expected = _LENGTHS[name]
         elif name.startswith(_POPULATION):
             expected = NUM_COUNTS
         else:

@@ -265,13 +265,15 @@ def test_a_sound_model_of_another_version_is_refused(
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("fault", ["a missing array", "a missing account"])
+@pytest.mark.parametrize("fault", ["a missing array", "a missing account", "a missing sum"])
 def test_a_sound_state_of_another_version_is_refused(tmp_path: Path, fault: str) -> None:
     """Intact arrays that do not make a state give one line."""
     bundle = save_state(small_fraud("bare").state, tmp_path / "s", model_fingerprint=PRINT)
     arrays, accounts = bundle.tensors("state"), bundle.table("accounts")
     if fault == "a missing array":
         del arrays["heat_day"]
+    elif fault == "a missing sum":
+        arrays["population_excess"] = arrays["population_excess"][:-1]
     else:
         accounts = accounts.slice(1)
     tables = {"accounts": accounts, "counterparties": bundle.table("counterparties")}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -43,6 +44,15 @@ class History:
     refused: list[int] = field(default_factory=list)
 
 
+class Event(NamedTuple):
+    """What a counterparty counts."""
+
+    day: float
+    account: int
+    merchant: int
+    excess: float
+
+
 class Oracle:
     """The measures from their definitions: no running sum, everything anew from whole histories."""
 
@@ -51,6 +61,7 @@ class Oracle:
         self.histories: dict[int, History] = defaultdict(History)
         self.paid: dict[int, list[float]] = defaultdict(list)
         self.busy: list[list[tuple[float, float, float]]] = []
+        self.events: list[Event] = []
 
     def run(self) -> dict[str, np.ndarray]:
         """Measures of all transactions."""
@@ -81,11 +92,14 @@ class Oracle:
             "count_1d": self.velocity(history, velocities, 1),
             "new_counterparty": self.new_counterparty(history, merchant),
             "counterparty_amount": self.counterparty_amount(peer, row),
+            "counterparty_excess": self.counterparty_excess(row),
             "account_distance": self.distance(history, peer, row),
         }
+        total = max(amount_high - 1.0, 0.0)
         if merchant >= 0:
             history.met.add(merchant)
-        if max(amount_high - 1.0, 0.0) <= self.excess.limit:
+            self.count_event(row, min(total, 5.0))
+        if total <= self.excess.limit:
             history.learnt.append(row)
             history.velocities[row] = velocities
             self.paid[merchant].append(float(rows.amount[row]))
@@ -222,6 +236,32 @@ class Oracle:
         mean, var = self.pooled(self.paid[merchant], *prior)
         return (self.rows.amount[row] - mean) / math.sqrt(var)
 
+    def count_event(self, row: int, excess: float) -> None:
+        """Keep what an account did at a counterparty, until another one comes once."""
+        account, merchant = int(self.rows.account[row]), int(self.rows.counterparty[row])
+        last = [event for event in self.events if event.merchant == merchant][-1:]
+        if not last or last[0].account != account:
+            self.events.append(Event(float(self.rows.day[row]), account, merchant, excess))
+
+    def counterparty_excess(self, row: int) -> float:
+        """Errors by which the excess of others at the counterparty is above that at all of them."""
+        merchant, account = int(self.rows.counterparty[row]), int(self.rows.account[row])
+        here = [event for event in self.events if event.merchant == merchant]
+        if here and here[-1].account == account:
+            here = here[:-1]
+        if merchant < 0 or not here:
+            return 0.0
+        day, excess = float(self.rows.day[row]), self.excess
+        weights = [0.5 ** ((day - event.day) / 10) for event in self.events]
+        values = [event.excess for event in self.events]
+        mean, second = (
+            (np.dot(weights, np.power(values, power)) + 200 * usual) / (sum(weights) + 200)
+            for power, usual in ((1, excess.mean), (2, excess.variance + excess.mean**2))
+        )
+        ages = [0.5 ** ((day - event.day) / 3) for event in here]
+        beyond = np.dot(ages, [event.excess for event in here]) - sum(ages) * mean
+        return max(beyond, 0.0) / math.sqrt((sum(ages) + 1) * (second - mean**2))
+
     def distance(self, history: History, peer: int, row: int) -> float:
         """-log density under the account's mixture of clusters."""
         nearest = [int(self.rows.log_density[learnt].argmax()) for learnt in history.learnt]
@@ -252,6 +292,8 @@ def test_the_compiled_pass_equals_plain_python(seed: int, limit: float) -> None:
     np.testing.assert_allclose(
         narrow.counterparties.values, wide.counterparties.values, rtol=1e-4, atol=1e-4
     )
+    for name, array in narrow.population._asdict().items():
+        np.testing.assert_allclose(array, getattr(wide.population, name), rtol=1e-4, err_msg=name)
 
 
 @pytest.mark.usefixtures("plain")
@@ -318,3 +360,26 @@ def test_a_season_makes_nobody_busy_and_one_account_makes_no_season() -> None:
     assert np.median(counts(burst)[late]) > limit
     others = (burst.account != 7) & between(burst, 30, 33)
     assert (counts(burst)[others] > limit).mean() < 0.07
+
+
+def test_where_everybody_becomes_unusual_no_counterparty_does() -> None:
+    """Excess that rises everywhere says nothing of a counterparty; at one alone it does."""
+    rng, start, num_rows, shop = np.random.default_rng(0), 19_000.0, 35_000, 3
+    rows = some_rows(rng, num_rows, num_accounts=400)
+    counterparty = rng.integers(0, 40, num_rows)
+    rows = rows._replace(
+        day=start + np.linspace(0, 70, num_rows), counterparty=counterparty, bit=counterparty
+    )
+    priors, is_late = some_priors(rng), rows.day > start + 20
+
+    def excess_with(raised: np.ndarray) -> np.ndarray:
+        higher = rows._replace(amount=(rows.amount + raised).astype(np.float32))
+        run = passed_over(higher, priors, excess_on_amounts(limit=0.0))  # accounts stay as they are
+        return run.evidence("counterparty_excess")
+
+    is_measured, is_shop = rows.day > start + 60, rows.counterparty == shop
+    everybody, alone = excess_with(1.0 * is_late), excess_with(1.0 * (is_late & is_shop))
+    limit = np.quantile(everybody[~is_late & (rows.day > start + 10)], 0.95)
+    assert (everybody[is_measured] > limit).mean() < 0.1
+    assert (alone[is_measured & is_shop] > limit).mean() > 0.9
+    assert (alone[is_measured & ~is_shop] > limit).mean() < 0.1

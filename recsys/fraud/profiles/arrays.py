@@ -43,6 +43,7 @@ SKETCH_BITS = 512
 COUNTERPARTY_VALUES = 6
 """Count, mean and squared deviations of the log amount; events and excess, both decayed, of other
 accounts than the last; and the excess that came last."""
+NUM_EXCESS_SUMS = 3
 
 Floats = npt.NDArray[np.float32]
 Days = npt.NDArray[np.float64]
@@ -171,7 +172,7 @@ class Counterparties(NamedTuple):
     values: Floats
     """Shape (M, COUNTERPARTY_VALUES)."""
     day: Days
-    """Day of the last transaction, -inf before the first. Shape (M,)."""
+    """Day of the last event, -inf before the first. Shape (M,)."""
     last_account: Codes
     """The account whose excess was added last, -1 before the first. Shape (M,)."""
 
@@ -188,7 +189,7 @@ class Accounts(NamedTuple):
 
 
 class Population(NamedTuple):
-    """How busy all accounts are of late, beside what each is used to, by each count."""
+    """How busy all accounts are of late, beside what each is used to, and how unusual they are."""
 
     recent: Days
     """Decayed sums over the last transactions: of weights, of the account's count before, and of
@@ -199,6 +200,9 @@ class Population(NamedTuple):
     """Day of the last transaction, -inf before the first. Shape (1,)."""
     factor: Days
     """How many times as busy as in the long run all accounts are. Shape (2,)."""
+    excess: Days
+    """Decayed sums over what all counterparties have counted: events, their excess and its square.
+    Shape (NUM_EXCESS_SUMS,)."""
 
 
 class Passed(NamedTuple):

@@ -69,7 +69,7 @@ def advance(
         rows: Transactions in the order of time.
         accounts: State of the accounts.
         counterparties: State of the counterparties.
-        population: How busy everybody is.
+        population: How busy everybody is, and how unusual.
         layout: Places of the state values.
         priors: What holds for peer groups.
         excess: How evidence becomes excess.
@@ -104,7 +104,7 @@ def advance(
         else:
             hold_back(state, layout, velocities, rows, row, is_new)
         learn_peers(state, layout, priors, rows, row)
-        learn_counterparty(counterparties, rows, row, total, excess)
+        learn_counterparty(counterparties, population, rows, row, total, excess)
         if is_new:
             meet(accounts.sketch[account], rows.bit[row])
         accounts.day[account] = rows.day[row]
@@ -140,7 +140,17 @@ def _measure(
         )
     evidence[6] *= part_in_sum(state, layout, rows.amount[row])
     is_new = counterparty_evidence(
-        state, layout, priors, peer, rows, row, sketches_AB, counterparties, excess, evidence
+        state,
+        layout,
+        priors,
+        peer,
+        rows,
+        row,
+        sketches_AB,
+        counterparties,
+        population,
+        excess,
+        evidence,
     )
     evidence[10] = account_distance(state, layout, priors, peer, rows.log_density[row])
     return is_new

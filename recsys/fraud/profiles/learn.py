@@ -21,6 +21,7 @@ from recsys.fraud.profiles.arrays import (
     Excess,
     Floats,
     Layout,
+    Population,
     Priors,
     Rows,
     Sketches,
@@ -163,25 +164,40 @@ def _fade(state: Floats, layout: Layout) -> None:
 
 @compiled
 def learn_counterparty(
-    counterparties: Counterparties, rows: Rows, row: int, total: float, excess: Excess
+    counterparties: Counterparties,
+    population: Population,
+    rows: Rows,
+    row: int,
+    total: float,
+    excess: Excess,
 ) -> None:
-    """Let the counterparty learn: its amounts if normal, and what it says against others."""
+    """Let the counterparty learn: its amounts if normal, and what it says against others.
+
+    An account that comes again before any other counts once, as of its first visit.
+    """
     counterparty, account = rows.counterparty[row], rows.account[row]
     if counterparty < 0:
         return
     values = counterparties.values[counterparty]
-    fade = 0.5 ** ((rows.day[row] - counterparties.day[counterparty]) / EXCESS_HALF_LIFE)
-    values[3] *= fade
-    values[4] *= fade
-    values[5] *= fade
-    if counterparties.last_account[counterparty] != account:
-        values[3] += 1.0
-        values[5] = min(total, _EXCESS_CAP)
-        values[4] += values[5]
-        counterparties.last_account[counterparty] = account
     if total <= excess.limit:
         _add(values, 0, rows.amount[row])
+    if counterparties.last_account[counterparty] == account:
+        return
+    fade = 0.5 ** ((rows.day[row] - counterparties.day[counterparty]) / EXCESS_HALF_LIFE)
+    values[3] = values[3] * fade + 1.0
+    values[5] = min(total, _EXCESS_CAP)
+    values[4] = values[4] * fade + values[5]
+    _count_excess(population, values[5])
+    counterparties.last_account[counterparty] = account
     counterparties.day[counterparty] = rows.day[row]
+
+
+@compiled
+def _count_excess(population: Population, excess: float) -> None:
+    """Count what a counterparty has counted towards everybody."""
+    population.excess[0] += 1.0
+    population.excess[1] += excess
+    population.excess[2] += excess * excess
 
 
 @compiled

@@ -16,6 +16,7 @@ from recsys.fraud.profiles.arrays import (
     Excess,
     Floats,
     Layout,
+    Population,
     Priors,
     Rows,
     Sketches,
@@ -23,8 +24,11 @@ from recsys.fraud.profiles.arrays import (
 
 EXCESS_HALF_LIFE = 3.0
 """Days, of the excess at a counterparty."""
+USUAL_EXCESS_HALF_LIFE = 10.0
+"""Days, of what is usual at all counterparties."""
 MIN_VARIANCE = 1e-3
 """Of log amounts and log velocities: an account that always pays the same is not that sure."""
+_STRENGTH = 200.0  # events that speak for the usual excess of the training
 
 
 @compiled
@@ -95,6 +99,7 @@ def counterparty_evidence(
     row: int,
     sketches_AB: Sketches,
     counterparties: Counterparties,
+    population: Population,
     excess: Excess,
     evidence: Floats,
 ) -> bool:
@@ -122,9 +127,23 @@ def counterparty_evidence(
         others -= values[5] * fade
         events -= fade
     if events > 0.0:
-        beyond = others - events * excess.mean
-        evidence[9] = max(beyond, 0.0) / math.sqrt((events + 1.0) * excess.variance)
+        usual, usual_var = usual_excess(population, excess)
+        beyond = others - events * usual
+        evidence[9] = max(beyond, 0.0) / math.sqrt((events + 1.0) * usual_var)
     return is_new
+
+
+@compiled
+def usual_excess(population: Population, excess: Excess) -> tuple[float, float]:
+    """Mean and variance of what counterparties counted of late, shrunk towards those of training.
+
+    What accounts do becomes more unusual the more is known of them. Beside a mean of long ago
+    every counterparty would become suspicious with time.
+    """
+    total = population.excess[0] + _STRENGTH
+    mean = (population.excess[1] + _STRENGTH * excess.mean) / total
+    squares = population.excess[2] + _STRENGTH * (excess.variance + excess.mean * excess.mean)
+    return mean, max(squares / total - mean * mean, MIN_VARIANCE)
 
 
 @compiled

@@ -17,6 +17,7 @@ from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.profiles.arrays import (
     COUNTERPARTY_VALUES,
     NUM_COUNTS,
+    NUM_EXCESS_SUMS,
     SKETCH_BITS,
     Accounts,
     Counterparties,
@@ -47,7 +48,7 @@ class ProfileState:
     counterparties: Counterparties
     """Profiles of the counterparties."""
     population: Population
-    """How busy everybody is."""
+    """How busy everybody is, and how unusual."""
     heat: Floats
     """Decayed past excess of each account, as of `heat_day`. Shape (A, NUM_HEATS)."""
     heat_day: Days
@@ -155,12 +156,13 @@ def empty_state(
 
 
 def empty_population() -> Population:
-    """Everybody is as busy as usual, and nothing is known of what that is."""
+    """Everybody is as busy and as unusual as usual, and nothing is known of what that is."""
     return Population(
         recent=np.zeros((NUM_COUNTS, 3)),
         long_run=np.zeros((NUM_COUNTS, 3)),
         day=np.full(1, -np.inf),
         factor=np.ones(NUM_COUNTS),
+        excess=np.zeros(NUM_EXCESS_SUMS),
     )
 
 

@@ -13,6 +13,7 @@ import math
 from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import (
     NUM_COUNTS,
+    NUM_EXCESS_SUMS,
     NUM_VELOCITIES,
     Days,
     Floats,
@@ -20,7 +21,7 @@ from recsys.fraud.profiles.arrays import (
     Population,
     Priors,
 )
-from recsys.fraud.profiles.measure import MIN_VARIANCE
+from recsys.fraud.profiles.measure import MIN_VARIANCE, USUAL_EXCESS_HALF_LIFE
 
 HALF_LIVES = (1 / 24, 1.0, 1.0)
 """Days, of the short count, the long count and the amount."""
@@ -34,7 +35,7 @@ _MAX_LOG_AMOUNT = 80.0  # sums of larger amounts would overflow float32, and sta
 
 @compiled
 def move_population(population: Population, day: float) -> None:
-    """Say how busy everybody is before a transaction.
+    """Say how busy everybody is before a transaction, and let fade how unusual everybody was.
 
     The factor is the ratio of the counts of late to those that were expected, over the same ratio
     in the long run, so that it is 1 on average whatever is expected.
@@ -51,6 +52,8 @@ def move_population(population: Population, day: float) -> None:
             found = recent[1] + STRENGTH * long_run[1] / long_run[0]
             expected = recent[2] + STRENGTH * long_run[2] / long_run[0]
             population.factor[count] = found / expected * long_run[2] / long_run[1]
+    for place in range(NUM_EXCESS_SUMS):
+        population.excess[place] *= 0.5 ** (gap / USUAL_EXCESS_HALF_LIFE)
     population.day[0] = day
 
 
