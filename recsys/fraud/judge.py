@@ -67,6 +67,9 @@ class Judge:
     """Calibration of each."""
     weights: Array
     """What the surprise of each is worth. Shape (J,)."""
+    heat_kinds: Array
+    """What the excess of each kind adds to what piles up. Shape (J,); all 0 where trees are used,
+    since then that of the own score does."""
     heat_weights: tuple[float, float]
     """What the logs of what piled up in a day and in two weeks count for."""
     booster: Booster | None
@@ -94,8 +97,7 @@ class Judge:
         )
         plain_N = self.plain_tail.surprise(plain_surprise(surprise_NJ))
         own_N = np.maximum(weighed_N, plain_N - PLAIN_PENALTY)
-        excess_N = np.clip(own_N + np.log(TAIL_SHARE), 0, HEAT_CAP).astype(np.float32)
-        heat_NH = add_heat(account_N, coded.day, excess_N, state)
+        heat_NH = add_heat(account_N, coded.day, self.heat_excess(own_N, evidence_NJ), state)
         combined_N = self.with_heat(own_N, heat_NH)
         return Judgement(
             surprise=surprise_NJ,
@@ -104,6 +106,21 @@ class Judge:
             combined=combined_N,
             p_value=np.exp(-self.combined_tail.surprise(combined_N)),
         )
+
+    def heat_excess(self, own_N: Array, evidence_NJ: Floats) -> Floats:
+        """What each transaction adds to what its account piles up, in nats up to a cap. Shape (N,).
+
+        Trees know what an unusual neighbour looks like. Weights do not: the sum over all kinds is
+        mostly noise there, and those that speak of one aspect each tell more.
+        """
+        if self.heat_kinds.any():
+            total_N = np.zeros(len(own_N))
+            for place in np.flatnonzero(self.heat_kinds):
+                excess_N = self.tails[place].excess(evidence_NJ[:, place])
+                total_N += self.heat_kinds[place] * excess_N
+        else:
+            total_N = own_N + np.log(TAIL_SHARE)
+        return np.clip(total_N, 0, HEAT_CAP).astype(np.float32)
 
     def with_heat(self, own_N: Array, heat_NH: Floats) -> Array:
         """Own scores and what piled up before, in nats. Shape (N,).

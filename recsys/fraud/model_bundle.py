@@ -98,7 +98,11 @@ def _tensors(model: FraudModel) -> dict[str, Arrays]:
         "clusters": {"centre": clusters.centre, "precision": clusters.precision},
         "priors": _arrays_of(model.priors),
         "excess": _arrays_of(model.excess),
-        "judge": {"weights": judge.weights, "heat_weights": np.array(judge.heat_weights)},
+        "judge": {
+            "weights": judge.weights,
+            "heat_kinds": judge.heat_kinds,
+            "heat_weights": np.array(judge.heat_weights),
+        },
         "tails": _tail_arrays(model),
     }
 
@@ -225,6 +229,7 @@ def _read_judge(bundle: Bundle, tails: Arrays, kinds: tuple[str, ...]) -> Judge:
         kinds=kinds,
         tails=_read_tails(tails, "kinds"),
         weights=arrays["weights"],
+        heat_kinds=arrays["heat_kinds"],
         heat_weights=(of_day, of_fortnight),
         booster=_read_booster(bundle, _EVIDENCE_TREES),
         own_tail=_read_tail(tails, "own"),

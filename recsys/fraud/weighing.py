@@ -46,13 +46,15 @@ _LEAST_TRUST = 0.05
 """Trust that the trees need at least: without episodes both are chance, and so is their ratio."""
 _SHARPNESS = 4
 """Power of the shares of evidence that come in episodes: little is left of what is half noise."""
-_HOT = 3.5
+_HOT = 5.0
 """Nats piled up in a day from which on an account is hot."""
 _ORDINARY = (0.3, 0.9)
 """Quantiles of own scores between which hardly any misuse lies."""
 _SEEN_BEFORE = 5.0
 """Ordinary transactions of hot accounts that are taken as seen before any was."""
-_HEAT_OF_MISUSE = 2.5
+_HEAT_OF_MISUSE = 4.0
+_HEAT_BESIDE_TREES = 2.0
+"""Trees were taught to see episodes and need less of what piled up."""
 _LEAST_HEAT = 0.5
 _FORTNIGHT_HEAT = 0.1
 _UNFITTED = Tail(quantiles=np.zeros(2), rate=0.0)
@@ -110,8 +112,8 @@ def fit_judge(
     usable_N = _some(in_fit_N & known_N, in_fit_N)
     around = Neighbourhood(account=account_N, day=coded.day, usable=usable_N)
     tails = fit_tails(evidence_NJ[held_out_N])
-    surprise_NJ = surprise_of(tails, evidence_NJ)
-    found = _Episodes.of(around, tails, evidence_NJ, surprise_NJ, own_of(kinds, covered))
+    surprise_NJ, own_J = surprise_of(tails, evidence_NJ), own_of(kinds, covered)
+    found = _Episodes.of(around, tails, evidence_NJ, surprise_NJ, own_J)
     trees = _Trees(
         features=booster_features(kinds, evidence_NJ, coded),
         names=feature_names(kinds),
@@ -121,11 +123,13 @@ def fit_judge(
         num_threads=num_threads,
     )
     trust_trees, booster = _chosen_trees(trees, found)
+    weights_J = trusted_weights(found.shares, found.trust, sharpness=_SHARPNESS)
     judge = Judge(
         kinds=kinds,
         tails=tails,
-        weights=trusted_weights(found.shares, found.trust, sharpness=_SHARPNESS),
-        heat_weights=heat_weights(0.0),
+        weights=weights_J,
+        heat_kinds=weights_J * own_J * (booster is None),
+        heat_weights=(0.0, 0.0),
         booster=booster,
         own_tail=_UNFITTED,
         plain_tail=Tail.fit(plain_surprise(surprise_NJ[held_out_N])),
@@ -157,7 +161,7 @@ def _with_heat(
     """
     misused = misused_share(judged.own[usable_N], judged.heat[usable_N, 0])
     misused *= as_known(trusted)
-    judge = replace(judge, heat_weights=heat_weights(misused))
+    judge = replace(judge, heat_weights=heat_weights(misused, with_trees=judge.booster is not None))
     combined_N = judge.with_heat(judged.own, judged.heat)
     return replace(judge, combined_tail=fit_score_tail(combined_N[held_out_N])), combined_N, misused
 
@@ -256,9 +260,10 @@ class _Trees:
         return first_N, ~first_N
 
 
-def heat_weights(misused: float) -> tuple[float, float]:
+def heat_weights(misused: float, *, with_trees: bool) -> tuple[float, float]:
     """What piled up counts for more where hot accounts are misused (see `misused_share`)."""
-    return max(_HEAT_OF_MISUSE * misused, _LEAST_HEAT), _FORTNIGHT_HEAT
+    per_share = _HEAT_BESIDE_TREES if with_trees else _HEAT_OF_MISUSE
+    return max(per_share * misused, _LEAST_HEAT), _FORTNIGHT_HEAT
 
 
 def misused_share(own_N: Array, heat_N: Floats) -> float:

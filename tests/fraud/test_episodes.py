@@ -149,9 +149,11 @@ def test_shares_count_as_far_as_they_are_trusted() -> None:
 
 def test_heat_counts_for_more_the_more_of_it_is_misuse() -> None:
     """The weights grow with the share, and never vanish."""
-    weights = np.array([heat_weights(share) for share in np.linspace(0, 1, 9)])
-    assert (np.diff(weights, axis=0) >= 0).all()
-    assert weights.min() > 0
+    for with_trees in (False, True):
+        shares = np.linspace(0, 1, 9)
+        weights = np.array([heat_weights(share, with_trees=with_trees) for share in shares])
+        assert (np.diff(weights, axis=0) >= 0).all()
+        assert weights.min() > 0
 
 
 @settings(max_examples=25, deadline=None)
@@ -161,7 +163,7 @@ def test_the_share_of_misuse_is_found_without_a_label(seed: int, share: float) -
     rng = np.random.default_rng(seed)
     own_N, heat_N = rng.exponential(size=100_000), np.zeros(100_000, dtype=np.float32)
     hot_N = np.arange(len(own_N)) < 3_000
-    heat_N[hot_N] = 5.0
+    heat_N[hot_N] = 6.0
     own_N[hot_N & (rng.random(len(own_N)) < share)] += 4.0
     assert misused_share(own_N, heat_N) == pytest.approx(share, abs=0.1)
 

@@ -39,6 +39,7 @@ def judge(*, weights: tuple[float, ...] = (1.0, 0.5, 0.0)) -> Judge:
         kinds=KINDS,
         tails=tails,
         weights=np.array(weights),
+        heat_kinds=np.zeros(len(KINDS)),
         heat_weights=(0.8, 0.2),
         booster=None,
         own_tail=own_tail,
