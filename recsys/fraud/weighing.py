@@ -23,10 +23,10 @@ from recsys.fraud.episodes import (
     trusted_weights,
     unusual_own,
 )
+from recsys.fraud.hot_accounts import heat_weights, misused_share
 from recsys.fraud.inputs import CodedTransactions
 from recsys.fraud.judge import (
     Judge,
-    Judgement,
     booster_features,
     feature_names,
     plain_surprise,
@@ -46,17 +46,6 @@ _LEAST_TRUST = 0.05
 """Trust that the trees need at least: without episodes both are chance, and so is their ratio."""
 _SHARPNESS = 4
 """Power of the shares of evidence that come in episodes: little is left of what is half noise."""
-_HOT = 5.0
-"""Nats piled up in a day from which on an account is hot."""
-_ORDINARY = (0.3, 0.9)
-"""Quantiles of own scores between which hardly any misuse lies."""
-_SEEN_BEFORE = 5.0
-"""Ordinary transactions of hot accounts that are taken as seen before any was."""
-_HEAT_OF_MISUSE = 4.0
-_HEAT_BESIDE_TREES = 2.0
-"""Trees were taught to see episodes and need less of what piled up."""
-_LEAST_HEAT = 0.5
-_FORTNIGHT_HEAT = 0.1
 _UNFITTED = Tail(quantiles=np.zeros(2), rate=0.0)
 
 
@@ -123,25 +112,20 @@ def fit_judge(
         num_threads=num_threads,
     )
     trust_trees, booster = _chosen_trees(trees, found)
-    weights_J = trusted_weights(found.shares, found.trust, sharpness=_SHARPNESS)
-    judge = Judge(
-        kinds=kinds,
-        tails=tails,
-        weights=weights_J,
-        heat_kinds=weights_J * own_J * (booster is None),
-        heat_weights=(0.0, 0.0),
-        booster=booster,
-        own_tail=_UNFITTED,
-        plain_tail=Tail.fit(plain_surprise(surprise_NJ[held_out_N])),
-        combined_tail=_UNFITTED,
+    judge = _judge_without_heat(
+        kinds, tails, surprise_NJ[held_out_N], found=found, own_J=own_J, booster=booster
     )
     raw_N = judge.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
     judge, after = replace(judge, own_tail=Tail.fit(raw_N[held_out_N])), state.copy()
     judged = judge.judge(evidence_NJ, coded, account_N, after, num_threads=num_threads)
-    trusted = found.trust if booster is None else trust_trees
-    judge, combined_N, misused = _with_heat(judge, judged, usable_N, held_out_N, trusted)
+    # Bursts of another kind, such as a day in town, are hot too.
+    trusted = as_known(found.trust if booster is None else trust_trees)
+    misused = trusted * misused_share(judged.own[usable_N], judged.heat[usable_N, 0])
+    heat = heat_weights(misused, with_trees=booster is not None)
+    combined_N = replace(judge, heat_weights=heat).with_heat(judged.own, judged.heat)
+    combined_tail = fit_score_tail(combined_N[held_out_N])
     return Weighed(
-        judge=judge,
+        judge=replace(judge, heat_weights=heat, combined_tail=combined_tail),
         state=after,
         combined=combined_N,
         episode_shares=found.shares,
@@ -151,19 +135,37 @@ def fit_judge(
     )
 
 
-def _with_heat(
-    judge: Judge, judged: Judgement, usable_N: Flags, held_out_N: Flags, trusted: float
-) -> tuple[Judge, Array, float]:
-    """The judge that weighs heat, its combined scores, and the share of misuse among the hot.
+def _judge_without_heat(
+    kinds: tuple[str, ...],
+    tails: tuple[Tail, ...],
+    held_out_MJ: Floats,
+    *,
+    found: _Episodes,
+    own_J: Flags,
+    booster: Booster | None,
+) -> Judge:
+    """A judge that knows what evidence is worth; its own scores are not calibrated yet.
 
-    Bursts of another kind, such as a day in town, are hot as well: misuse counts as far as episodes
-    are trusted.
+    Args:
+        kinds: Names of the evidence.
+        tails: Calibration of each.
+        held_out_MJ: Surprise of the rows to calibrate on.
+        found: What episodes say.
+        own_J: Kinds that are aspects of one transaction.
+        booster: Trees, if they are trusted.
     """
-    misused = misused_share(judged.own[usable_N], judged.heat[usable_N, 0])
-    misused *= as_known(trusted)
-    judge = replace(judge, heat_weights=heat_weights(misused, with_trees=judge.booster is not None))
-    combined_N = judge.with_heat(judged.own, judged.heat)
-    return replace(judge, combined_tail=fit_score_tail(combined_N[held_out_N])), combined_N, misused
+    weights_J = trusted_weights(found.shares, found.trust, sharpness=_SHARPNESS)
+    return Judge(
+        kinds=kinds,
+        tails=tails,
+        weights=weights_J,
+        heat_kinds=weights_J * own_J * (booster is None),
+        heat_weights=(0.0, 0.0),
+        booster=booster,
+        own_tail=_UNFITTED,
+        plain_tail=Tail.fit(plain_surprise(held_out_MJ)),
+        combined_tail=_UNFITTED,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -258,33 +260,6 @@ class _Trees:
         first_A = rng.permutation(num_accounts) < num_accounts / 2
         first_N = first_A[self.around.account]
         return first_N, ~first_N
-
-
-def heat_weights(misused: float, *, with_trees: bool) -> tuple[float, float]:
-    """What piled up counts for more where hot accounts are misused (see `misused_share`)."""
-    per_share = _HEAT_BESIDE_TREES if with_trees else _HEAT_OF_MISUSE
-    return max(per_share * misused, _LEAST_HEAT), _FORTNIGHT_HEAT
-
-
-def misused_share(own_N: Array, heat_N: Floats) -> float:
-    """Share of the transactions of hot accounts that are misuse, found without a label, 0 to 1.
-
-    Misuse lies far out, so that the ordinary scores that are missing among hot accounts tell how
-    much of it there is: the two-groups model of Efron 2008, "Microarrays, empirical Bayes and the
-    two-groups model", whose share of nulls is that of the centre.
-
-    Args:
-        own_N: Scores of transactions taken alone.
-        heat_N: What their accounts had piled up in a day before.
-    """
-    low, high = np.quantile(own_N, _ORDINARY)
-    ordinary_N, hot_N = (own_N > low) & (own_N < high), heat_N >= _HOT
-    usual_share = ordinary_N.mean()
-    if usual_share == 0:
-        return 0.0
-    num_ordinary = (ordinary_N & hot_N).sum() + _SEEN_BEFORE * usual_share
-    share = num_ordinary / (hot_N.sum() + _SEEN_BEFORE)
-    return float(np.clip(1 - share / usual_share, 0, 1))
 
 
 def _some(preferred_N: Flags, otherwise_N: Flags) -> Flags:

@@ -26,12 +26,13 @@ from recsys.fraud.episodes import (
     trusted_weights,
     unusual_own,
 )
+from recsys.fraud.hot_accounts import heat_weights, misused_share
 from recsys.fraud.inputs import CodedTransactions
 from recsys.fraud.judge import booster_features, feature_names
 from recsys.fraud.profiles.arrays import EVIDENCE, SHARED_EVIDENCE
 from recsys.fraud.profiles.state import empty_state
 from recsys.fraud.tails import excess_of, fit_tails
-from recsys.fraud.weighing import Weighed, fit_judge, heat_weights, misused_share
+from recsys.fraud.weighing import Weighed, fit_judge
 
 KINDS = ("amount_high", "hour", "category", "new_counterparty")
 NUM_INFORMATIVE = 2
