@@ -100,7 +100,8 @@ class RecentTransactions:
         """
         # The same sums, in the same order, as in `label_evidence`: they agree to the last bit.
         is_kept_N = self.day + delay_days + MEMORY_DAYS > day
-        frauds = np.flatnonzero((self.label == FRAUD) & (self.day + delay_days <= day))[::-1]
+        is_known_N = (self.day + delay_days <= day) & (self.day < day)
+        frauds = np.flatnonzero(is_known_N & (self.label == FRAUD))[::-1]
         is_kept_N[frauds[np.unique(self.account[frauds], return_index=True)[1]]] = True
         return RecentTransactions(table=self.table.filter(pa.array(is_kept_N)))
 

@@ -78,7 +78,7 @@ def scored_in_blocks(log: Log, cuts: list[int]) -> tuple[np.ndarray, RecentTrans
     return np.concatenate(found), memory
 
 
-@settings(max_examples=200)
+@settings(max_examples=300)
 @given(logs(), st.data())
 def test_scoring_sees_what_fitting_saw_whatever_the_blocks(log: Log, data: st.DataObject) -> None:
     """Block after block, with what is remembered, a row has the features that fitting computed."""
