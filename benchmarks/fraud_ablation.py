@@ -43,7 +43,7 @@ from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.benchmark import TestRows
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.episodes import is_own
-from recsys.fraud.memory import MEMORY_DAYS, RecentTransactions
+from recsys.fraud.memory import RecentTransactions
 from recsys.fraud.metrics import known_compromised
 from recsys.fraud.model import FraudModel, Observed
 from recsys.fraud.profiles.arrays import EVIDENCE, Passed, Rows
@@ -387,10 +387,11 @@ def _labelled_scores(
         features_NF, names, learnt_N, config.labels.stacker, seed=config.seed,
         num_threads=num_threads(),
     )  # fmt: skip
-    memory = before.since(after.day[0] - MEMORY_DAYS - DELAY_DAYS).followed_by(after)
+    memory = before.followed_by(after).told(cut.labels, DELAY_DAYS)
+    memory = memory.remembered(after.day[0], DELAY_DAYS)
     features_NF, _ = stacker_features(
         judge, evidence.test[:, places], evidence.passed, evidence.coded[1].hour, memory,
-        memory.labels(cut.labels), DELAY_DAYS,
+        memory.label, DELAY_DAYS,
     )  # fmt: skip
     return stacker.score(features_NF, num_threads=num_threads())
 

@@ -118,8 +118,8 @@ def caught_up(
     """The state of the evening before a day, and how many transactions it took to get there.
 
     A day at a time, as the jobs of those nights would have gone: the places of new accounts, which
-    settle ties, depend on where each step begins, and so does what late labels say. Each night
-    remembers its alerts, though nobody was told of them.
+    settle ties, depend on where each step begins. Each night remembers its alerts, though nobody
+    was told of them.
     """
     start = _moment(state.until)
     is_missed = pc.greater_equal(table[EVENT_TIME], start)

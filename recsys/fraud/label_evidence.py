@@ -1,8 +1,10 @@
 """What confirmed labels say of a transaction, each label from the moment on that it is known.
 
-A label becomes known a fixed delay after its transaction. Everything here is a count, a rate or an
-age over the labels that are known when a transaction happens. Counterparties get a posterior of
-their risk, with the rate of frauds in the whole log as the prior.
+A label becomes known a fixed delay after its transaction, and is forgotten when it has been known
+for as long as the memory reaches; but for the last fraud of each account, which is remembered for
+good. Everything here is a count, a rate or an age over the labels that are remembered when a
+transaction happens, so that a longer log says no more. Counterparties get a posterior of their
+risk, with the rate of all frauds within the memory as the prior.
 
 A stolen card is used for unusual amounts at many counterparties, and each of these gets a fraud. A
 counterparty that has itself turned bad has frauds of ordinary amounts, and hardly any legitimate
@@ -44,7 +46,7 @@ LABEL_EVIDENCE = (
 )
 """Names of the columns.
 
-base_rate: share of frauds among all labels known, shrunk towards 1 in 100.
+base_rate: share of frauds among all labels within the memory, shrunk towards 1 in 100.
 counterparty_labels, counterparty_frauds: how many are known of the window.
 counterparty_risk: posterior mean of the share of frauds.
 counterparty_ordinary_risk: the same of frauds of ordinary amounts.
@@ -53,7 +55,7 @@ counterparty_run_frauds: ordinary frauds since the last legitimate transaction.
 counterparty_run_age_days: days since the first of them; NaN where there is none.
 counterparty_run_gap_days: days between it and the legitimate transaction before; NaN without both.
 counterparty_ordinary_age_days, counterparty_legitimate_age_days, account_fraud_age_days: days since
-the last one that is known; NaN where there is none.
+the last one that is remembered; NaN where there is none.
 """
 
 ORDINARY_EXCESS = 1.0
@@ -62,7 +64,7 @@ ORDINARY_EXCESS = 1.0
 _PRIOR_LABELS = 100.0  # of which 1 is a fraud: the base rate before there are labels
 _STRENGTH = 1.0  # labels that the base rate counts for in the risk of a counterparty
 _NUM_WINDOWS = len(WINDOW_DAYS)
-# Places of what is counted in a window, and of the times that are kept of a counterparty.
+# Places of what is counted in a window, and of the rows that are kept of a counterparty.
 _LABELS, _FRAUDS, _ORDINARY = range(3)
 _RUN_START, _LAST_ORDINARY, _LAST_LEGITIMATE = range(3)
 
@@ -82,13 +84,14 @@ class _Rows(NamedTuple):
 class _Known(NamedTuple):
     """What the labels known so far say; the last counterparty stands for none and stays unknown."""
 
-    left: Codes  # (W,): rows that have left each window
-    total: Days  # (2,): labels and frauds of the whole log
+    left: Codes  # (W + 1,): rows that have left each window, and the memory
+    total: Days  # (2,): labels and frauds
     counts: npt.NDArray[np.int32]  # (M + 1, W, 3)
     run: npt.NDArray[np.int32]  # (M + 1,)
-    times: Days  # (M + 1, 3)
+    rows: Codes  # (M + 1, 3): -1 for none
+    next_ordinary: Codes  # (N,): the ordinary fraud of the counterparty after an ordinary fraud
     account_frauds: npt.NDArray[np.int32]  # (A, W)
-    account_time: Days  # (A,)
+    account_row: Codes  # (A,): the last fraud, -1 for none
 
 
 def label_evidence(
@@ -99,11 +102,13 @@ def label_evidence(
     amount_excess_N: Floats,
     label_N: Labels,
     delay_days: float,
+    memory_days: float,
 ) -> Floats:
-    """What the labels known at the time of each transaction say of it.
+    """What the labels remembered at the time of each transaction say of it.
 
     A label is known at a transaction if its own transaction lies at least the delay before it, and
-    strictly before it whatever the delay. Nothing else of a later transaction is looked at either.
+    strictly before it whatever the delay. It is remembered if its own transaction lies less than
+    delay and memory before, or was the account's last fraud. Nothing else is looked at.
 
     Args:
         account_N: Account codes from 0.
@@ -112,23 +117,30 @@ def label_evidence(
         amount_excess_N: How unusually high each amount is for its account, in nats.
         label_N: 1 for fraud, 0 for legitimate, -1 where there never is a label.
         delay_days: Days from a transaction to its label.
+        memory_days: Days from then on that the label is remembered, at least the longest window.
 
     Returns:
         Columns as `LABEL_EVIDENCE` names them. Shape (N, L).
 
     Raises:
-        ConfigError: A negative delay.
+        ConfigError: A negative delay, or a memory that is shorter than a window.
         DataError: Columns of different lengths, times that do not ascend, other codes or labels.
     """
     if not delay_days >= 0:
         raise ConfigError(
             f"label delay: expected at least 0 days, got {delay_days}; labels follow transactions"
         )
+    if not memory_days >= WINDOW_DAYS[-1]:
+        raise ConfigError(
+            f"memory: expected at least {WINDOW_DAYS[-1]} days, the longest window, got "
+            f"{memory_days}; labels are counted in it"
+        )
     is_ordinary_N = amount_excess_N < ORDINARY_EXCESS
     rows = _Rows(account_N, counterparty_N, day_N, is_ordinary_N, label_N)
     _check(rows)
     evidence_NL = np.empty((len(day_N), len(LABEL_EVIDENCE)), dtype=np.float32)
-    _walk(rows, _ignorance(rows), delay_days, evidence_NL)
+    lengths = np.array([*WINDOW_DAYS, memory_days])
+    _walk(rows, _ignorance(rows), delay_days, lengths, evidence_NL)
     return evidence_NL
 
 
@@ -153,18 +165,19 @@ def _ignorance(rows: _Rows) -> _Known:
     num_accounts = int(rows.account.max(initial=-1)) + 1
     num_counterparties = int(rows.counterparty.max(initial=-1)) + 1
     return _Known(
-        left=np.zeros(_NUM_WINDOWS, dtype=np.int64),
+        left=np.zeros(_NUM_WINDOWS + 1, dtype=np.int64),
         total=np.array([_PRIOR_LABELS, 1.0]),
         counts=np.zeros((num_counterparties + 1, _NUM_WINDOWS, 3), dtype=np.int32),
         run=np.zeros(num_counterparties + 1, dtype=np.int32),
-        times=np.full((num_counterparties + 1, 3), np.nan),
+        rows=np.full((num_counterparties + 1, 3), -1),
+        next_ordinary=np.full(len(rows.day), -1),
         account_frauds=np.zeros((num_accounts, _NUM_WINDOWS), dtype=np.int32),
-        account_time=np.full(num_accounts, np.nan),
+        account_row=np.full(num_accounts, -1),
     )
 
 
 @compiled
-def _walk(rows: _Rows, known: _Known, delay: float, evidence_NL: Floats) -> None:
+def _walk(rows: _Rows, known: _Known, delay: float, lengths: Days, evidence_NL: Floats) -> None:
     """One pass; pointers follow it to the labels that become known and that leave each window."""
     arrived = 0
     for row in range(len(rows.day)):
@@ -174,10 +187,13 @@ def _walk(rows: _Rows, known: _Known, delay: float, evidence_NL: Floats) -> None
                 _count(rows, known, arrived, window, 1)
             _remember(rows, known, arrived)
             arrived += 1
-        for window in range(_NUM_WINDOWS):
+        for window in range(len(lengths)):
             oldest = known.left[window]
-            while oldest < arrived and rows.day[oldest] + delay + WINDOW_DAYS[window] <= now:
-                _count(rows, known, oldest, window, -1)
+            while oldest < arrived and rows.day[oldest] + delay + lengths[window] <= now:
+                if window < _NUM_WINDOWS:
+                    _count(rows, known, oldest, window, -1)
+                else:
+                    _forget(rows, known, oldest)
                 oldest += 1
             known.left[window] = oldest
         _write(rows, known, row, evidence_NL[row])
@@ -208,7 +224,7 @@ def _remember(rows: _Rows, known: _Known, row: int) -> None:
     known.total[0] += 1
     known.total[1] += label
     if label == FRAUD:
-        known.account_time[rows.account[row]] = rows.day[row]
+        known.account_row[rows.account[row]] = row
     if rows.counterparty[row] >= 0:
         _remember_counterparty(rows, known, row)
 
@@ -216,23 +232,44 @@ def _remember(rows: _Rows, known: _Known, row: int) -> None:
 @compiled
 def _remember_counterparty(rows: _Rows, known: _Known, row: int) -> None:
     """A legitimate transaction ends the run; an ordinary fraud goes on with it or starts one."""
-    counterparty, day = rows.counterparty[row], rows.day[row]
-    times = known.times[counterparty]
+    counterparty = rows.counterparty[row]
+    kept = known.rows[counterparty]
     if rows.label[row] == LEGITIMATE:
-        times[_LAST_LEGITIMATE] = day
-        times[_RUN_START] = np.nan
+        kept[_LAST_LEGITIMATE] = row
+        kept[_RUN_START] = -1
         known.run[counterparty] = 0
     elif rows.is_ordinary[row]:
-        times[_LAST_ORDINARY] = day
         if known.run[counterparty] == 0:
-            times[_RUN_START] = day
+            kept[_RUN_START] = row
+        else:
+            known.next_ordinary[kept[_LAST_ORDINARY]] = row
+        kept[_LAST_ORDINARY] = row
         known.run[counterparty] += 1
+
+
+@compiled
+def _forget(rows: _Rows, known: _Known, row: int) -> None:
+    """Take out what was kept of a label; of a run the oldest fraud goes first."""
+    label, counterparty = rows.label[row], rows.counterparty[row]
+    if label == UNLABELLED:
+        return
+    known.total[0] -= 1
+    known.total[1] -= label
+    if counterparty < 0:
+        return
+    kept = known.rows[counterparty]
+    if kept[_RUN_START] == row:
+        kept[_RUN_START] = known.next_ordinary[row]
+        known.run[counterparty] -= 1
+    for place in (_LAST_ORDINARY, _LAST_LEGITIMATE):
+        if kept[place] == row:
+            kept[place] = -1
 
 
 @compiled
 def _write(rows: _Rows, known: _Known, row: int, evidence_L: Floats) -> None:
     """Columns of one transaction, in the order of `LABEL_EVIDENCE`."""
-    account, counterparty, now = rows.account[row], rows.counterparty[row], rows.day[row]
+    account, counterparty = rows.account[row], rows.counterparty[row]
     base = known.total[1] / known.total[0]
     evidence_L[0] = base
     for window in range(_NUM_WINDOWS):
@@ -244,11 +281,19 @@ def _write(rows: _Rows, known: _Known, row: int, evidence_L: Floats) -> None:
         evidence_L[column + 2 * _NUM_WINDOWS] = (counts[_FRAUDS] + _STRENGTH * base) / weight
         evidence_L[column + 3 * _NUM_WINDOWS] = (counts[_ORDINARY] + _STRENGTH * base) / weight
         evidence_L[column + 4 * _NUM_WINDOWS] = known.account_frauds[account, window]
-    times = known.times[counterparty]
-    ages_L = evidence_L[1 + 5 * _NUM_WINDOWS :]
+    kept = known.rows[counterparty]
+    start, ages_L = kept[_RUN_START], evidence_L[1 + 5 * _NUM_WINDOWS :]
     ages_L[0] = known.run[counterparty]
-    ages_L[1] = now - times[_RUN_START]
-    ages_L[2] = times[_RUN_START] - times[_LAST_LEGITIMATE]
-    ages_L[3] = now - times[_LAST_ORDINARY]
-    ages_L[4] = now - times[_LAST_LEGITIMATE]
-    ages_L[5] = now - known.account_time[account]
+    ages_L[1] = _days_between(rows, start, row)
+    ages_L[2] = _days_between(rows, kept[_LAST_LEGITIMATE], start)
+    ages_L[3] = _days_between(rows, kept[_LAST_ORDINARY], row)
+    ages_L[4] = _days_between(rows, kept[_LAST_LEGITIMATE], row)
+    ages_L[5] = _days_between(rows, known.account_row[account], row)
+
+
+@compiled
+def _days_between(rows: _Rows, first: int, second: int) -> float:
+    """NaN where there is none of the two."""
+    if first < 0 or second < 0:
+        return np.nan
+    return float(rows.day[second] - rows.day[first])

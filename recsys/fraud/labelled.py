@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.fraud.account_days import AccountDays
-from recsys.fraud.memory import MEMORY_DAYS, RecentTransactions
+from recsys.fraud.memory import RecentTransactions
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.arrays import Codes, Floats
 from recsys.fraud.profiles.state import ProfileState
@@ -70,6 +70,7 @@ def with_labels(
         return model, state
     supervised, log_odds_N = found
     days = AccountDays.of(recent.account, recent.day, log_odds_N, np.ones(len(log_odds_N)))
-    kept = recent.since(float(recent.day[-1]) - MEMORY_DAYS - supervised.delay_days)
+    delay = supervised.delay_days
+    kept = recent.told(labels.table, delay).remembered(float(recent.day[-1]), delay)
     model = replace(model, supervised=supervised, supervised_account_tail=Tail.fit(days.highest))
     return model, replace(state, recent=kept.table)

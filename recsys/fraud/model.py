@@ -22,7 +22,7 @@ from recsys.fraud.autoencoder import FittedAutoencoder
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.inputs import CodedTransactions, TransactionInputs
 from recsys.fraud.judge import Judge
-from recsys.fraud.memory import MEMORY_DAYS, RecentTransactions
+from recsys.fraud.memory import RecentTransactions
 from recsys.fraud.profiles.arrays import (
     EVIDENCE,
     Excess,
@@ -204,12 +204,14 @@ class FraudModel:
             return scores, recent
         rows = Rows._make(map(joined, zip(*(part.rows for part in parts), strict=True)))
         new = RecentTransactions.of(ids, rows, scores.evidence, self.judge)
-        horizon = float(rows.day[0]) - MEMORY_DAYS - self.supervised.delay_days
-        memory = RecentTransactions(table=recent).since(horizon).followed_by(new)
+        delay = self.supervised.delay_days
+        memory = RecentTransactions(table=recent).followed_by(new)
+        memory = memory if labels is None else memory.told(labels, delay)
+        memory = memory.remembered(float(rows.day[0]), delay)
         if labels is not None:
             judgement = self.supervised.judge(
                 scores.judgement, self.judge, scores.evidence, scores.passed, rows.hour, memory,
-                labels, num_threads=num_threads,
+                num_threads=num_threads,
             )  # fmt: skip
             scores = replace(scores, judgement=judgement)
         return scores, memory.table

@@ -11,6 +11,7 @@ from recsys.artifacts import Bundle, read_bundle, write_bundle
 from recsys.datasets.origin import one_line
 from recsys.errors import ArtifactError, DataError
 from recsys.features.encoder_bundle import vocabulary_of, vocabulary_table
+from recsys.fraud.memory import COLUMNS
 from recsys.fraud.profiles.arrays import NUM_COUNTS, NUM_EXCESS_SUMS
 from recsys.fraud.profiles.state import Arrays, ProfileState, from_arrays
 
@@ -79,6 +80,8 @@ def _read(bundle: Bundle) -> ProfileState:
         for name in _OPTIONAL
         if f"tables/{name}.parquet" in bundle.manifest.files
     }
+    if "recent" in optional and tuple(optional["recent"].column_names) != COLUMNS:
+        raise ValueError(f"recent transactions with the columns {optional['recent'].column_names}")
     return from_arrays(accounts, counterparties, arrays, **optional)
 
 

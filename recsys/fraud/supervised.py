@@ -17,7 +17,7 @@ from recsys.fraud.accumulate import sums_before
 from recsys.fraud.config import LabelsConfig
 from recsys.fraud.judge import Judge, Judgement
 from recsys.fraud.label_evidence import LABEL_EVIDENCE, label_evidence
-from recsys.fraud.memory import RecentTransactions
+from recsys.fraud.memory import MEMORY_DAYS, RecentTransactions
 from recsys.fraud.profiles.arrays import Codes, Floats, Passed
 from recsys.fraud.stacker import Stacker, fit_stacker
 from recsys.fraud.suspicions import SUSPICIONS, suspicions
@@ -52,7 +52,6 @@ class Supervised:
         passed: Passed,
         hour_N: Codes,
         recent: RecentTransactions,
-        labels: pa.Table,
         *,
         num_threads: int,
     ) -> Judgement:
@@ -64,12 +63,11 @@ class Supervised:
             evidence_NJ: Evidence of the transactions to score.
             passed: What the pass wrote down of them.
             hour_N: Their hours.
-            recent: Transactions before them, then they themselves.
-            labels: transaction_id and is_fraud; those that are not known yet are not looked at.
+            recent: Transactions before them, then they themselves, with the labels that are known.
             num_threads: Threads of the trees.
         """
         features_NF, _ = stacker_features(
-            judge, evidence_NJ, passed, hour_N, recent, recent.labels(labels), self.delay_days
+            judge, evidence_NJ, passed, hour_N, recent, recent.label, self.delay_days
         )
         log_odds_N = self.stacker.score(features_NF, num_threads=num_threads)
         return replace(
@@ -107,7 +105,7 @@ def stacker_features(
     from_labels_NL = label_evidence(
         account_N=account, counterparty_N=recent.counterparty, day_N=day,
         amount_excess_N=recent.values("amount_excess")[:, 0], label_N=label_R,
-        delay_days=delay_days,
+        delay_days=delay_days, memory_days=MEMORY_DAYS,
     )[last]  # fmt: skip
     suspicions_NS = suspicions(
         account_N=account, day_N=day, amount_excess_N=recent.values("amount_excess")[:, 0],

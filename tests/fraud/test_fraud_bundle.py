@@ -265,18 +265,23 @@ def test_a_sound_model_of_another_version_is_refused(
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("fault", ["a missing array", "a missing account", "a missing sum"])
+FAULTS = ("a missing array", "a missing account", "a missing column", "a missing sum")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_sound_state_of_another_version_is_refused(tmp_path: Path, fault: str) -> None:
     """Intact arrays that do not make a state give one line."""
     bundle = save_state(small_fraud("bare").state, tmp_path / "s", model_fingerprint=PRINT)
     arrays, accounts = bundle.tensors("state"), bundle.table("accounts")
+    tables = {"accounts": accounts, "counterparties": bundle.table("counterparties")}
     if fault == "a missing array":
         del arrays["heat_day"]
+    elif fault == "a missing account":
+        tables["accounts"] = accounts.slice(1)
     elif fault == "a missing sum":
         arrays["population_excess"] = arrays["population_excess"][:-1]
     else:
-        accounts = accounts.slice(1)
-    tables = {"accounts": accounts, "counterparties": bundle.table("counterparties")}
+        tables["recent"] = pa.table({"account": [0]})
     parents = {"model": PRINT}
     write_bundle(
         tmp_path / "o",

@@ -17,6 +17,7 @@ from recsys.fraud.label_evidence import (
     label_evidence,
 )
 
+COLUMNS = ("account", "counterparty", "day", "amount_excess", "label")
 AGES = [name for name in LABEL_EVIDENCE if name.endswith(("age_days", "gap_days"))]
 
 
@@ -30,6 +31,7 @@ class Log:
     amount_excess: np.ndarray
     label: np.ndarray
     delay_days: float
+    memory_days: float = 30.0
 
     @property
     def evidence(self) -> np.ndarray:
@@ -41,6 +43,7 @@ class Log:
             amount_excess_N=self.amount_excess,
             label_N=self.label,
             delay_days=self.delay_days,
+            memory_days=self.memory_days,
         )
 
 
@@ -48,7 +51,7 @@ class Log:
 def logs(draw: st.DrawFn) -> Log:
     """Up to 80 transactions on a grid of quarter days, so that times and delays often meet."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    num_rows, num_days = int(rng.integers(1, 80)), int(rng.integers(1, 60))
+    num_rows, num_days = int(rng.integers(1, 80)), int(rng.integers(1, 120))
     return Log(
         account=rng.integers(0, draw(st.integers(1, 6)), num_rows),
         counterparty=rng.integers(-1, draw(st.integers(1, 6)), num_rows),
@@ -56,6 +59,7 @@ def logs(draw: st.DrawFn) -> Log:
         amount_excess=rng.choice([0.0, ORDINARY_EXCESS, 3.0], num_rows).astype(np.float32),
         label=rng.choice(np.array([-1, 0, 1], dtype=np.int8), num_rows),
         delay_days=draw(st.sampled_from([0.0, 0.25, 1.0, 7.0])),
+        memory_days=draw(st.sampled_from([30.0, 33.25, 60.0])),
     )
 
 
@@ -70,7 +74,7 @@ def same(left: np.ndarray, right: np.ndarray) -> bool:
 
 
 def twin(log: Log, row: int) -> dict[str, float]:
-    """Label evidence of one row, from a list of the labels known then."""
+    """Label evidence of one row, from a list of the labels remembered then."""
     now = log.day[row]
     columns = (log.account, log.counterparty, log.day, log.amount_excess, log.label)
     known = [
@@ -84,8 +88,9 @@ def twin(log: Log, row: int) -> dict[str, float]:
         for account, counterparty, day, excess, label in zip(*columns, strict=True)
         if label >= 0 and day < now and day + log.delay_days <= now
     ]
-    base = (1 + sum(one["y"] for one in known)) / (100 + len(known))
     own_frauds = [one for one in known if one["account"] == log.account[row] and one["y"]]
+    known = [one for one in known if one["day"] + log.delay_days + log.memory_days > now]
+    base = (1 + sum(one["y"] for one in known)) / (100 + len(known))
     here = [
         one
         for one in known
@@ -131,7 +136,7 @@ def age(rows: list[dict[str, float]], now: float) -> float:
 
 @given(logs())
 def test_label_evidence_is_what_a_list_of_known_labels_gives(log: Log) -> None:
-    """The one pass gives, row by row, what counting over the labels known at the time gives."""
+    """The one pass gives, row by row, what counting over the labels remembered then gives."""
     slow = [twin(log, row) for row in range(len(log.day))]
     expected = np.array([[values[name] for name in LABEL_EVIDENCE] for values in slow])
     np.testing.assert_allclose(log.evidence, expected, rtol=1e-6)
@@ -162,11 +167,23 @@ def test_nothing_later_changes_what_was_said(log: Log, data: st.DataObject) -> N
         label=rng.integers(-1, 2, num_later).astype(np.int8),
         delay_days=log.delay_days,
     )
-    names = [name for name in vars(log) if name != "delay_days"]
     changed = {
-        name: np.concatenate([getattr(log, name)[:cut], getattr(later, name)]) for name in names
+        name: np.concatenate([getattr(log, name)[:cut], getattr(later, name)]) for name in COLUMNS
     }
     assert same(replace(log, **changed).evidence[:cut], log.evidence[:cut])
+
+
+@given(logs(), st.data())
+def test_what_is_long_ago_does_not_matter(log: Log, data: st.DataObject) -> None:
+    """Without the rows before delay and memory, but for its last fraud, a row stays as it was."""
+    row = data.draw(st.integers(0, len(log.day) - 1))
+    now, is_before = log.day[row], np.arange(len(log.day)) <= row
+    kept = is_before & (log.day + log.delay_days + log.memory_days > now)
+    is_known = (log.day + log.delay_days <= now) & (log.day < now)
+    own_frauds = is_known & (log.label == 1) & (log.account == log.account[row])
+    kept[np.flatnonzero(own_frauds)[-1:]] = True
+    shorter = replace(log, **{name: getattr(log, name)[kept] for name in COLUMNS})
+    assert same(shorter.evidence[-1], log.evidence[row])
 
 
 @given(logs())
@@ -209,6 +226,7 @@ def test_a_bad_counterparty_stands_out() -> None:
     [
         ({"delay_days": -1.0}, "at least 0 days"),
         ({"delay_days": float("nan")}, "at least 0 days"),
+        ({"memory_days": 29.0}, "at least 30 days"),
         ({"label": np.array([0, 2], dtype=np.int8)}, "labels 1, 0 and -1"),
         ({"label": np.zeros(3, dtype=np.int8)}, "one length"),
         ({"day": np.array([2.0, 1.0])}, "ascending"),
