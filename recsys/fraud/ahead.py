@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,10 +12,11 @@ ResultT = TypeVar("ResultT")
 
 def computed_ahead(
     function: Callable[[ItemT], ResultT], items: Iterable[ItemT]
-) -> Iterator[ResultT]:
+) -> Generator[ResultT, None, None]:
     """Results of a function in the order of the items, the next one computed meanwhile.
 
-    No more than two results are kept at a time: that which was given last, and the next.
+    No more than two results are kept at a time: that which was given last, and the next. Closing
+    the generator waits for the call that goes on and starts no other.
 
     Args:
         function: Called in a thread of its own, for one item at a time; what it raises is raised

@@ -31,6 +31,8 @@ _SCHEMA = pa.schema(
         "alert": pa.bool_(),
     }
 )
+COLUMNS = tuple(_SCHEMA.names)
+"""What is kept of a night, see `AlertMemory.table`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,6 +5,7 @@ Shapes: N transactions, J kinds of evidence, K clusters, D width of an embedding
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -152,25 +153,28 @@ class FraudModel:
                 delay on; they have no effect on a model that was fitted without labels.
 
         Raises:
-            DataError: Transactions out of order, or older than the state.
+            DataError: Transactions out of order, or older than the state; the state of a model with
+                other peer groups, contexts or clusters.
         """
         _check_order(table, state)
+        _check_width(state, self.layout)
         counterparties = table[COUNTERPARTY_ID] if self.inputs.has_counterparty else None
         state = state.grown(table[ACCOUNT_ID], counterparties)
         numbers = numbers_of(table, state)
         blocks = _blocks(table.num_rows)
-        observed = computed_ahead(
+        ahead = computed_ahead(
             lambda rows: self.observe(_rows(table, rows)), itertools.chain(*blocks)
         )
         found, recent = [], state.recent
-        for block in blocks:
-            parts = [
-                self._score_part(numbers.of(rows), next(observed), state, num_threads)
-                for rows in block
-            ]
-            ids = _rows(table, slice(block[0].start, block[-1].stop))[TRANSACTION_ID]
-            scores, recent = self._joined(parts, ids, recent, labels, num_threads=num_threads)
-            found.append(scores)
+        with contextlib.closing(ahead) as observed:  # no work goes on after an error
+            for block in blocks:
+                parts = [
+                    self._score_part(numbers.of(rows), next(observed), state, num_threads)
+                    for rows in block
+                ]
+                ids = _rows(table, slice(block[0].start, block[-1].stop))[TRANSACTION_ID]
+                scores, recent = self._joined(parts, ids, recent, labels, num_threads=num_threads)
+                found.append(scores)
         until = float(pc.max(table[EVENT_TIME]).cast(pa.int64()).as_py() or 0) / 86_400_000_000
         return joined_scores(found), replace(state, until=max(state.until, until), recent=recent)
 
@@ -260,6 +264,18 @@ def _check_order(table: pa.Table, state: ProfileState) -> None:
             expected="transactions in the order of time, none before the state's last one",
             got="others",
             remedy="sort them, and score a day only once on the same state",
+        )
+
+
+def _check_width(state: ProfileState, layout: Layout) -> None:
+    """Refuse a state of another layout: the compiled pass would write beyond its end."""
+    width = state.accounts.values.shape[1]
+    if width != layout.num_values:
+        raise DataError(
+            file="state",
+            expected=f"{layout.num_values} values an account",
+            got=f"{width}",
+            remedy="score with the state that was trained with the model, or train again",
         )
 
 

@@ -225,9 +225,13 @@ def _read_inputs(bundle: Bundle) -> TransactionInputs:
 def _read_judge(bundle: Bundle, tails: Arrays, kinds: tuple[str, ...]) -> Judge:
     arrays = bundle.tensors("judge")
     of_day, of_fortnight = arrays["heat_weights"].tolist()
+    tails_of_kinds = _read_tails(tails, "kinds")
+    for of_kinds in (tails_of_kinds, arrays["weights"], arrays["heat_kinds"]):
+        if len(of_kinds) != len(kinds):
+            raise ValueError(f"{len(of_kinds)} calibrations or weights of {len(kinds)} kinds")
     return Judge(
         kinds=kinds,
-        tails=_read_tails(tails, "kinds"),
+        tails=tails_of_kinds,
         weights=arrays["weights"],
         heat_kinds=arrays["heat_kinds"],
         heat_weights=(of_day, of_fortnight),

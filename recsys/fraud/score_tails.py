@@ -78,7 +78,8 @@ def exponential_scale(excess_N: Array, limit: float) -> float:
         return float("inf")
 
     def too_high(scale: float) -> float:
-        return float(scale - limit / np.expm1(limit / scale) - mean)
+        ratio = limit / scale  # exp(ratio) would overflow where the scale is small
+        return float(scale - limit * np.exp(-ratio) / -np.expm1(-ratio) - mean)
 
     highest = mean
     while too_high(highest) < 0:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.fraud.profiles.arrays import Codes
+from recsys.fraud.profiles.measure import MIN_VARIANCE
 
 Array = npt.NDArray[np.float64]
 
@@ -42,3 +43,32 @@ def shrunk_moments(
     spread_P = squares_P - 2 * mean_P * sums_P + counts_P * mean_P**2
     spread_P = spread_P + strength * (prior_var_P + (prior_mean_P - mean_P) ** 2)
     return mean_P, spread_P / (counts_P + strength)
+
+
+def shrunk_estimate(
+    count: Array,
+    mean: Array,
+    m2: Array,
+    prior_mean: npt.NDArray[np.floating],
+    prior_var: npt.NDArray[np.floating],
+    *,
+    strength: float,
+) -> tuple[Array, Array]:
+    """The same from what a state keeps of values, as `profiles.measure` does it in the pass.
+
+    Args:
+        count: How many values there were.
+        mean: Their mean.
+        m2: Sum of their squared deviations.
+        prior_mean: What the level above expects.
+        prior_var: Its variance.
+        strength: Values that the level above counts for.
+
+    Returns:
+        Mean and variance; the latter is not below the least one of the pass.
+    """
+    total = count + strength
+    shrunk = (count * mean + strength * prior_mean) / total
+    spread = m2 + count * (mean - shrunk) ** 2
+    spread = spread + strength * (prior_var + (prior_mean - shrunk) ** 2)
+    return shrunk, np.maximum(spread / total, MIN_VARIANCE)

@@ -11,9 +11,15 @@ from recsys.artifacts import Bundle, read_bundle, write_bundle
 from recsys.datasets.origin import one_line
 from recsys.errors import ArtifactError, DataError
 from recsys.features.encoder_bundle import vocabulary_of, vocabulary_table
-from recsys.fraud.memory import COLUMNS
-from recsys.fraud.profiles.arrays import NUM_COUNTS, NUM_EXCESS_SUMS
-from recsys.fraud.profiles.state import Arrays, ProfileState, from_arrays
+from recsys.fraud import alert_memory, memory
+from recsys.fraud.profiles.arrays import (
+    COUNTERPARTY_VALUES,
+    NUM_COUNTS,
+    NUM_EXCESS_SUMS,
+    NUM_POPULATION_SUMS,
+    SKETCH_BITS,
+)
+from recsys.fraud.profiles.state import NUM_HEATS, Arrays, ProfileState, from_arrays
 
 BUNDLE_KIND = "fraud-state"
 """Kind of the bundle that a state is saved as."""
@@ -21,8 +27,16 @@ BUNDLE_KIND = "fraud-state"
 _COUNTERPARTY, _POPULATION = "counterparty_", "population_"
 _LENGTHS = {"until": 1, "population_day": 1, "population_excess": NUM_EXCESS_SUMS}
 """Of arrays that have a length of their own."""
-_OPTIONAL = ("recent", "alert_memory")
-"""Tables that a state may have, by the names of its fields."""
+_WIDTHS = {
+    "account_sketch": SKETCH_BITS // 64,
+    "counterparty_values": COUNTERPARTY_VALUES,
+    "population_recent": NUM_POPULATION_SUMS,
+    "population_long_run": NUM_POPULATION_SUMS,
+    "heat": NUM_HEATS,
+}
+"""Of arrays of two dimensions that are as wide whatever the model; the pass checks no bounds."""
+_OPTIONAL = {"recent": memory.COLUMNS, "alert_memory": alert_memory.COLUMNS}
+"""Columns of the tables that a state may have, by the names of its fields."""
 
 
 def save_state(state: ProfileState, folder: Path, *, model_fingerprint: str) -> Bundle:
@@ -80,8 +94,9 @@ def _read(bundle: Bundle) -> ProfileState:
         for name in _OPTIONAL
         if f"tables/{name}.parquet" in bundle.manifest.files
     }
-    if "recent" in optional and tuple(optional["recent"].column_names) != COLUMNS:
-        raise ValueError(f"recent transactions with the columns {optional['recent'].column_names}")
+    for name, table in optional.items():
+        if tuple(table.column_names) != _OPTIONAL[name]:
+            raise ValueError(f"{name} with the columns {table.column_names}")
     return from_arrays(accounts, counterparties, arrays, **optional)
 
 
@@ -89,7 +104,7 @@ def _check_lengths(arrays: Arrays, *, num_accounts: int, num_counterparties: int
     """Refuse arrays that do not have as many rows as there are ids, or parts of them.
 
     Raises:
-        ValueError: An array has another number of rows.
+        ValueError: An array has another number of rows or columns.
     """
     for name, array in arrays.items():
         if name in _LENGTHS:
@@ -100,3 +115,5 @@ def _check_lengths(arrays: Arrays, *, num_accounts: int, num_counterparties: int
             expected = num_counterparties if name.startswith(_COUNTERPARTY) else num_accounts
         if len(array) != expected:
             raise ValueError(f"{len(array)} rows of {name}, {expected} expected")
+        if name in _WIDTHS and array.shape[1:] != (_WIDTHS[name],):
+            raise ValueError(f"the shape {array.shape} of {name}, {_WIDTHS[name]} columns expected")

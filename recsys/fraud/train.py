@@ -81,7 +81,8 @@ class FitReport:
     trust_trees: float
     """The same for the trees, on accounts that they did not see; NaN where none were fitted."""
     misused_share: float
-    """Share of the transactions of accounts that piled up much that are misuse, as estimated."""
+    """Share of the transactions of accounts that piled up much that are misuse, as estimated, times
+    how far episodes are trusted."""
     durations_s: dict[str, float]
     """Seconds by stage."""
 

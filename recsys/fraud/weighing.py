@@ -66,7 +66,8 @@ class Weighed:
     trust_trees: float
     """Trust in trees, on accounts they did not see; NaN where none were fitted."""
     misused_share: float
-    """Share of the transactions of hot accounts that are misuse (see `misused_share`)."""
+    """Share of the transactions of hot accounts that are misuse (see `misused_share`), times
+    how far episodes are trusted."""
 
 
 def fit_judge(
@@ -118,7 +119,7 @@ def fit_judge(
     raw_N = judge.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
     judge, after = replace(judge, own_tail=Tail.fit(raw_N[held_out_N])), state.copy()
     judged = judge.judge(evidence_NJ, coded, account_N, after, num_threads=num_threads)
-    # Bursts of another kind, such as a day in town, are hot too.
+    # Bursts that are no misuse, such as a day in town, are hot too; trust tells them apart.
     trusted = as_known(found.trust if booster is None else trust_trees)
     misused = trusted * misused_share(judged.own[usable_N], judged.heat[usable_N, 0])
     heat = heat_weights(misused, with_trees=booster is not None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,3 +39,13 @@ def test_an_error_is_raised_where_its_result_is_due() -> None:
     with pytest.raises(ZeroDivisionError):
         next(results)
     assert list(results) == []
+
+
+def test_a_closed_generator_starts_nothing_more_and_leaves_no_thread() -> None:
+    """Who stops early, by an error too, waits for the call that goes on and for no other."""
+    before, taken = threading.active_count(), []
+    results = computed_ahead(taken.append, range(10))
+    next(results)
+    results.close()
+    assert taken == [0, 1]
+    assert threading.active_count() == before

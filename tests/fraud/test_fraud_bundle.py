@@ -14,7 +14,7 @@ import pytest
 from small_fraud import Kind, labels_of, same_state, small_fraud
 
 from recsys.artifacts import Bundle, read_bundle, write_bundle
-from recsys.errors import ArtifactError, FingerprintMismatchError
+from recsys.errors import ArtifactError, DataError, FingerprintMismatchError
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.alert_memory import AlertMemory
 from recsys.fraud.alerts import AlertConfig
@@ -265,7 +265,32 @@ def test_a_sound_model_of_another_version_is_refused(
     assert "\n" not in str(refusal.value)
 
 
-FAULTS = ("a missing array", "a missing account", "a missing column", "a missing sum")
+@pytest.mark.parametrize("name", ["weights", "heat_kinds"])
+def test_a_judge_that_lacks_a_kind_is_refused(saved: Bundle, tmp_path: Path, name: str) -> None:
+    """Weights and calibrations are of the kinds that the bundle names, one of each."""
+    model = load_fraud_model(saved.folder)[0]
+    shorter = replace(model.judge, **{name: getattr(model.judge, name)[:-1]})
+    save_fraud_model(replace(model, judge=shorter), tmp_path / "other", data_digests={})
+    with pytest.raises(ArtifactError, match="a fraud model of this version, got"):
+        load_fraud_model(tmp_path / "other")
+
+
+def test_a_state_of_another_layout_is_refused() -> None:
+    """The pass checks no bounds, so that the width of a state is checked before it."""
+    case = small_fraud("bare")
+    narrow = case.state.accounts._replace(values=case.state.accounts.values[:, :-1].copy())
+    with pytest.raises(DataError, match="values an account"):
+        case.model.score(case.days[0], replace(case.state, accounts=narrow), num_threads=1)
+
+
+FAULTS = (
+    "a missing array",
+    "a missing account",
+    "a missing column",
+    "a missing column of alerts",
+    "a missing sum",
+    "a narrow array",
+)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -280,6 +305,10 @@ def test_a_sound_state_of_another_version_is_refused(tmp_path: Path, fault: str)
         tables["accounts"] = accounts.slice(1)
     elif fault == "a missing sum":
         arrays["population_excess"] = arrays["population_excess"][:-1]
+    elif fault == "a narrow array":
+        arrays["counterparty_values"] = arrays["counterparty_values"][:, :-1].copy()
+    elif fault == "a missing column of alerts":
+        tables["alert_memory"] = pa.table({"day": [0], "account": [0]})
     else:
         tables["recent"] = pa.table({"account": [0]})
     parents = {"model": PRINT}

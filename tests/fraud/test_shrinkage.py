@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.fraud.shrinkage import shrunk_moments
+from recsys.fraud.shrinkage import shrunk_estimate, shrunk_moments
 
 
 @given(seed=st.integers(0, 100), strength=st.integers(1, 40))
@@ -22,6 +22,20 @@ def test_the_prior_counts_for_as_many_values(seed: int, strength: int) -> None:
         together = np.concatenate([value_N[place_N == place], imagined])
         np.testing.assert_allclose(mean.flat[place], together.mean(), atol=1e-12)
         np.testing.assert_allclose(var.flat[place], together.var(), atol=1e-9)
+
+
+@given(seed=st.integers(0, 100), strength=st.integers(1, 40))
+def test_what_a_state_keeps_gives_the_same(seed: int, strength: int) -> None:
+    """Count, mean and squared deviations say what the values themselves say."""
+    rng = np.random.default_rng(seed)
+    value_N, prior_mean, prior_var = rng.normal(3, 2, 40), rng.normal(size=1), np.ones(1)
+    places_N = np.zeros(40, dtype=np.int64)
+    mean, var = shrunk_moments(places_N, value_N, prior_mean, prior_var, strength=strength)
+    count, m2 = np.array([40.0]), np.array([40 * value_N.var()])
+    kept = shrunk_estimate(
+        count, value_N.mean(keepdims=True), m2, prior_mean, prior_var, strength=strength
+    )
+    np.testing.assert_allclose(kept, [mean, var], atol=1e-9)
 
 
 def test_without_values_the_prior_holds() -> None:

@@ -15,7 +15,7 @@ from recsys.fraud.explain.reconstruction import Expectations, expectations
 from recsys.fraud.explain.scored import Recent, ScoredDay
 from recsys.fraud.inputs import CodedTransactions, amounts_of_logs
 from recsys.fraud.profiles.arrays import NUM_HOURS, Codes, Layout, Priors
-from recsys.fraud.profiles.measure import MIN_VARIANCE
+from recsys.fraud.shrinkage import shrunk_estimate
 from recsys.schema import COUNTERPARTY_ID
 
 Array = npt.NDArray[np.float64]
@@ -72,8 +72,8 @@ def usual_of(scored: ScoredDay, rows: Codes, recent: Recent) -> Usual:
     levels = model.inputs.currency_levels
     state_RS = scored.state.accounts.values[scored.scores.account[rows]].astype(np.float64)
     known = _Known(state=state_RS, peer=passed.peer[rows].astype(np.int64), layout=model.layout)
-    mean_RV, sd_RV = known.velocities(model.priors)
-    most_RV = np.expm1(mean_RV[:, :2] + _USUAL_SDS * sd_RV[:, :2])
+    mean_RV, var_RV = known.velocities(model.priors)
+    most_RV = np.expm1(mean_RV[:, :2] + _USUAL_SDS * np.sqrt(var_RV[:, :2]))
     # A count that fades with a half-life tau goes on for tau / ln 2, a window for tau.
     before_RV = (most_RV - 1).clip(0) * np.log(2)
     most_RV = np.ceil(1 + before_RV * scored.state.population.factor).astype(np.int64)
@@ -159,7 +159,7 @@ class _Known:
         size = len(priors.velocity_mean)
         mean_RV = self._part(self.layout.velocity_mean, size)
         m2_RV = self._part(self.layout.velocity_m2, size)
-        return _shrunk(
+        return shrunk_estimate(
             self._count,
             mean_RV,
             m2_RV,
@@ -179,7 +179,7 @@ def _at_counterparty(
         numbers_R = scored.state.counterparty_ids.numbers(table[COUNTERPARTY_ID])
         found_R = numbers_R >= 0
         values_R3[found_R] = scored.state.counterparties.values[numbers_R[found_R], :3]
-    mean_R, sd_R = _shrunk(
+    return shrunk_estimate(
         values_R3[:, 0],
         values_R3[:, 1],
         values_R3[:, 2],
@@ -187,21 +187,3 @@ def _at_counterparty(
         priors.amount_var[peer_R, context_R],
         strength=priors.strength,
     )
-    return mean_R, sd_R**2
-
-
-def _shrunk(
-    count: Array,
-    mean: Array,
-    m2: Array,
-    prior_mean: npt.NDArray[np.float32],
-    prior_var: npt.NDArray[np.float32],
-    *,
-    strength: float,
-) -> tuple[Array, Array]:
-    """Mean and standard deviation, shrunk as the pass does it."""
-    total = count + strength
-    shrunk = (count * mean + strength * prior_mean) / total
-    spread = m2 + count * (mean - shrunk) ** 2
-    spread = spread + strength * (prior_var + (prior_mean - shrunk) ** 2)
-    return shrunk, np.sqrt(np.maximum(spread / total, MIN_VARIANCE))

@@ -43,7 +43,10 @@ SKETCH_BITS = 512
 COUNTERPARTY_VALUES = 6
 """Count, mean and squared deviations of the log amount; events and excess, both decayed, of other
 accounts than the last; and the excess that came last."""
+NUM_POPULATION_SUMS = 3
+"""Sums of `Population` over counts: weights, what was counted and what was expected."""
 NUM_EXCESS_SUMS = 3
+"""Sums of `Population` over excess: events, their excess and its square."""
 
 Floats = npt.NDArray[np.float32]
 Days = npt.NDArray[np.float64]

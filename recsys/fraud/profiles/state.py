@@ -18,6 +18,7 @@ from recsys.fraud.profiles.arrays import (
     COUNTERPARTY_VALUES,
     NUM_COUNTS,
     NUM_EXCESS_SUMS,
+    NUM_POPULATION_SUMS,
     SKETCH_BITS,
     Accounts,
     Counterparties,
@@ -158,8 +159,8 @@ def empty_state(
 def empty_population() -> Population:
     """Everybody is as busy and as unusual as usual, and nothing is known of what that is."""
     return Population(
-        recent=np.zeros((NUM_COUNTS, 3)),
-        long_run=np.zeros((NUM_COUNTS, 3)),
+        recent=np.zeros((NUM_COUNTS, NUM_POPULATION_SUMS)),
+        long_run=np.zeros((NUM_COUNTS, NUM_POPULATION_SUMS)),
         day=np.full(1, -np.inf),
         factor=np.ones(NUM_COUNTS),
         excess=np.zeros(NUM_EXCESS_SUMS),

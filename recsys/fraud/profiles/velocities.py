@@ -14,6 +14,7 @@ from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import (
     NUM_COUNTS,
     NUM_EXCESS_SUMS,
+    NUM_POPULATION_SUMS,
     NUM_VELOCITIES,
     Days,
     Floats,
@@ -44,7 +45,7 @@ def move_population(population: Population, day: float) -> None:
     for count in range(NUM_COUNTS):
         recent, long_run = population.recent[count], population.long_run[count]
         fade, long_fade = 0.5 ** (gap / HALF_LIVES[count]), 0.5 ** (gap / LONG_RUN_HALF_LIFE)
-        for place in range(3):
+        for place in range(NUM_POPULATION_SUMS):
             recent[place] *= fade
             long_run[place] *= long_fade
         population.factor[count] = 1.0
