@@ -30,7 +30,8 @@ def status_command(config: ConfigPath) -> None:
 def rollback_command(
     config: ConfigPath,
     output: Annotated[
-        str, typer.Argument(metavar="OUTPUT", help="As `recsys status` names it, e.g. models.")
+        str,
+        typer.Argument(metavar="OUTPUT", help="As `recsys status` names it, e.g. fraud-scores."),
     ],
     to: Annotated[
         str | None, typer.Option(help="Run to go to; the one before the live one if not given.")

@@ -157,8 +157,11 @@ def _staleness(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Findin
     limit = max(config.max_stale_days, usual)
     error = None
     if stale > limit:
+        got = (
+            f"{stale} days without any at the end of the log" if counts_T.any() else "none up to it"
+        )
         error = _refusal(
-            "freshness", origin(EVENT_TIME), f"{stale} days without any at the end of the log",
+            "freshness", origin(EVENT_TIME), got,
             f"events on the day of the run, or at most {limit} days before it",
             "wait for the export, run for the day that it has, or raise [gates] max_stale_days",
         )  # fmt: skip

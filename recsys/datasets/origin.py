@@ -40,6 +40,13 @@ def one_line(text: str, max_chars: int = 240) -> str:
     return line if len(line) <= max_chars else f"{line[:max_chars]}..."
 
 
+def reason_of(error: Exception) -> str:
+    """What an error says, as one line; of a key that is not there, that it is not there."""
+    if isinstance(error, KeyError) and error.args:
+        return one_line(f"one without {error.args[0]!r}")
+    return one_line(str(error))
+
+
 def printable(text: str) -> str:
     """Text with what terminals do not show, such as a byte order mark, written as an escape."""
     return "".join(

@@ -218,7 +218,8 @@ def _no_such_column(name: str, names: list[str], origin: Origin) -> DataError:
     return replace(origin, column=name).refusal(
         expected="one column of that name",
         got=f"{names.count(name) or 'none'} among {listing(names)}",
-        remedy=f"{hint}write the file's own name of it into the config",
+        remedy=f"{hint}write the file's own name of it into the config, under [columns] or "
+        "[features]",
     )
 
 

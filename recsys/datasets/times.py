@@ -113,6 +113,7 @@ def _in_zone(column: pa.ChunkedArray, origin: Origin, zone: str | None) -> pa.Ch
     except pa.ArrowInvalid as error:
         raise origin.refusal(
             expected=f"times that occur exactly once in {zone}",
-            got=str(error),
-            remedy="write the times in UTC; clock changes make local times ambiguous",
+            got=str(error).partition("It could")[0].strip(" .\n"),
+            remedy="write the times in UTC or with their offset; clock changes make local times "
+            "ambiguous",
         ) from error

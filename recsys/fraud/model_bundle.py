@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from recsys.artifacts import Bundle, read_bundle, write_bundle
 from recsys.config import config_to_dict, parse_config
 from recsys.datasets.dataset import FeatureConfig
-from recsys.datasets.origin import one_line
+from recsys.datasets.origin import reason_of
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.features.encoder_bundle import (
     encoder_document,
@@ -84,7 +84,7 @@ def load_fraud_model(folder: Path) -> tuple[FraudModel, Bundle]:
     try:
         return _read(bundle), bundle
     except (ConfigError, DataError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        got = one_line(str(error))
+        got = reason_of(error)
         raise ArtifactError(
             f"{folder}: expected a fraud model of this version, got {got}; train again"
         ) from error

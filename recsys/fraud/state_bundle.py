@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recsys.artifacts import Bundle, read_bundle, write_bundle
-from recsys.datasets.origin import one_line
+from recsys.datasets.origin import reason_of
 from recsys.errors import ArtifactError, DataError
 from recsys.features.encoder_bundle import vocabulary_of, vocabulary_table
 from recsys.fraud import alert_memory, memory
@@ -78,7 +78,7 @@ def load_state(folder: Path, *, model_fingerprint: str) -> ProfileState:
     try:
         return _read(bundle)
     except (DataError, LookupError, TypeError, ValueError) as error:
-        got = one_line(str(error))
+        got = reason_of(error)
         raise ArtifactError(
             f"{folder}: expected a state of this version, got {got}; train again"
         ) from error

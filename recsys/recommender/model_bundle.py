@@ -15,7 +15,7 @@ from scipy import sparse
 
 from recsys.artifacts import Bundle, read_bundle, write_bundle
 from recsys.config import config_to_dict, parse_config
-from recsys.datasets.origin import one_line
+from recsys.datasets.origin import reason_of
 from recsys.errors import ArtifactError, ConfigError
 from recsys.features.encoder import TableEncoder
 from recsys.features.encoder_bundle import (
@@ -84,7 +84,7 @@ def load_model(folder: Path) -> tuple[RecommenderModel, Bundle]:
     try:
         return _read(bundle), bundle
     except (ConfigError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        got = one_line(str(error))
+        got = reason_of(error)
         raise ArtifactError(
             f"{folder}: expected a model of this version, got {got}; train again"
         ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -142,6 +142,13 @@ def test_a_stale_log_is_held() -> None:
     day = DAY + timedelta(days=2)
     assert held(log(), day) == {"freshness": "event_time"}
     assert held(log(), day, GatesConfig(max_stale_days=2)) == {}
+
+
+def test_a_day_before_the_log_is_said_to_be_one() -> None:
+    """A log that begins later is not said to have stopped."""
+    found = findings(log(), date(2000, 1, 1))
+    assert [one.rule for one in found] == ["freshness"]
+    assert "got none up to it" in str(found[0].error)
 
 
 def test_a_shop_closed_on_sundays_is_stale_on_other_days_only() -> None:

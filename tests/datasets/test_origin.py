@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recsys.datasets.origin import Origin, listing, one_line
+from recsys.datasets.origin import Origin, listing, one_line, reason_of
 
 
 def test_a_refusal_is_one_line_with_file_and_column() -> None:
@@ -17,3 +17,9 @@ def test_long_texts_and_lists_are_cut() -> None:
     assert one_line("a" * 300) == "a" * 240 + "..."
     assert listing(["a", "b"]) == "a, b"
     assert listing(list("abcdefghijklmn")).endswith("k, l and 2 more")
+
+
+def test_a_missing_key_is_said_to_be_missing() -> None:
+    """A key alone would read as if it were what came."""
+    assert reason_of(KeyError("kinds_shares")) == "one without 'kinds_shares'"
+    assert reason_of(ValueError("two\nlines")) == "two lines"

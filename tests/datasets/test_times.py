@@ -106,6 +106,14 @@ def test_times_that_could_mean_two_things_are_refused(
     assert message in str(_refusal(values, zone))
 
 
+def test_an_ambiguous_time_is_named_without_its_readings() -> None:
+    """The message names the time and the cure, and leaves out what the time could have meant."""
+    said = str(_refusal(pa.array([datetime(2024, 10, 27, 2, 30, tzinfo=LOCAL)]), "Europe/Paris"))
+    assert "2024-10-27 02:30:00" in said
+    assert "write the times in UTC" in said
+    assert "It could be" not in said
+
+
 def test_epoch_text_must_be_plain_integers() -> None:
     """With a unit, text is read as strictly as ids are."""
     assert "the first in row 1" in str(_refusal(pa.array(["1.5e9"]), unit="s"))
