@@ -19,7 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.features.vocabulary import UNKNOWN
+from recsys.fraud.judge import HEAT_CAP
 from recsys.fraud.model import FraudModel
+from recsys.fraud.profiles.heat import HALF_LIVES
 from recsys.fraud.profiles.state import ProfileState
 from recsys.schema import ACCOUNT_ID, AMOUNT, EVENT_TIME, EVENT_TIME_TYPE, TRANSACTION_ID
 
@@ -29,6 +31,7 @@ HIGH_SCORE = 0.99
 """An anomaly score that one in a hundred normal transactions exceeds."""
 
 _NUM_ACCOUNTS, _MAX_ROUNDS, _NUM_PLANTED, _AMOUNT_FACTOR = 1200, 16, 6, 3.0
+_QUIET = 3 * HEAT_CAP  # what three transactions of the most unusual kind pile up
 _DAY_US, _STEP_US = 86_400_000_000, 600_000_000
 
 
@@ -75,6 +78,8 @@ def plant_and_score(
 ) -> CanaryRecall:
     """Plant takeovers after a state and count how many accounts the model finds.
 
+    Accounts that piled up much of late, and their rows, are left out.
+
     Args:
         model: What is tried.
         state: What is known of the accounts; it stays as it is.
@@ -83,6 +88,7 @@ def plant_and_score(
         num_threads: Threads of the trees.
     """
     rng = np.random.default_rng(seed)
+    rows = _of_quiet_accounts(state, rows)
     first = _first_rows(state, rows)
     if len(first) < 2:
         return CanaryRecall(found=0, planted=0, accounts=0)
@@ -145,6 +151,23 @@ def _untouched(
 def _day_after(state: ProfileState) -> int:
     """Microseconds from 1970 to the beginning of the next whole day."""
     return math.ceil(state.until) * _DAY_US
+
+
+def _of_quiet_accounts(state: ProfileState, rows: pa.Table) -> pa.Table:
+    """The rows of accounts that piled up little of late, if these are most of all.
+
+    Real fraud among the rows of an account is no measure of what it usually does: in a bad week
+    a sound model would seem to find less.
+    """
+    with np.errstate(invalid="ignore"):  # a state that never saw a day
+        age_A = (state.until - state.heat_day) / HALF_LIVES[1]
+        is_quiet_A = state.heat[:, 1] * 0.5**age_A < _QUIET
+    numbers = state.account_ids.numbers(rows[ACCOUNT_ID])
+    is_quiet_N = (numbers != UNKNOWN) & is_quiet_A[numbers]
+    num_quiet, num_known = (
+        len(np.unique(numbers[one])) for one in (is_quiet_N, numbers != UNKNOWN)
+    )
+    return rows.filter(pa.array(is_quiet_N)) if 2 * num_quiet > num_known else rows
 
 
 def _first_rows(state: ProfileState, rows: pa.Table) -> Rows:

@@ -147,6 +147,22 @@ def test_ordinary_nights_pass() -> None:
     assert [*check_canary(found, usual().share, CONFIG, place="night")] == []
 
 
+def test_a_bad_week_does_not_hold_a_sound_model() -> None:
+    """Takeovers of a tenth of the accounts in the last days leave the canary as it was."""
+    rng = np.random.default_rng(0)
+    accounts = sorted(set(days()[0]["account_id"].to_pylist()))
+    stolen = [str(one) for one in rng.permutation(accounts)[: len(accounts) // 10]]
+    week = days()[1]
+    is_stolen = np.asarray(pc.is_in(week["account_id"], pa.array(stolen, week["account_id"].type)))
+    high = pa.array(np.where(is_stolen, 40.0, 1.0))
+    week = with_column(week, "amount", pc.multiply(week["amount"], high))
+    _, state = ordinary().model.score(week, ordinary().state, num_threads=1)
+    state = replace(state, until=float(math.ceil(state.until)))
+    found = plant_and_score(ordinary().model, state, week, seed=0, num_threads=1)
+    assert found.accounts <= len(accounts) - len(stolen) + 3
+    assert [*check_canary(found, usual().share, CONFIG, place="night")] == []
+
+
 def test_scores_that_are_all_alike_are_held() -> None:
     """A night with fewer than ten different scores tells nothing apart; a small one is let be."""
     assert rules_of_night(np.full(500, 0.3)) == ["score spread"]
