@@ -194,3 +194,21 @@ def test_normal_rows_have_the_p_values_they_claim() -> None:
     found = judged(evidence, np.zeros(20_000), rng.integers(0, 20, 20_000), by=without_heat)
     shares = np.arange(1, 20_001) / 20_000
     assert np.abs(np.sort(found.p_value) - shares).max() < 0.03
+
+
+@given(seed=SEEDS, weight=st.floats(0.1, 3))
+def test_beside_weights_only_chosen_kinds_pile_up(seed: int, weight: float) -> None:
+    """Each adds its excess times its weight, up to the cap; the own score adds nothing."""
+    rng = np.random.default_rng(seed)
+    evidence = rng.normal(size=(50, len(KINDS))).astype(np.float32) * 3
+    chosen = replace(judge(), heat_kinds=np.array([weight, 0.0, 0.0]))
+    expected = np.minimum(weight * chosen.tails[0].excess(evidence[:, 0]), HEAT_CAP)
+    for own in (np.zeros(50), np.full(50, 20.0)):
+        np.testing.assert_allclose(chosen.heat_excess(own, evidence), expected, rtol=1e-5)
+
+
+def test_beside_trees_the_own_score_piles_up() -> None:
+    """What lies beyond the tail's threshold adds up, to the cap, whatever the kinds say."""
+    own = np.array([0.0, -np.log(TAIL_SHARE), 1 - np.log(TAIL_SHARE), 30.0])
+    high = np.full((4, len(KINDS)), 9.0, dtype=np.float32)
+    np.testing.assert_allclose(judge().heat_excess(own, high), [0, 0, 1, HEAT_CAP], atol=1e-6)
