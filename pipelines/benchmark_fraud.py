@@ -18,6 +18,7 @@ from pipelines.fraud_config import FraudJobConfig
 from pipelines.fraud_data import load_checked_transactions, num_threads
 from pipelines.job import peak_rss_mb
 from pipelines.train_fraud import tell_fit
+from pipelines.inputs import Inputs
 from recsys.config import config_to_dict
 from recsys.datasets.transactions.days import day_number, day_of, rows_before, start_of
 from recsys.datasets.transactions.labels import known_labels, load_labels
@@ -101,7 +102,7 @@ def benchmark_fraud(
             f"--out: expected a folder without {TRANSACTIONS_FILE}, got {out}; choose another one"
         )
     config = replace(config, data=replace(config.data, labels=config.data.transactions))
-    log, checked = load_checked_transactions(config, reporter)
+    log, checked = load_checked_transactions(Inputs(), config, reporter)
     labels = load_labels(config.data, config.columns, log)
     used_labels = None if label_delay_days is None else labels
     if label_delay_days is not None:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from pipelines.config import JobConfig
 from pipelines.console import Reporter
+from pipelines.inputs import Inputs
 from pipelines.job import load_checked
 from pipelines.write_recommendations import FILE_NAME
 from recsys.datasets.dataset import Dataset, FeatureConfig
@@ -46,7 +47,7 @@ def recommender_columns(
         DataError: The tables are refused, or no event lies in one of the windows.
     """
     # Later events than the day are no fault: a check of an earlier day reads a log that went on.
-    dataset = load_checked(config, None, reporter, needs_time=True).dataset
+    dataset = load_checked(Inputs(), config, None, reporter, needs_time=True).dataset
     times_N = np.asarray(dataset.interactions[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
     blocks_N = windows.blocks(times_N // _US_PER_DAY)
     windows.require_rows(blocks_N, dataset.origin("interactions", EVENT_TIME))
