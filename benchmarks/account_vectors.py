@@ -30,12 +30,12 @@ from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pipelines.console import Reporter
-from pipelines.fraud_config import load_fraud_config
-from pipelines.fraud_data import load_checked_transactions, num_threads
+from pipelines.fraud.config import load_fraud_config
+from pipelines.fraud.data import load_checked_transactions, num_threads
+from pipelines.jobs.console import Reporter
 from recsys.datasets.transactions.days import day_number, rows_before, start_of
-from recsys.fraud.account_vectors import account_vectors
-from recsys.fraud.train import fit_fraud_model
+from recsys.fraud.fitting.train import fit_fraud_model
+from recsys.fraud.vectors.account_vectors import account_vectors
 
 Matrix = npt.NDArray[np.float64]
 END = date(2020, 6, 21)

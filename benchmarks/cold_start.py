@@ -20,19 +20,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import load_job_config
+from pipelines.recommender.config import load_job_config
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.loading import load_dataset
 from recsys.datasets.splits import SplitConfig, split_interactions
 from recsys.features.history import history_matrix, user_item_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import RecommenderConfig
-from recsys.recommender.metrics import hit_matrix, ndcg_at_k, recall_at_k, relevant_counts
+from recsys.recommender.evaluation.metrics import (
+    hit_matrix,
+    ndcg_at_k,
+    recall_at_k,
+    relevant_counts,
+)
+from recsys.recommender.fitting.select import select_settings
+from recsys.recommender.fitting.train import fit_recommender
+from recsys.recommender.lists.recommend import POPULARITY
 from recsys.recommender.model import RecommenderModel
-from recsys.recommender.recommend import POPULARITY
-from recsys.recommender.select import select_settings
-from recsys.recommender.topk import masked_top_k
-from recsys.recommender.train import fit_recommender
+from recsys.recommender.ranking.topk import masked_top_k
 from recsys.schema import USER_ID
 from recsys.training import TrainingConfig
 

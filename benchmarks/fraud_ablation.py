@@ -34,26 +34,26 @@ import pyarrow as pa
 from fraud_components import PrincipalComponents
 from planted_logs import FEATURES, planted_log
 
-from pipelines.console import Reporter
-from pipelines.fraud_config import load_fraud_config
-from pipelines.fraud_data import load_checked_transactions, num_threads
+from pipelines.fraud.config import load_fraud_config
+from pipelines.fraud.data import load_checked_transactions, num_threads
+from pipelines.jobs.console import Reporter
 from recsys.datasets.transactions.days import day_number, day_of, rows_before, start_of
 from recsys.datasets.transactions.labels import known_labels, load_labels
 from recsys.features.vocabulary import Vocabulary
-from recsys.fraud.benchmark import TestRows
 from recsys.fraud.config import FraudConfig
-from recsys.fraud.episodes import is_own
-from recsys.fraud.memory import RecentTransactions
-from recsys.fraud.metrics import known_compromised
+from recsys.fraud.evaluation.benchmark import TestRows
+from recsys.fraud.evaluation.metrics import known_compromised
+from recsys.fraud.fitting.episodes import is_own
+from recsys.fraud.fitting.profiling import ProfiledLog, profile_log
+from recsys.fraud.fitting.train import FittedFraud, fit_fraud_model
+from recsys.fraud.fitting.weighing import Weighed, fit_judge
+from recsys.fraud.labels.memory import RecentTransactions
+from recsys.fraud.labels.meta_model import fit_stacker
+from recsys.fraud.labels.supervised import stacker_features
 from recsys.fraud.model import FraudModel, Observed
 from recsys.fraud.profiles.arrays import EVIDENCE, Passed, Rows
 from recsys.fraud.profiles.passing import numbers_of, pass_over, rows_of
-from recsys.fraud.profiling import ProfiledLog, profile_log
-from recsys.fraud.stacker import fit_stacker
-from recsys.fraud.supervised import stacker_features
-from recsys.fraud.tails import surprise_of
-from recsys.fraud.train import FittedFraud, fit_fraud_model
-from recsys.fraud.weighing import Weighed, fit_judge
+from recsys.fraud.scoring.tails import surprise_of
 from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, TRANSACTION_ID
 
 Floats = npt.NDArray[np.float32]

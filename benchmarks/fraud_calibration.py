@@ -26,12 +26,12 @@ from scipy.stats import kstest
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.synthetic_transactions import Plant, synthetic_transactions
 from recsys.datasets.transactions.days import day_of
-from recsys.fraud.account_days import AccountDays
-from recsys.fraud.alert_memory import AlertMemory
-from recsys.fraud.alerts import AlertConfig, choose_alerts
+from recsys.fraud.alerts.alert_memory import AlertMemory
+from recsys.fraud.alerts.selection import AlertConfig, choose_alerts
 from recsys.fraud.config import FraudConfig
-from recsys.fraud.scores import Scores
-from recsys.fraud.train import FittedFraud, fit_fraud_model
+from recsys.fraud.fitting.train import FittedFraud, fit_fraud_model
+from recsys.fraud.scoring.account_days import AccountDays
+from recsys.fraud.scoring.scores import Scores
 
 NUM_TRAIN_DAYS, MONTH = 90, 30
 FIRST_TRAIN_PLANT = 20  # accounts have some history by then

@@ -14,9 +14,9 @@ import torch
 from scipy import sparse
 
 from recsys.features.encoder import EncodedTable
-from recsys.fraud.autoencoder import InputColumns
+from recsys.fraud.embedding.autoencoder import InputColumns
+from recsys.fraud.fitting.train import fit_clusters
 from recsys.fraud.model import Clusters, FraudModel, Observed
-from recsys.fraud.train import fit_clusters
 
 _BLOCK_ROWS = 1 << 14
 _SAMPLE_ROWS = 200_000

@@ -27,12 +27,12 @@ from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.synthetic_transactions import synthetic_transactions
 from recsys.datasets.transactions.days import day_of
 from recsys.features.vocabulary import Vocabulary
-from recsys.fraud.alerts import AlertConfig
-from recsys.fraud.canary import plant_and_score
+from recsys.fraud.alerts.canary import plant_and_score
+from recsys.fraud.alerts.daily import judge_day
+from recsys.fraud.alerts.selection import AlertConfig
 from recsys.fraud.config import FraudConfig
-from recsys.fraud.daily import judge_day
+from recsys.fraud.fitting.train import fit_fraud_model
 from recsys.fraud.profiles.state import ProfileState, from_arrays
-from recsys.fraud.train import fit_fraud_model
 from recsys.schema import ACCOUNT_ID, TRANSACTION_ID
 
 NUM_DAYS, TRAIN_DAYS, A_DAY = 90, 80, 2.0

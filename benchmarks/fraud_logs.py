@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipelines.console import Reporter
-from pipelines.fraud_config import FraudJobConfig, load_fraud_config
-from pipelines.fraud_data import load_checked_transactions
+from pipelines.fraud.config import FraudJobConfig, load_fraud_config
+from pipelines.fraud.data import load_checked_transactions
+from pipelines.jobs.console import Reporter
 from recsys.datasets.transactions.days import day_number, day_of, rows_before, start_of
 from recsys.datasets.transactions.labels import known_labels, load_labels
 from recsys.features.vocabulary import Vocabulary
-from recsys.fraud.benchmark import TestRows
-from recsys.fraud.metrics import known_compromised
+from recsys.fraud.evaluation.benchmark import TestRows
+from recsys.fraud.evaluation.metrics import known_compromised
 from recsys.schema import ACCOUNT_ID
 
 PROJECT = Path(__file__).resolve().parents[1]

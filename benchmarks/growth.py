@@ -61,11 +61,11 @@ def measure(num_interactions: int, loss: str, dim: int) -> dict[str, float]:
     """Fit for one epoch and write lists."""
     from recsys.datasets.synthetic import generate_interactions
     from recsys.recommender.config import IndexConfig, RecommenderConfig, TwoTowerConfig
-    from recsys.recommender.filters import Filters
-    from recsys.recommender.lists import write_recommendations
-    from recsys.recommender.select import default_selection
+    from recsys.recommender.fitting.select import default_selection
+    from recsys.recommender.fitting.train import fit_recommender
+    from recsys.recommender.lists.filters import Filters
+    from recsys.recommender.lists.list_files import write_recommendations
     from recsys.recommender.serving import Recommender, build_index
-    from recsys.recommender.train import fit_recommender
     from recsys.training import TrainingConfig
 
     log = generate_interactions(

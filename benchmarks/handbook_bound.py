@@ -46,8 +46,13 @@ from scipy.stats import norm
 
 from recsys.compiled import compiled
 from recsys.datasets.transactions.days import day_number
-from recsys.fraud.benchmark import TestRows
-from recsys.fraud.metrics import auc, average_precision, card_precision, known_compromised
+from recsys.fraud.evaluation.benchmark import TestRows
+from recsys.fraud.evaluation.metrics import (
+    auc,
+    average_precision,
+    card_precision,
+    known_compromised,
+)
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]

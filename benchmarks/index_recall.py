@@ -16,11 +16,11 @@ import time
 import numpy as np
 from scipy import sparse
 
-from recsys.recommender.filters import Filters
 from recsys.recommender.index import IndexConfig, ItemIndex
 from recsys.recommender.index.calibration import recall_of_last_ranks
-from recsys.recommender.recommend import recommend_block
-from recsys.recommender.topk import Embeddings, masked_top_k, unit_vectors
+from recsys.recommender.lists.filters import Filters
+from recsys.recommender.lists.recommend import recommend_block
+from recsys.recommender.ranking.topk import Embeddings, masked_top_k, unit_vectors
 
 K = 20
 NUM_SEEN = (0, 60, 300)

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys.datasets.daily import day_numbers
-from recsys.datasets.gates import GatesConfig, check_newest_day
+from recsys.datasets.input_checks import GatesConfig, check_newest_day
 from recsys.datasets.origin import Origin
 from recsys.schema import AMOUNT, EVENT_TIME, EVENT_TIME_TYPE
 

@@ -16,11 +16,11 @@ import time
 
 from recsys.config import config_to_dict
 from recsys.datasets.synthetic import generate_interactions
+from recsys.recommender.fitting.select import default_selection
+from recsys.recommender.fitting.train import RecommenderConfig, TrainingCallbacks, fit_recommender
 from recsys.recommender.index import IndexConfig
-from recsys.recommender.select import default_selection
 from recsys.recommender.serving import build_index
-from recsys.recommender.train import RecommenderConfig, TrainingCallbacks, fit_recommender
-from recsys.recommender.two_tower import TwoTowerConfig
+from recsys.recommender.towers.two_tower import TwoTowerConfig
 from recsys.training import TrainingConfig
 
 

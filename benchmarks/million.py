@@ -22,10 +22,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import sparse
 
-from recsys.recommender.filters import Filters
 from recsys.recommender.index import IndexConfig, ItemIndex
-from recsys.recommender.recommend import UserBlock, recommend
-from recsys.recommender.topk import masked_top_k, unit_vectors
+from recsys.recommender.lists.filters import Filters
+from recsys.recommender.lists.recommend import UserBlock, recommend
+from recsys.recommender.ranking.topk import masked_top_k, unit_vectors
 
 K, BLOCK, SAMPLE = 20, 16_384, 2_000
 NUM_TOPICS, NUM_SUBTOPICS, NUM_SEEN = 200, 4_000, 20

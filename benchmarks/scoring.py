@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 import torch
 from scipy import sparse
 
-from recsys.recommender.quick_topk import quick_top_k
-from recsys.recommender.topk import _search, _tensor
+from recsys.recommender.ranking.quick_topk import quick_top_k
+from recsys.recommender.ranking.topk import _search, _tensor
 
 NUM_USERS, NUM_ITEMS, NUM_CENTRES, K = 29_858, 40_981, 300, 20
 ROUNDS = 3

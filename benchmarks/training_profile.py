@@ -19,14 +19,14 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from pipelines.process import tune_process
+from pipelines.jobs.process import tune_process
 from recsys.datasets.dataset import DataConfig, Dataset
 from recsys.datasets.loading import load_dataset
 from recsys.datasets.synthetic import generate_interactions
 from recsys.recommender.config import RecommenderConfig, TwoTowerConfig
+from recsys.recommender.fitting.select import default_selection
+from recsys.recommender.fitting.train import TrainingCallbacks, fit_recommender
 from recsys.recommender.model import RecommenderModel
-from recsys.recommender.select import default_selection
-from recsys.recommender.train import TrainingCallbacks, fit_recommender
 from recsys.training import (
     BatchProgress,
     EpochResult,

@@ -20,8 +20,8 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from pipelines.config import JobConfig
-from pipelines.fraud_config import FraudJobConfig
+from pipelines.fraud.config import FraudJobConfig
+from pipelines.recommender.config import JobConfig
 
 TARGET = Path(__file__).parent / "guide" / "configuration.md"
 """The page that is written."""

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from pipelines.console import Reporter, print_result
-from pipelines.drift_cli import add_drift_command
-from pipelines.ending import run_to_the_end, tell_findings
-from pipelines.fraud_cli import add_fraud_commands
-from pipelines.live_runs_cli import add_live_run_commands
-from pipelines.process import tune_process
-from pipelines.schedule_cli import add_schedule_commands
-from pipelines.tracking_cli import add_tracking_command
+from pipelines.drift.cli import add_drift_command
+from pipelines.fraud.cli import add_fraud_commands
+from pipelines.jobs.console import Reporter, print_result
+from pipelines.jobs.ending import run_to_the_end, tell_findings
+from pipelines.jobs.live_runs_cli import add_live_run_commands
+from pipelines.jobs.process import tune_process
+from pipelines.jobs.tracking_cli import add_tracking_command
+from pipelines.schedule.cli import add_schedule_commands
 
 if TYPE_CHECKING:
-    from pipelines.config import JobConfig
+    from pipelines.recommender.config import JobConfig
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -93,7 +93,7 @@ def init_command(
     items: Annotated[Path | None, typer.Option(help="Items table.")] = None,
 ) -> None:
     """Look at your tables and write a config to start from."""
-    from pipelines.init import init_job
+    from pipelines.recommender.init import init_job
 
     init_job(interactions=interactions, users=users, items=items, out=out, reporter=Reporter())
 
@@ -110,7 +110,7 @@ def validate_command(
 ) -> None:
     """Report what the tables hold, and refuse what jobs could not use."""
     settings = _load(config, overrides, interactions, users, items)
-    from pipelines.validate import validate_job
+    from pipelines.recommender.validate import validate_job
 
     report = validate_job(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
     tell_findings("validate", report.to_dict(), report.refusals)
@@ -133,7 +133,7 @@ def train_command(
     published model is fitted on everything. The report says first whether the model lost.
     """
     settings = _load(config, overrides, interactions, users, items)
-    from pipelines.train_recommender import train_recommender
+    from pipelines.recommender.train import train_recommender
 
     day = as_of.date() if as_of else None
     print_result(train_recommender(settings, day, Reporter(quiet=quiet), force=force))
@@ -156,7 +156,7 @@ def write_command(
     the most popular items; the column `source` says which.
     """
     settings = _load(config, overrides, interactions, users, items)
-    from pipelines.write_recommendations import write_recommendations_job
+    from pipelines.recommender.write_lists import write_recommendations_job
 
     day = as_of.date() if as_of else None
     print_result(write_recommendations_job(settings, day, Reporter(quiet=quiet), force=force))
@@ -172,7 +172,7 @@ def similar_command(
 ) -> None:
     """Write the nearest other items of every item of the published model."""
     settings = _load(config, overrides, None, None, None)
-    from pipelines.similar_items import similar_items_job
+    from pipelines.recommender.similar_items import similar_items_job
 
     day = as_of.date() if as_of else None
     print_result(similar_items_job(settings, day, Reporter(quiet=quiet), force=force))
@@ -190,9 +190,9 @@ def demo_command(
     quiet: Quiet = False,
 ) -> None:
     """Run both halves on the sample data and show some lists and some alerts."""
-    from pipelines.demo import SAMPLE_CONFIG, demo_job
-    from pipelines.fraud_config import load_fraud_config
-    from pipelines.fraud_demo import SAMPLE_CONFIG as FRAUD_CONFIG
+    from pipelines.fraud.config import load_fraud_config
+    from pipelines.fraud.demo import SAMPLE_CONFIG as FRAUD_CONFIG
+    from pipelines.recommender.demo import SAMPLE_CONFIG, demo_job
 
     settings = _load(config or SAMPLE_CONFIG, overrides, None, None, None)
     fraud = load_fraud_config(fraud_config or FRAUD_CONFIG)
@@ -222,7 +222,7 @@ def benchmark_recommender_command(
     K; both are means over the users with test items.
     """
     settings = _load(config, overrides, train, users, items)
-    from pipelines.benchmark_recommender import benchmark_recommender
+    from pipelines.recommender.benchmark import benchmark_recommender
 
     print_result(
         benchmark_recommender(
@@ -261,7 +261,7 @@ def _load(
     users: Path | None,
     items: Path | None,
 ) -> JobConfig:
-    from pipelines.config import load_job_config
+    from pipelines.recommender.config import load_job_config
 
     data = {"interactions": interactions, "users": users, "items": items}
     return load_job_config(config, overrides=overrides or (), data=data)

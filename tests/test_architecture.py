@@ -38,7 +38,7 @@ ARCHIVES = {"tarfile", "zipfile", "shutil.unpack_archive"}
 """What unpacks names that somebody else chose."""
 PROCESS_STARTERS = {
     "recsys/recommender/index/child.py",
-    "pipelines/dagster_definitions.py",
+    "pipelines/schedule/dagster_definitions.py",
 }
 """The only modules that start processes."""
 CSV_WRITERS = {"csv", "to_csv", "write_csv", "CSVWriter"}

@@ -92,7 +92,7 @@ def test_columns_of_the_components_hold_what_was_encoded() -> None:
     from fraud_components import one_hot, parts
 
     from recsys.features.encoder import EncodedTable
-    from recsys.fraud.autoencoder import InputColumns
+    from recsys.fraud.embedding.autoencoder import InputColumns
 
     columns = InputColumns(
         categorical={"shop": 4, "country": 3}, numeric=("amount",), targets=("country", "amount")

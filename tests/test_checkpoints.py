@@ -22,15 +22,15 @@ from recsys.datasets.synthetic import generate_interactions
 from recsys.datasets.synthetic_transactions import synthetic_transactions
 from recsys.errors import RecsysError, TrainingError
 from recsys.fraud.config import AutoencoderConfig, FraudConfig
-from recsys.fraud.train import FitCallbacks, FittedFraud, fit_fraud_model
+from recsys.fraud.fitting.train import FitCallbacks, FittedFraud, fit_fraud_model
 from recsys.recommender.config import (
     EvaluationConfig,
     RecommenderConfig,
     SequenceConfig,
     TwoTowerConfig,
 )
-from recsys.recommender.experiment import Experiment, run_experiment
-from recsys.recommender.train import TrainingCallbacks
+from recsys.recommender.fitting.experiment import Experiment, run_experiment
+from recsys.recommender.fitting.train import TrainingCallbacks
 from recsys.training import EpochResult, Epochs, TrainingConfig, fit
 
 NUM_EPOCHS, BATCHES, ROWS, CODES, WIDTH = 5, 3, 16, 12, 8

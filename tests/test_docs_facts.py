@@ -20,13 +20,13 @@ import recsys
 from recsys import errors
 from recsys.artifacts import BundleManifest
 from recsys.datasets.transactions.quarantine_report import REASONS
-from recsys.fraud.alerts import AlertConfig
-from recsys.fraud.metrics import Scored, measure_fraud
+from recsys.fraud.alerts.selection import AlertConfig
+from recsys.fraud.evaluation.metrics import Scored, measure_fraud
 from recsys.fraud.profiles.arrays import EVIDENCE
 from recsys.publishing import RunManifest
-from recsys.recommender.evaluate import evaluate_lists
+from recsys.recommender.evaluation.evaluate import evaluate_lists
 from recsys.recommender.index import IndexReport
-from recsys.recommender.lists import similar_items_schema
+from recsys.recommender.lists.list_files import similar_items_schema
 from recsys.recommender.model import Selection
 from recsys.schema import (
     account_scores_schema,

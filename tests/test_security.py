@@ -42,10 +42,10 @@ from recsys.artifacts.manifest import seal
 from recsys.config import config_to_dict
 from recsys.errors import ArtifactError, PublishError, RecsysError
 from recsys.files import FileRecord, record_files
-from recsys.fraud.model_bundle import save_fraud_model
 from recsys.fraud.report import render_alert_page
 from recsys.fraud.serving import load_fraud_scorer
-from recsys.fraud.state_bundle import save_state
+from recsys.fraud.storage.model_bundle import save_fraud_model
+from recsys.fraud.storage.state_bundle import save_state
 from recsys.publishing import current_run, publish, published_runs, rollback, verify_run
 from recsys.recommender.config import IndexConfig
 from recsys.recommender.model_bundle import save_model

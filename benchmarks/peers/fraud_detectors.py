@@ -3,10 +3,11 @@
     pip install '.[peers]'
     python benchmarks/peers/fraud_detectors.py --data data/raw
 
-Detectors have PyOD's defaults and take the numbers that `recsys.fraud.baselines` makes of the same
-columns: the log amount, the hour as an angle, numeric features scaled, a column a term of
-categorical features with few terms and the share of the term otherwise. They are fitted on training
-rows drawn at random, 200,000 at most and 20,000 for nearest neighbours, which would take hours.
+Detectors have PyOD's defaults and take the numbers that `recsys.fraud.evaluation.baselines` makes
+of the same columns: the log amount, the hour as an angle, numeric features scaled, a column a term
+of categorical features with few terms and the share of the term otherwise. They are fitted on
+training rows drawn at random, 200,000 at most and 20,000 for nearest neighbours, which would take
+hours.
 "z-scored autoencoder" is one pooled autoencoder whose error of each column is divided by its spread
 on training rows; the mean over the columns is the score, as in NVIDIA's Morpheus, which trains one
 such model an account; the autoencoder is that of the fraud scorer, and its time to fit is that of
@@ -34,10 +35,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fraud_logs import FraudLog, fraud_logs, run_benchmark, split
 
-from pipelines.fraud_config import FraudJobConfig
-from pipelines.fraud_data import num_threads
-from recsys.fraud.baselines import BaselineInputs
-from recsys.fraud.train import fit_fraud_model
+from pipelines.fraud.config import FraudJobConfig
+from pipelines.fraud.data import num_threads
+from recsys.fraud.evaluation.baselines import BaselineInputs
+from recsys.fraud.fitting.train import fit_fraud_model
 
 Array = npt.NDArray[np.float64]
 

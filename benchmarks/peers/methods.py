@@ -18,8 +18,8 @@ import scipy.linalg
 from climb import Settings
 from scipy import sparse
 
-from recsys.recommender.baselines import ItemItemCosine, MostPopular
-from recsys.recommender.ranking import exclude, rank_all, top_k
+from recsys.recommender.evaluation.baselines import ItemItemCosine, MostPopular
+from recsys.recommender.ranking.ranker import exclude, rank_all, top_k
 
 Lists = npt.NDArray[np.int64]
 Search = Callable[[npt.NDArray[np.int64], int], Lists]

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from recsys.config import config_class
-from recsys.fraud.stacker import StackerConfig
+from recsys.fraud.labels.meta_model import StackerConfig
 
 
 @config_class

@@ -17,13 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.errors import DataError
-from recsys.fraud.account_days import AccountDays
-from recsys.fraud.ahead import computed_ahead
-from recsys.fraud.autoencoder import FittedAutoencoder
 from recsys.fraud.config import FraudConfig
-from recsys.fraud.inputs import CodedTransactions, TransactionInputs
-from recsys.fraud.judge import Judge
-from recsys.fraud.memory import RecentTransactions
+from recsys.fraud.embedding.autoencoder import FittedAutoencoder
+from recsys.fraud.embedding.inputs import CodedTransactions, TransactionInputs
+from recsys.fraud.labels.memory import RecentTransactions
+from recsys.fraud.labels.supervised import Supervised
+from recsys.fraud.prefetch import computed_ahead
 from recsys.fraud.profiles.arrays import (
     EVIDENCE,
     Excess,
@@ -41,9 +40,10 @@ from recsys.fraud.profiles.passing import (
     rows_of,
 )
 from recsys.fraud.profiles.state import ProfileState
-from recsys.fraud.scores import Scores, joined, joined_scores
-from recsys.fraud.supervised import Supervised
-from recsys.fraud.tails import Tail
+from recsys.fraud.scoring.account_days import AccountDays
+from recsys.fraud.scoring.scorer import Judge
+from recsys.fraud.scoring.scores import Scores, joined, joined_scores
+from recsys.fraud.scoring.tails import Tail
 from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, EVENT_TIME, TRANSACTION_ID
 
 PART_ROWS = 30_240

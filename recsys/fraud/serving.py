@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.errors import DataError
-from recsys.fraud.inputs import HOUR, LOG_AMOUNT, WEEKDAY
+from recsys.fraud.embedding.inputs import HOUR, LOG_AMOUNT, WEEKDAY
 from recsys.fraud.model import FraudModel
-from recsys.fraud.model_bundle import load_fraud_model
 from recsys.fraud.profiles.state import ProfileState
-from recsys.fraud.state_bundle import load_state
+from recsys.fraud.storage.model_bundle import load_fraud_model
+from recsys.fraud.storage.state_bundle import load_state
 from recsys.schema import (
     ACCOUNT_ID,
     AMOUNT,

@@ -21,12 +21,12 @@ from recsys.errors import ConfigError
 from recsys.features.encoder import EncodedTable, Ragged, TableEncoder, rows_of
 from recsys.features.history import UserItemMatrix
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
-from recsys.recommender.batches import ragged_rows
 from recsys.recommender.config import TwoTowerConfig
-from recsys.recommender.recommend import POPULARITY, UserBlock
-from recsys.recommender.sequence_reader import latest_items
-from recsys.recommender.topk import Embeddings
-from recsys.recommender.two_tower import QueryInputs, TwoTower, prefix, searched_prefix
+from recsys.recommender.fitting.batches import ragged_rows
+from recsys.recommender.lists.recommend import POPULARITY, UserBlock
+from recsys.recommender.ranking.topk import Embeddings
+from recsys.recommender.towers.sequence_reader import latest_items
+from recsys.recommender.towers.two_tower import QueryInputs, TwoTower, prefix, searched_prefix
 from recsys.schema import USER_ID
 
 HISTORY, FEATURES = "history", "features"

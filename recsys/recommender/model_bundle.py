@@ -27,7 +27,7 @@ from recsys.features.encoder_bundle import (
 from recsys.features.history import UserItemMatrix
 from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.model import RecommenderModel, Selection
-from recsys.recommender.two_tower import TwoTower
+from recsys.recommender.towers.two_tower import TwoTower
 
 BUNDLE_KIND = "recommender-model"
 """Kind of the bundle that a model is saved as."""

@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from recsys.errors import DataError
 from recsys.features.history import UserItemMatrix
-from recsys.recommender.filters import Filters
 from recsys.recommender.index import IndexConfig, ItemIndex
-from recsys.recommender.lists import RankedLists, lists_table
+from recsys.recommender.lists.filters import Filters
+from recsys.recommender.lists.list_files import RankedLists, lists_table
+from recsys.recommender.lists.recommend import recommend
 from recsys.recommender.model import RecommenderModel, rows_or_empty
 from recsys.recommender.model_bundle import load_model
-from recsys.recommender.recommend import recommend
 from recsys.schema import USER_ID
 
 _NUM_SAMPLE_USERS = 10_000

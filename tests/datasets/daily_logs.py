@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.datasets.daily import day_numbers
-from recsys.datasets.gates import Finding, GatesConfig, check_newest_day
+from recsys.datasets.input_checks import Finding, GatesConfig, check_newest_day
 from recsys.datasets.origin import Origin
 from recsys.schema import ACCOUNT_ID, AMOUNT, CURRENCY, EVENT_TIME, EVENT_TIME_TYPE
 

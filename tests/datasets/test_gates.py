@@ -25,7 +25,7 @@ from daily_logs import (
     with_last_day,
 )
 
-from recsys.datasets.gates import GatesConfig, raise_if_held
+from recsys.datasets.input_checks import GatesConfig, raise_if_held
 from recsys.errors import GateError
 from recsys.schema import ACCOUNT_ID, AMOUNT, CURRENCY
 

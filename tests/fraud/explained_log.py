@@ -18,10 +18,10 @@ from recsys.datasets.synthetic_transactions import (
 )
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.explain import ScoredDay
+from recsys.fraud.fitting.train import fit_fraud_model
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.state import ProfileState
-from recsys.fraud.scores import Scores
-from recsys.fraud.train import fit_fraud_model
+from recsys.fraud.scoring.scores import Scores
 
 FIRST_DAY = 75
 FEATURES = {

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from recsys.features.encoder import NUM_RESERVED, EncodedTable
-from recsys.fraud.autoencoder import InputColumns
+from recsys.fraud.embedding.autoencoder import InputColumns
 
 NUM_SHOPS, NUM_KINDS, NUM_HOURS, NUM_TOWNS = 20, 5, 5, 8
 INPUTS = InputColumns(

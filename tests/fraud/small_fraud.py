@@ -14,14 +14,14 @@ import pyarrow as pa
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.synthetic_transactions import synthetic_transactions
 from recsys.features.vocabulary import Vocabulary
-from recsys.fraud.booster import fit_booster
 from recsys.fraud.config import AutoencoderConfig, FraudConfig, LabelsConfig
-from recsys.fraud.judge import CONTEXT_FEATURES, booster_features
-from recsys.fraud.labelled import ConfirmedLabels
+from recsys.fraud.fitting.labelled import ConfirmedLabels
+from recsys.fraud.fitting.train import fit_fraud_model
+from recsys.fraud.labels.meta_model import StackerConfig
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.state import ProfileState
-from recsys.fraud.stacker import StackerConfig
-from recsys.fraud.train import fit_fraud_model
+from recsys.fraud.scoring.booster import fit_booster
+from recsys.fraud.scoring.scorer import CONTEXT_FEATURES, booster_features
 
 Kind = Literal["everything", "bare"]
 

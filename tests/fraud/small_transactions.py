@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.synthetic_transactions import Plant, synthetic_transactions
-from recsys.fraud.booster import fit_booster
 from recsys.fraud.config import AutoencoderConfig, FraudConfig
-from recsys.fraud.judge import booster_features, feature_names
-from recsys.fraud.scores import Scores
-from recsys.fraud.train import FittedFraud, fit_fraud_model
+from recsys.fraud.fitting.train import FittedFraud, fit_fraud_model
+from recsys.fraud.scoring.booster import fit_booster
+from recsys.fraud.scoring.scorer import booster_features, feature_names
+from recsys.fraud.scoring.scores import Scores
 
 DAY_US = 86_400_000_000
 FEATURES = {

@@ -7,8 +7,8 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.fraud.account_days import AccountDays
-from recsys.fraud.tails import Tail
+from recsys.fraud.scoring.account_days import AccountDays
+from recsys.fraud.scoring.tails import Tail
 
 ROWS = st.lists(
     st.tuples(

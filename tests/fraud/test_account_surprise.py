@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from recsys.datasets.dataset import FeatureConfig
-from recsys.fraud.account_surprise import AccountSurprise
+from recsys.fraud.evaluation.account_surprise import AccountSurprise
 
 HOUR_US = 3_600_000_000
 FEATURES = {"category": FeatureConfig(kind="categorical")}

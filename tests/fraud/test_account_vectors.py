@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.synthetic_transactions import synthetic_transactions
 from recsys.datasets.transactions.days import day_of
-from recsys.fraud.account_vectors import STRENGTH, Pool, account_vectors
 from recsys.fraud.config import AutoencoderConfig, FraudConfig
+from recsys.fraud.fitting.train import fit_fraud_model
 from recsys.fraud.model import FraudModel
-from recsys.fraud.train import fit_fraud_model
+from recsys.fraud.vectors.account_vectors import STRENGTH, Pool, account_vectors
 from recsys.schema import ACCOUNT_ID
 
 NUM_ACCOUNTS, NUM_CLUSTERS, WIDTH = 4, 3, 2

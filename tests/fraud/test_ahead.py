@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.fraud.ahead import computed_ahead
+from recsys.fraud.prefetch import computed_ahead
 
 
 @given(items=st.lists(st.integers(), max_size=20))

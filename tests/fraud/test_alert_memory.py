@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.fraud.alert_memory import FAMILY_DAYS, AlertMemory
-from recsys.fraud.alerts import AlertConfig, choose_alerts
+from recsys.fraud.alerts.alert_memory import FAMILY_DAYS, AlertMemory
+from recsys.fraud.alerts.selection import AlertConfig, choose_alerts
 
 LEVELS = (1e-6, 1e-5, 1e-4, 1e-3, 9e-3, 0.3, 0.9)
 LIST_OF_P = st.lists(st.sampled_from(LEVELS), min_size=1, max_size=6)

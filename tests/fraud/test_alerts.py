@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import ConfigError, DataError
-from recsys.fraud.alerts import AlertConfig, choose_alerts, fdr_limit
+from recsys.fraud.alerts.selection import AlertConfig, choose_alerts, fdr_limit
 
 MODES = ("budget", "fdr", "threshold")
 

@@ -16,7 +16,8 @@ from torch.nn import functional
 from recsys.datasets.dataset import FeatureConfig
 from recsys.errors import ConfigError
 from recsys.features.encoder import MISSING, NUM_RESERVED, UNSEEN, EncodedTable, TableEncoder
-from recsys.fraud.autoencoder import (
+from recsys.fraud.config import AutoencoderConfig
+from recsys.fraud.embedding.autoencoder import (
     BLOCK_ROWS,
     Autoencoder,
     FittedAutoencoder,
@@ -24,8 +25,7 @@ from recsys.fraud.autoencoder import (
     Measured,
     last_layer,
 )
-from recsys.fraud.code_surprise import code_surprise
-from recsys.fraud.config import AutoencoderConfig
+from recsys.fraud.embedding.code_surprise import code_surprise
 
 INPUTS = InputColumns(
     categorical={"shop": 700, "kind": 9, "town": 40},

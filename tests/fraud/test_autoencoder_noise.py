@@ -7,8 +7,8 @@ import torch
 from planted_rows import AMOUNT, HOUR, INPUTS, KIND, SHOP, planted
 
 from recsys.features.encoder import MISSING, UNSEEN, EncodedTable
-from recsys.fraud.autoencoder_training import Noise
 from recsys.fraud.config import AutoencoderConfig
+from recsys.fraud.embedding.autoencoder_training import Noise
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,9 @@ from sklearn.metrics import roc_auc_score
 from recsys.datasets.dataset import FeatureConfig
 from recsys.errors import DataError
 from recsys.features.encoder import MISSING, NUM_RESERVED, UNSEEN, EncodedTable, TableEncoder
-from recsys.fraud.autoencoder import Autoencoder, FittedAutoencoder, InputColumns
-from recsys.fraud.autoencoder_training import (
+from recsys.fraud.config import AutoencoderConfig
+from recsys.fraud.embedding.autoencoder import Autoencoder, FittedAutoencoder, InputColumns
+from recsys.fraud.embedding.autoencoder_training import (
     Noisy,
     account_weights,
     fit_autoencoder,
@@ -39,7 +40,6 @@ from recsys.fraud.autoencoder_training import (
     start_at_constants,
     trimmed,
 )
-from recsys.fraud.config import AutoencoderConfig
 
 SPARKOV = Path(__file__).parents[3] / "shared" / "data" / "sparkov" / "transactions.parquet"
 CONFIG = AutoencoderConfig(num_steps=250, hidden_dims=(32,))

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pytest
 from small_transactions import days_of, small_fit, small_log
 
-from recsys.fraud.alerts import AlertConfig
-from recsys.fraud.daily import DayResult, judge_day
+from recsys.fraud.alerts.daily import DayResult, judge_day
+from recsys.fraud.alerts.selection import AlertConfig
 
 FIRST = date(2024, 1, 1)
 BUDGET = 3

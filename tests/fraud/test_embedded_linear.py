@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from recsys.features.encoder import EncodedSizes, EncodedTable
-from recsys.fraud.embedded_linear import EmbeddedLinear
+from recsys.fraud.embedding.embedded_linear import EmbeddedLinear
 from recsys.nn.embedding import FeatureEmbedding
 
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from recsys.features.encoder import EncodedTable
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.config import FraudConfig
-from recsys.fraud.episodes import (
+from recsys.fraud.embedding.inputs import CodedTransactions
+from recsys.fraud.fitting.episodes import (
     Contrast,
     Neighbourhood,
     evidence_weights,
@@ -26,13 +27,12 @@ from recsys.fraud.episodes import (
     trusted_weights,
     unusual_own,
 )
-from recsys.fraud.hot_accounts import heat_weights, misused_share
-from recsys.fraud.inputs import CodedTransactions
-from recsys.fraud.judge import booster_features, feature_names
+from recsys.fraud.fitting.misuse_share import heat_weights, misused_share
+from recsys.fraud.fitting.weighing import Weighed, fit_judge
 from recsys.fraud.profiles.arrays import EVIDENCE, SHARED_EVIDENCE
 from recsys.fraud.profiles.state import empty_state
-from recsys.fraud.tails import excess_of, fit_tails
-from recsys.fraud.weighing import Weighed, fit_judge
+from recsys.fraud.scoring.scorer import booster_features, feature_names
+from recsys.fraud.scoring.tails import excess_of, fit_tails
 
 KINDS = ("amount_high", "hour", "category", "new_counterparty")
 NUM_INFORMATIVE = 2

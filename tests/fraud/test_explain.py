@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
+from recsys.fraud.embedding.inputs import amounts_of_logs, log_amounts
 from recsys.fraud.explain import (
     FlaggedAccount,
     account_reasons,
@@ -25,7 +26,6 @@ from recsys.fraud.explain import (
 from recsys.fraud.explain.families import FamilyStrengths
 from recsys.fraud.explain.reconstruction import expectations
 from recsys.fraud.explain.usual import shortest_range
-from recsys.fraud.inputs import amounts_of_logs, log_amounts
 from recsys.fraud.report import Alert, AlertPage, render_alert_page
 
 SHARES = st_numpy.arrays(np.float64, 24, elements=st.integers(0, 50).map(float)).filter(np.any)

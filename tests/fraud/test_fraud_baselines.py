@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from recsys.datasets.dataset import FeatureConfig
 from recsys.errors import ConfigError, DataError
-from recsys.fraud import baselines
-from recsys.fraud.baselines import (
+from recsys.fraud.evaluation import baselines
+from recsys.fraud.evaluation.baselines import (
     AmountAlone,
     Baseline,
     BaselineInputs,

@@ -16,14 +16,14 @@ from small_fraud import Kind, labels_of, same_state, small_fraud
 from recsys.artifacts import Bundle, read_bundle, write_bundle
 from recsys.errors import ArtifactError, DataError, FingerprintMismatchError
 from recsys.features.vocabulary import Vocabulary
-from recsys.fraud.alert_memory import AlertMemory
-from recsys.fraud.alerts import AlertConfig
-from recsys.fraud.judge import Judgement
-from recsys.fraud.model_bundle import BUNDLE_KIND, load_fraud_model, save_fraud_model
+from recsys.fraud.alerts.alert_memory import AlertMemory
+from recsys.fraud.alerts.selection import AlertConfig
 from recsys.fraud.profiles.arrays import layout_of
 from recsys.fraud.profiles.state import empty_state
+from recsys.fraud.scoring.scorer import Judgement
 from recsys.fraud.serving import load_fraud_scorer
-from recsys.fraud.state_bundle import load_state, save_state
+from recsys.fraud.storage.model_bundle import BUNDLE_KIND, load_fraud_model, save_fraud_model
+from recsys.fraud.storage.state_bundle import load_state, save_state
 
 KINDS = get_args(Kind)
 PRINT = "ab" * 32

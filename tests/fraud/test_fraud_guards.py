@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_transactions import FEATURES, QUICK, cut, log_of, with_column
 
-from recsys.fraud.canary import CanaryRecall, plant_and_score
-from recsys.fraud.guards import NightFigures, check_canary, check_night
-from recsys.fraud.guards_config import FraudGuardsConfig
-from recsys.fraud.judge import Judge, Judgement
+from recsys.fraud.alerts.canary import CanaryRecall, plant_and_score
+from recsys.fraud.alerts.checks_config import FraudGuardsConfig
+from recsys.fraud.alerts.output_checks import NightFigures, check_canary, check_night
+from recsys.fraud.fitting.train import FittedFraud, fit_fraud_model
 from recsys.fraud.model import FraudModel
-from recsys.fraud.train import FittedFraud, fit_fraud_model
+from recsys.fraud.scoring.scorer import Judge, Judgement
 
 CONFIG = FraudGuardsConfig()
 Fault = Literal["constant low", "constant high", "inverted", "not a number", "random"]

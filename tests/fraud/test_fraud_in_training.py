@@ -8,7 +8,7 @@ from small_transactions import FEATURES, cut, days_of
 
 from recsys.datasets.synthetic_transactions import Plant, PlantKind, synthetic_transactions
 from recsys.fraud.config import FraudConfig
-from recsys.fraud.train import fit_fraud_model
+from recsys.fraud.fitting.train import fit_fraud_model
 
 FIRST_DAY, NUM_DAYS = 90, 125
 KINDS: tuple[PlantKind, ...] = ("takeover", "card_testing", "bust_out", "bad_merchant")

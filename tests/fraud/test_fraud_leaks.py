@@ -24,11 +24,11 @@ from small_transactions import (
 
 from recsys.errors import DataError
 from recsys.fraud import model as model_module
+from recsys.fraud.fitting.train import FittedFraud
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.arrays import SHARED_EVIDENCE
 from recsys.fraud.profiles.state import ProfileState
-from recsys.fraud.scores import Scores
-from recsys.fraud.train import FittedFraud
+from recsys.fraud.scoring.scores import Scores
 
 FITS = {"weights": small_fit, "trees": small_fit_with_trees}
 PERTURBATIONS = ("amounts", "features", "accounts", "counterparties", "removed", "added", "times")

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import ConfigError, DataError
-from recsys.fraud import metrics
-from recsys.fraud.metrics import Scored
+from recsys.fraud.evaluation import metrics
+from recsys.fraud.evaluation.metrics import Scored
 
 HANDBOOK = Path(__file__).parents[3] / "shared" / "data" / "handbook" / "transactions.parquet"
 NAMES = [

@@ -23,8 +23,8 @@ from small_transactions import (
 from recsys.datasets.dataset import FeatureConfig
 from recsys.errors import ConfigError, DataError
 from recsys.fraud.config import AutoencoderConfig, FraudConfig, ScoringConfig
-from recsys.fraud.scores import Scores
-from recsys.fraud.train import FitCallbacks, FittedFraud, fit_fraud_model
+from recsys.fraud.fitting.train import FitCallbacks, FittedFraud, fit_fraud_model
+from recsys.fraud.scoring.scores import Scores
 
 BRIEF = FraudConfig(autoencoder=AutoencoderConfig(num_steps=15))
 BARE = ["transaction_id", "account_id", "event_time", "amount"]

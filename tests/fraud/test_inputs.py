@@ -16,9 +16,9 @@ from small_transactions import FEATURES, log_of, with_column
 
 from recsys.datasets.dataset import FeatureConfig
 from recsys.errors import ConfigError
-from recsys.fraud.autoencoder import InputColumns
-from recsys.fraud.contexts import best_context, context_terms, share_of_one_value
-from recsys.fraud.inputs import TransactionInputs, amounts_of_logs, log_amounts
+from recsys.fraud.embedding.autoencoder import InputColumns
+from recsys.fraud.embedding.contexts import best_context, context_terms, share_of_one_value
+from recsys.fraud.embedding.inputs import TransactionInputs, amounts_of_logs, log_amounts
 from recsys.fraud.profiles.arrays import SKETCH_BITS
 
 AMOUNTS = st.floats(-1e12, 1e12)

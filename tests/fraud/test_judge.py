@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from recsys.features.encoder import EncodedTable
 from recsys.features.vocabulary import Vocabulary
-from recsys.fraud.inputs import CodedTransactions
-from recsys.fraud.judge import HEAT_CAP, Judge, Judgement
+from recsys.fraud.embedding.inputs import CodedTransactions
 from recsys.fraud.profiles.state import ProfileState, empty_state
-from recsys.fraud.tails import TAIL_SHARE, Tail, fit_tails, surprise_of
+from recsys.fraud.scoring.scorer import HEAT_CAP, Judge, Judgement
+from recsys.fraud.scoring.tails import TAIL_SHARE, Tail, fit_tails, surprise_of
 
 NUM_ACCOUNTS = 20
 KINDS = ("amount_high", "hour", "noise")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import ConfigError, DataError
-from recsys.fraud.label_evidence import (
+from recsys.fraud.labels.label_evidence import (
     LABEL_EVIDENCE,
     ORDINARY_EXCESS,
     WINDOW_DAYS,

@@ -12,8 +12,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.fraud.memory import MEMORY_DAYS, RecentTransactions
-from recsys.fraud.supervised import stacker_features
+from recsys.fraud.labels.memory import MEMORY_DAYS, RecentTransactions
+from recsys.fraud.labels.supervised import stacker_features
 
 FIRST_DAY = 17_622.0
 

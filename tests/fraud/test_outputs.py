@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from recsys.datasets.transactions.days import day_number, end_of_day, start_of
 from recsys.errors import PublishError
-from recsys.fraud.outputs import (
+from recsys.fraud.alerts.outputs import (
     ACCOUNTS_FILE,
     TRANSACTIONS_FILE,
     audit_scores,

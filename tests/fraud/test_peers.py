@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.fraud.peers import find_peer_groups, fit_priors, num_peer_groups
 from recsys.fraud.profiles.arrays import NUM_HOURS, Priors
+from recsys.fraud.profiles.peers import find_peer_groups, fit_priors, num_peer_groups
 
 NUM_CONTEXTS, NUM_CLUSTERS = 4, 3
 

@@ -21,7 +21,7 @@ from recsys.datasets.synthetic_transactions import (
     synthetic_transactions,
 )
 from recsys.fraud.config import FraudConfig
-from recsys.fraud.train import FittedFraud, fit_fraud_model
+from recsys.fraud.fitting.train import FittedFraud, fit_fraud_model
 
 FIRST_DAY, NUM_DAYS, PLANTS_OF_A_KIND = 75, 126, 3
 KINDS: tuple[PlantKind, ...] = (

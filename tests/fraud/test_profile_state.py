@@ -19,7 +19,7 @@ from small_passes import (
 
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.profiles.arrays import Rows
-from recsys.fraud.profiles.heat import HALF_LIVES, add_heat
+from recsys.fraud.profiles.cumulative_score import HALF_LIVES, add_heat
 from recsys.fraud.profiles.state import ProfileState, empty_state, extended, from_arrays
 
 STRENGTH = 20.0

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from recsys.fraud.score_tails import exponential_scale, fit_score_tail
-from recsys.fraud.tails import SHAPE, Tail
+from recsys.fraud.fitting.score_tails import exponential_scale, fit_score_tail
+from recsys.fraud.scoring.tails import SHAPE, Tail
 
 NUM_DRAWS = 20_000
 SEEDS = range(5)

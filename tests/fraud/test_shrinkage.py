@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.fraud.shrinkage import shrunk_estimate, shrunk_moments
+from recsys.fraud.profiles.shrinkage import shrunk_estimate, shrunk_moments
 
 
 @given(seed=st.integers(0, 100), strength=st.integers(1, 40))

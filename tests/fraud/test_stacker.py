@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import ArtifactError, DataError
-from recsys.fraud.metrics import average_precision
-from recsys.fraud.stacker import Stacker, StackerConfig, fit_stacker
+from recsys.fraud.evaluation.metrics import average_precision
+from recsys.fraud.labels.meta_model import Stacker, StackerConfig, fit_stacker
 
 NAMES = ("amount_high", "counterparty_risk", "noise")
 SMALL = StackerConfig(num_rounds=40)

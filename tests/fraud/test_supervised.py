@@ -16,12 +16,12 @@ from small_transactions import FEATURES, QUICK, cut, days_of, times_of
 
 from recsys.datasets.synthetic_transactions import synthetic_transactions
 from recsys.fraud.config import LabelsConfig
-from recsys.fraud.labelled import ConfirmedLabels
-from recsys.fraud.memory import MEMORY_DAYS
+from recsys.fraud.fitting.labelled import ConfirmedLabels
+from recsys.fraud.fitting.train import FittedFraud, fit_fraud_model
+from recsys.fraud.labels.memory import MEMORY_DAYS
+from recsys.fraud.labels.meta_model import StackerConfig
 from recsys.fraud.profiles.state import ProfileState
-from recsys.fraud.scores import Scores
-from recsys.fraud.stacker import StackerConfig
-from recsys.fraud.train import FittedFraud, fit_fraud_model
+from recsys.fraud.scoring.scores import Scores
 
 DELAY_DAYS, NUM_FIT_DAYS, NUM_DAYS = 7, 56, 76
 BAD_DAYS = 14

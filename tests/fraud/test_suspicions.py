@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.fraud.suspicions import (
+from recsys.fraud.labels.prior_anomalies import (
     LONGEST_DAYS,
     MAX_AMOUNTS,
     SUSPICIONS,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from recsys.fraud.tails import TAIL_SHARE, Tail, excess_of, fit_tails, surprise_of
+from recsys.fraud.scoring.tails import TAIL_SHARE, Tail, excess_of, fit_tails, surprise_of
 
 NUM_DRAWS = 20_000
 CONTINUOUS = {

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.fraud import trees as trees_module
-from recsys.fraud.booster import Booster, fit_booster
-from recsys.fraud.trees import Trees, read_trees, sum_leaves
+from recsys.fraud.scoring import trees as trees_module
+from recsys.fraud.scoring.booster import Booster, fit_booster
+from recsys.fraud.scoring.trees import Trees, read_trees, sum_leaves
 
 NUM_ROWS = 900
 NAMES = ("small", "large", "gaps", "code", "rare_code")

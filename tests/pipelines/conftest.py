@@ -18,12 +18,12 @@ from recsys.publishing import publish
 @pytest.fixture(scope="session")
 def stocked_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tables, a config and two published models: `older` and, from all of the log, `live`."""
-    from pipelines.config import load_job_config
+    from pipelines.recommender.config import load_job_config
     from recsys.datasets.loading import load_dataset
+    from recsys.recommender.fitting.select import default_selection
+    from recsys.recommender.fitting.train import fit_recommender
     from recsys.recommender.model_bundle import save_model
-    from recsys.recommender.select import default_selection
     from recsys.recommender.serving import build_index
-    from recsys.recommender.train import fit_recommender
 
     folder = tmp_path_factory.mktemp("stocked")
     sections = SMALL_MODEL, USER_FEATURES, UNTRACKED

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from shop import FileFormat, write_shop, write_table
 
-from pipelines.config import JobConfig, load_job_config
-from pipelines.console import Reporter
-from pipelines.train_recommender import train_recommender
-from pipelines.write_recommendations import write_recommendations_job
+from pipelines.jobs.console import Reporter
+from pipelines.recommender.config import JobConfig, load_job_config
+from pipelines.recommender.train import train_recommender
+from pipelines.recommender.write_lists import write_recommendations_job
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.loading import load_dataset
 from recsys.schema import EVENT_TIME_TYPE, ITEM_ID, USER_ID

@@ -16,7 +16,7 @@ import pytest
 from bank import NIGHT, START, Done, days_of, first_month, run_bank, score, stock
 from shop import contents, write_table
 
-from pipelines.write_recommendations import FILE_NAME
+from pipelines.recommender.write_lists import FILE_NAME
 from recsys.publishing import current_run, publish, verify_run
 from recsys.tracking.client import load_mlflow
 

@@ -8,7 +8,7 @@ import json
 import pytest
 from rich.console import Console
 
-from pipelines.console import Reporter, json_text, print_result
+from pipelines.jobs.console import Reporter, json_text, print_result
 from recsys.training import BatchProgress, EpochResult
 
 BATCH = BatchProgress(epoch=2, num_epochs=9, share_done=0.5, examples_per_s=123_456.0)

@@ -13,8 +13,8 @@ from shop import SMALL_MODEL, UNTRACKED, shop_dataset, write_shop
 
 dg = pytest.importorskip("dagster", reason="the extra `dagster` is not installed")
 
-from pipelines.dagster_definitions import definitions, run_command  # noqa: E402
-from pipelines.schedule import SHIPPED_SCHEDULE, load_schedule  # noqa: E402
+from pipelines.schedule.dagster_definitions import definitions, run_command  # noqa: E402
+from pipelines.schedule.schedule import SHIPPED_SCHEDULE, load_schedule  # noqa: E402
 from recsys.publishing import current_run, verify_run  # noqa: E402
 
 DAY = "2024-03-30"

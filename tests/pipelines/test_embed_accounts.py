@@ -16,9 +16,9 @@ from bank import LAST, NIGHT, START, first_month, run_bank, stock, write_bank
 from shop import contents, run_command
 
 from recsys.errors import PublishError
-from recsys.fraud.account_vectors import account_vectors
-from recsys.fraud.model_bundle import load_fraud_model
-from recsys.fraud.vector_outputs import VECTORS_FILE, audit_vectors
+from recsys.fraud.storage.model_bundle import load_fraud_model
+from recsys.fraud.vectors.account_vectors import account_vectors
+from recsys.fraud.vectors.vector_outputs import VECTORS_FILE, audit_vectors
 from recsys.publishing import current_run, verify_run
 from recsys.schema import ACCOUNT_ID, account_vectors_schema
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 from shop import shop_dataset
 
-from pipelines.examples import active_users, example_lists, latest_items, titles_of
+from pipelines.recommender.examples import active_users, example_lists, latest_items, titles_of
 from recsys.schema import EVENT_TIME, ITEM_ID, TITLE, USER_ID
 
 

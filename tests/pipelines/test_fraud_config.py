@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.fraud_config import FraudJobConfig, load_fraud_config
-from pipelines.fraud_demo import SAMPLE_CONFIG
+from pipelines.fraud.config import FraudJobConfig, load_fraud_config
+from pipelines.fraud.demo import SAMPLE_CONFIG
 from recsys.config import config_to_dict, parse_config, read_toml
 from recsys.errors import ConfigError
 

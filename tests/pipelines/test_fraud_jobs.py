@@ -36,9 +36,9 @@ from bank import (
 )
 from shop import contents
 
-from pipelines.fraud_config import load_fraud_config
+from pipelines.fraud.config import load_fraud_config
 from recsys.datasets.transactions.quarantine_report import REASONS as QUARANTINE_REASONS
-from recsys.fraud.model_bundle import load_fraud_model
+from recsys.fraud.storage.model_bundle import load_fraud_model
 from recsys.publishing import current_run, published_runs, verify_run
 from recsys.schema import account_scores_schema, transaction_scores_schema
 from recsys.tracking.client import load_mlflow

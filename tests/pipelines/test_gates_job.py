@@ -30,7 +30,7 @@ from bank import (
 )
 from shop import contents, shop_dataset, write_shop, write_table
 
-from pipelines.late_rows import DAY_ROWS
+from pipelines.fraud.late_rows import DAY_ROWS
 from recsys.publishing import current_run, published_runs
 from recsys.schema import EVENT_TIME, USER_ID
 

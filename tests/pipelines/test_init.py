@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.config import load_job_config
-from pipelines.console import Reporter
-from pipelines.init import init_job
-from pipelines.validate import validate_job
+from pipelines.jobs.console import Reporter
+from pipelines.recommender.config import load_job_config
+from pipelines.recommender.init import init_job
+from pipelines.recommender.validate import validate_job
 from recsys.errors import ConfigError, DataError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import pipelines
-from pipelines.config import JobConfig, load_job_config
+from pipelines.recommender.config import JobConfig, load_job_config
 from recsys.config import config_to_dict, parse_config, read_toml
 from recsys.errors import ConfigError
 

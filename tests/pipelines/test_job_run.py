@@ -23,8 +23,8 @@ from shop import (
     write_shop,
 )
 
-from pipelines.ending import run_to_the_end
-from pipelines.job_run import DeadlinesConfig, job_run
+from pipelines.jobs.ending import run_to_the_end
+from pipelines.jobs.job_run import DeadlinesConfig, job_run
 from recsys.errors import GateError, SkippedError
 from recsys.publishing import current_run, published_runs
 

@@ -16,8 +16,8 @@ import pytest
 import yaml
 from shop import run_main
 
-from pipelines.manifests import container_script, cron_manifests, systemd_manifests
-from pipelines.schedule import SHIPPED_SCHEDULE, ScheduleConfig, load_schedule
+from pipelines.schedule.manifests import container_script, cron_manifests, systemd_manifests
+from pipelines.schedule.schedule import SHIPPED_SCHEDULE, ScheduleConfig, load_schedule
 from recsys.errors import ConfigError
 
 RECORDING = """#!/bin/sh

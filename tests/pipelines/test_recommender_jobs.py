@@ -16,14 +16,14 @@ import pytest
 from nights import NEXT_NIGHT, NIGHT, QUIET, K, Night, newcomers, shop_items, spend_nights
 from shop import ITEM_FEATURES, SMALL_MODEL, UNTRACKED, USER_FEATURES, shop_dataset
 
-from pipelines.similar_items import similar_items_job
-from pipelines.write_recommendations import write_recommendations_job
+from pipelines.recommender.similar_items import similar_items_job
+from pipelines.recommender.write_lists import write_recommendations_job
 from recsys.artifacts import digest_table
 from recsys.config import config_to_dict
 from recsys.datasets.loading import load_dataset
 from recsys.errors import SkippedError
 from recsys.publishing import current_run, published_runs, verify_run
-from recsys.recommender.lists import similar_items_schema
+from recsys.recommender.lists.list_files import similar_items_schema
 from recsys.schema import ITEM_ID, USER_ID, recommendations_schema
 from recsys.tracking.client import load_mlflow
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from shop import run_main
 
 from pipelines.cli import app
-from pipelines.cron_times import CYCLE_DAYS, parse_cron
-from pipelines.halves import load_either_config
-from pipelines.schedule import (
+from pipelines.jobs.products import load_either_config
+from pipelines.schedule.cron_times import CYCLE_DAYS, parse_cron
+from pipelines.schedule.schedule import (
     COMMANDS,
     SHIPPED_SCHEDULE,
     STOP_S,

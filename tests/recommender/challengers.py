@@ -15,9 +15,9 @@ from recsys.datasets.dataset import Dataset
 from recsys.datasets.splits import SplitConfig, split_interactions
 from recsys.features.history import history_matrix
 from recsys.recommender.config import EvaluationConfig, RecommenderConfig
-from recsys.recommender.later_quality import Comparison, compare
+from recsys.recommender.evaluation.holdout import Comparison, compare
+from recsys.recommender.fitting.train import fit_recommender
 from recsys.recommender.model import RecommenderModel, Selection
-from recsys.recommender.train import fit_recommender
 from recsys.schema import ITEM_ID
 
 K = 10

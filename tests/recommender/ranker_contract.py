@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
-from recsys.recommender.ranking import NO_ITEM, Ranker, UserItems
+from recsys.recommender.ranking.ranker import NO_ITEM, Ranker, UserItems
 
 NUM_USERS, NUM_ITEMS, K = 12, 15, 5
 NO_HISTORY, ALMOST_ALL, ALL = 0, 1, 2

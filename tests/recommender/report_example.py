@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 from scipy import sparse
 
-from recsys.recommender.evaluate import Evaluation, evaluate_lists
+from recsys.recommender.evaluation.evaluate import Evaluation, evaluate_lists
 from recsys.recommender.index import IndexReport, OperatingPoint
 from recsys.recommender.model import Selection
 from recsys.recommender.report import DataFacts, ExampleItem, ExampleList, ItemMap, ReportContent

@@ -11,9 +11,9 @@ import pyarrow as pa
 from recsys.datasets.dataset import Dataset, FeaturesConfig
 from recsys.datasets.synthetic import SyntheticLog, generate_interactions
 from recsys.features.history import UserItemMatrix
-from recsys.recommender import metrics
 from recsys.recommender.config import RecommenderConfig, TwoTowerConfig
-from recsys.recommender.ranking import Numbers
+from recsys.recommender.evaluation import metrics
+from recsys.recommender.ranking.ranker import Numbers
 from recsys.training import TrainingConfig
 
 

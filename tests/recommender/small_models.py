@@ -12,8 +12,8 @@ from recsys.datasets.dataset import Dataset, FeatureConfig, FeaturesConfig
 from recsys.datasets.ids import IdType
 from recsys.datasets.synthetic import SYNTHETIC_FEATURES, generate_interactions
 from recsys.recommender.config import RecommenderConfig, TwoTowerConfig
+from recsys.recommender.fitting.train import fit_recommender
 from recsys.recommender.model import RecommenderModel, Selection
-from recsys.recommender.train import fit_recommender
 from recsys.training import TrainingConfig
 
 CONFIG = RecommenderConfig(

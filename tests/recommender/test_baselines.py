@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as st_numpy
 from scipy import sparse
 
 from recsys.errors import ConfigError, DataError
-from recsys.recommender import baselines
-from recsys.recommender.baselines import ItemItemCosine, MostPopular
-from recsys.recommender.ranking import Ranker, UserItems
+from recsys.recommender.evaluation import baselines
+from recsys.recommender.evaluation.baselines import ItemItemCosine, MostPopular
+from recsys.recommender.ranking.ranker import Ranker, UserItems
 
 BINARY = st_numpy.arrays(
     np.float32,

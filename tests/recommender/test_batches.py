@@ -16,7 +16,7 @@ from scipy import sparse
 
 from recsys.features.encoder import EncodedTable, Ragged
 from recsys.features.history import UserItemMatrix
-from recsys.recommender.batches import (
+from recsys.recommender.fitting.batches import (
     TrainBatch,
     UserBatches,
     ragged_rows,
@@ -124,7 +124,7 @@ def test_draws_are_the_same_in_every_process() -> None:
     """A fresh interpreter with another hash seed draws the batches of this one."""
     code = (
         "import numpy as np; from scipy import sparse\n"
-        "from recsys.recommender.batches import UserBatches\n"
+        "from recsys.recommender.fitting.batches import UserBatches\n"
         "matrix = sparse.csr_array(np.ones((20, 30), dtype=np.float32))\n"
         "batches = UserBatches(matrix=matrix, features=None, batch_size=3, history_dropout=0.5,"
         " newcomer_share=0, user_embedding=False, seed=4)\n"

@@ -13,11 +13,11 @@ from small_models import CONFIG, SELECTION, fitted, small_dataset
 from recsys.datasets.dataset import Dataset
 from recsys.features.history import history_matrix, user_item_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.recommender.champion import ChampionRanker
-from recsys.recommender.later_quality import TwoTowerRanker
+from recsys.recommender.evaluation.champion import ChampionRanker
+from recsys.recommender.evaluation.holdout import TwoTowerRanker
+from recsys.recommender.fitting.train import fit_recommender
 from recsys.recommender.model import RecommenderModel
-from recsys.recommender.ranking import NO_ITEM
-from recsys.recommender.train import fit_recommender
+from recsys.recommender.ranking.ranker import NO_ITEM
 from recsys.schema import ITEM_ID, USER_ID
 
 K = 10

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from recsys.errors import DataError
-from recsys.recommender.comparison import paired_difference, verdict
-from recsys.recommender.evaluate import Evaluation
+from recsys.recommender.evaluation.comparison import paired_difference, verdict
+from recsys.recommender.evaluation.evaluate import Evaluation
 
 RECALL = "recall@20"
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scipy import sparse, stats
 
 from recsys.errors import ConfigError, DataError
-from recsys.recommender.baselines import MostPopular
-from recsys.recommender.evaluate import evaluate_lists, history_length_segment
-from recsys.recommender.ranking import NO_ITEM, UserItems, rank_all
+from recsys.recommender.evaluation.baselines import MostPopular
+from recsys.recommender.evaluation.evaluate import evaluate_lists, history_length_segment
+from recsys.recommender.ranking.ranker import NO_ITEM, UserItems, rank_all
 
 GOWALLA = Path(__file__).parents[3] / "shared" / "data" / "gowalla"
 NUM_USERS, NUM_ITEMS, K = 30, 12, 4

@@ -15,13 +15,13 @@ from small_models import CONFIG, SELECTION, small_dataset
 from recsys.datasets.dataset import Dataset, FeaturesConfig
 from recsys.datasets.splits import Split, SplitConfig, split_interactions
 from recsys.recommender.config import EvaluationConfig
-from recsys.recommender.experiment import Experiment, run_experiment
-from recsys.recommender.later_quality import MODEL, TwoTowerRanker
+from recsys.recommender.evaluation.holdout import MODEL, TwoTowerRanker
+from recsys.recommender.evaluation.popularity import half_lives
+from recsys.recommender.fitting.experiment import Experiment, run_experiment
+from recsys.recommender.fitting.select import POPULARITY_WEIGHTS, default_selection
+from recsys.recommender.fitting.train import fit_recommender
 from recsys.recommender.model_bundle import save_model
-from recsys.recommender.popularity import half_lives
-from recsys.recommender.ranking import Ranker
-from recsys.recommender.select import POPULARITY_WEIGHTS, default_selection
-from recsys.recommender.train import fit_recommender
+from recsys.recommender.ranking.ranker import Ranker
 from recsys.schema import ITEM_ID, SPLIT, USER_ID
 
 K = 5

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from recsys.errors import DataError
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
-from recsys.recommender.filters import (
+from recsys.recommender.lists.filters import (
     Filters,
     MatchReport,
     eligible_items,

@@ -14,11 +14,11 @@ from small_logs import clustered_log, without_features
 
 from recsys.features.history import history_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.recommender.guards import check_lists
-from recsys.recommender.lists import RankedLists, write_recommendations
+from recsys.recommender.lists.list_files import RankedLists, write_recommendations
+from recsys.recommender.lists.output_checks import check_lists
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.nightly_config import GuardsConfig
-from recsys.recommender.topk import masked_top_k
+from recsys.recommender.ranking.topk import masked_top_k
 from recsys.schema import USER_ID
 
 K = 10

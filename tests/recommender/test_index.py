@@ -18,7 +18,7 @@ from recsys.errors import ArtifactError, ConfigError, FingerprintMismatchError
 from recsys.recommender.index import BUNDLE_KIND, IndexConfig, IndexKind, ItemIndex
 from recsys.recommender.index.calibration import climb, recall_of_last_ranks
 from recsys.recommender.index.store import VectorStore
-from recsys.recommender.topk import masked_top_k, unit_vectors
+from recsys.recommender.ranking.topk import masked_top_k, unit_vectors
 
 KINDS = ["exact", "ivf", "hnsw"]
 ITEMS, QUERIES = clustered(4000, 200, 16, seed=0)

@@ -22,9 +22,9 @@ from recsys.datasets.dataset import Dataset
 from recsys.datasets.splits import Split, SplitConfig, split_interactions
 from recsys.features.encoder import TableEncoder
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
+from recsys.recommender.fitting.select import default_selection, select_settings
+from recsys.recommender.fitting.train import fit_recommender
 from recsys.recommender.model import RecommenderModel, Selection
-from recsys.recommender.select import default_selection, select_settings
-from recsys.recommender.train import fit_recommender
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, ITEM_ID, USER_ID, WEIGHT
 
 CONFIG = small_config(

@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 
 from recsys.errors import ArtifactError, PublishError
 from recsys.features.vocabulary import Vocabulary
-from recsys.recommender import lists as lists_module
-from recsys.recommender.audit import audit_recommendations, audit_similar_items
-from recsys.recommender.lists import (
+from recsys.recommender.lists import list_files as lists_module
+from recsys.recommender.lists.audit import audit_recommendations, audit_similar_items
+from recsys.recommender.lists.list_files import (
     ListsSummary,
     RankedLists,
     similar_items_schema,
     write_recommendations,
     write_similar_items,
 )
-from recsys.recommender.ranking import NO_ITEM
+from recsys.recommender.ranking.ranker import NO_ITEM
 from recsys.schema import recommendations_schema
 
 K = 4

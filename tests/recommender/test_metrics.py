@@ -12,8 +12,8 @@ from scipy import sparse
 from sklearn.metrics import ndcg_score
 
 from recsys.errors import ConfigError
-from recsys.recommender import metrics
-from recsys.recommender.ranking import NO_ITEM, UserItems, top_k
+from recsys.recommender.evaluation import metrics
+from recsys.recommender.ranking.ranker import NO_ITEM, UserItems, top_k
 
 NUM_USERS, NUM_ITEMS, WIDTH = 6, 8, 5
 

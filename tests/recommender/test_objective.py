@@ -14,11 +14,11 @@ from scipy import sparse
 from recsys.features.encoder import EncodedSizes, EncodedTable, Ragged
 from recsys.features.history import UserItemMatrix
 from recsys.nn.losses import log_inclusion, sampled_softmax_loss, softmax_loss
-from recsys.recommender.batches import UserBatches, sample_items
 from recsys.recommender.config import TwoTowerConfig
-from recsys.recommender.objective import Objective, default_batch_size, is_sampled
-from recsys.recommender.propagation import Propagation
-from recsys.recommender.two_tower import TwoTower, prefix, searched_prefix
+from recsys.recommender.fitting.batches import UserBatches, sample_items
+from recsys.recommender.fitting.objective import Objective, default_batch_size, is_sampled
+from recsys.recommender.fitting.propagation import Propagation
+from recsys.recommender.towers.two_tower import TwoTower, prefix, searched_prefix
 
 NUM_USERS, NUM_ITEMS = 24, 15
 SIZES = EncodedSizes(categorical=(5,), multi_hot=(5,), num_numeric=0, dense=())

@@ -15,7 +15,12 @@ from scipy import sparse
 
 from recsys.features.history import UserItemMatrix, user_item_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.recommender.popularity import choose_half_life, half_lives, log_shares, popularity
+from recsys.recommender.evaluation.popularity import (
+    choose_half_life,
+    half_lives,
+    log_shares,
+    popularity,
+)
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, ITEM_ID, USER_ID, WEIGHT
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import DataError
-from recsys.recommender.evaluate import Evaluation
-from recsys.recommender.later_quality import MODEL, Comparison
+from recsys.recommender.evaluation.evaluate import Evaluation
+from recsys.recommender.evaluation.holdout import MODEL, Comparison
+from recsys.recommender.evaluation.promotion import find_canary_faults, find_faults
 from recsys.recommender.nightly_config import PromotionConfig
-from recsys.recommender.promotion import find_canary_faults, find_faults
 
 CONFIG = PromotionConfig()
 MEASURE = f"ndcg@{K}"

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsys.recommender import quick_topk, topk
-from recsys.recommender.quick_topk import quick_top_k
-from recsys.recommender.ranking import NO_ITEM
+from recsys.recommender.ranking import quick_topk, topk
+from recsys.recommender.ranking.quick_topk import quick_top_k
+from recsys.recommender.ranking.ranker import NO_ITEM
 
 Floats = npt.NDArray[np.float32]
 

@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as st_numpy
 from scipy import sparse
 
 from recsys.errors import ConfigError, DataError
-from recsys.recommender.baselines import MostPopular
-from recsys.recommender.ranking import NO_ITEM, distinct, exclude, rank_all, top_k
+from recsys.recommender.evaluation.baselines import MostPopular
+from recsys.recommender.ranking.ranker import NO_ITEM, distinct, exclude, rank_all, top_k
 
 MANY_TIES = st.sampled_from(np.array([-np.inf, -1.5, 0.0, -0.0, 1.0, 2.0], dtype=np.float32))
 

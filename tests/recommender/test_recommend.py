@@ -13,18 +13,18 @@ from list_oracle import FINGERPRINT, brute_force, clustered, csr
 
 from recsys.errors import ConfigError, DataError
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
-from recsys.recommender.filters import Filters, user_item_pairs
 from recsys.recommender.index import IndexConfig, ItemIndex
 from recsys.recommender.index.store import VectorStore
-from recsys.recommender.ranking import NO_ITEM
-from recsys.recommender.recommend import (
+from recsys.recommender.lists.filters import Filters, user_item_pairs
+from recsys.recommender.lists.recommend import (
     POPULARITY,
     UserBlock,
     recommend,
     recommend_block,
     similar_items,
 )
-from recsys.recommender.topk import masked_top_k, unit_vectors
+from recsys.recommender.ranking.ranker import NO_ITEM
+from recsys.recommender.ranking.topk import masked_top_k, unit_vectors
 
 NUM_ITEMS = 1500
 ITEMS, QUERIES = clustered(NUM_ITEMS, 60, 8, seed=0)

@@ -14,7 +14,7 @@ from test_champion import KINDS, model_of
 
 from recsys.errors import DataError
 from recsys.features.history import event_places
-from recsys.recommender.canary import HISTORY, RELEVANT, Canary
+from recsys.recommender.evaluation.canary import HISTORY, RELEVANT, Canary
 from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
 
 

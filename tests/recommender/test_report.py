@@ -21,7 +21,7 @@ from report_example import (
 )
 
 from recsys.errors import ConfigError, PublishError
-from recsys.recommender.comparison import verdict
+from recsys.recommender.evaluation.comparison import verdict
 from recsys.recommender.report import MAP_ITEMS, ReportContent, render_report, write_report
 
 PAYLOADS = {

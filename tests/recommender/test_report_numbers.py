@@ -10,7 +10,7 @@ import pytest
 from html_page import Page
 from report_example import K, epochs, evaluation, full_content, index_report, least_content
 
-from recsys.recommender.comparison import paired_difference
+from recsys.recommender.evaluation.comparison import paired_difference
 from recsys.recommender.report import ReportContent, render_report
 from recsys.recommender.report.figures import (
     comparison_figure,

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.recommender.config import TwoTowerConfig
-from recsys.recommender.model import Selection
-from recsys.recommender.search import (
+from recsys.recommender.fitting.search import (
     HISTORY_DROPOUTS,
     PROPAGATIONS,
     START_HISTORY_DROPOUT,
@@ -22,6 +21,7 @@ from recsys.recommender.search import (
     search,
     trial_dim,
 )
+from recsys.recommender.model import Selection
 
 START = Selection(
     num_epochs=8,

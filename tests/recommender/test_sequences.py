@@ -20,11 +20,11 @@ from recsys.errors import ConfigError, DataError
 from recsys.features.encoder import Ragged
 from recsys.features.history import UserItemMatrix, event_places
 from recsys.recommender.config import RecommenderConfig, SequenceConfig, TwoTowerConfig
+from recsys.recommender.fitting.select import default_selection
+from recsys.recommender.fitting.train import fit_recommender
+from recsys.recommender.fitting.windows import WindowBatches
 from recsys.recommender.model_bundle import load_model, save_model
-from recsys.recommender.select import default_selection
-from recsys.recommender.sequence_reader import SequenceReader, latest_items
-from recsys.recommender.train import fit_recommender
-from recsys.recommender.windows import WindowBatches
+from recsys.recommender.towers.sequence_reader import SequenceReader, latest_items
 from recsys.training import TrainingConfig
 
 NUM_ITEMS, WIDTH = 12, 8

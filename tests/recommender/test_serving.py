@@ -12,8 +12,8 @@ from small_models import fitted
 
 from recsys.errors import ArtifactError, DataError, FingerprintMismatchError
 from recsys.recommender.config import IndexConfig
-from recsys.recommender.filters import Filters
-from recsys.recommender.lists import lists_table
+from recsys.recommender.lists.filters import Filters
+from recsys.recommender.lists.list_files import lists_table
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.model_bundle import save_model
 from recsys.recommender.serving import (

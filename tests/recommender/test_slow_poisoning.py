@@ -12,11 +12,11 @@ from small_logs import clustered_log, without_features
 
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.splits import SplitConfig, split_interactions
-from recsys.recommender.canary import Canary
-from recsys.recommender.later_quality import compare
+from recsys.recommender.evaluation.canary import Canary
+from recsys.recommender.evaluation.holdout import compare
+from recsys.recommender.evaluation.promotion import find_canary_faults, find_faults
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.nightly_config import PromotionConfig
-from recsys.recommender.promotion import find_canary_faults, find_faults
 from recsys.schema import ITEM_ID
 
 FIRST_ROWS, MORE_ROWS, STEP = 9000, 100, 0.05

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from list_oracle import brute_force, csr
 
 from recsys.errors import ConfigError, DataError
-from recsys.recommender import topk
-from recsys.recommender.ranking import NO_ITEM, top_k
-from recsys.recommender.topk import masked_top_k, unit_vectors
+from recsys.recommender.ranking import topk
+from recsys.recommender.ranking.ranker import NO_ITEM, top_k
+from recsys.recommender.ranking.topk import masked_top_k, unit_vectors
 
 
 @st.composite

@@ -19,13 +19,13 @@ from recsys.datasets.splits import Split, SplitConfig, split_interactions
 from recsys.errors import TrainingError
 from recsys.features.history import user_item_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.recommender.baselines import MostPopular
 from recsys.recommender.config import RecommenderConfig, TwoTowerConfig
+from recsys.recommender.evaluation.baselines import MostPopular
+from recsys.recommender.fitting.select import POPULARITY_WEIGHTS, default_selection, select_settings
+from recsys.recommender.fitting.train import TrainingCallbacks, fit_recommender
+from recsys.recommender.fitting.validation_sample import ValidationSample
 from recsys.recommender.model import FEATURES, HISTORY, RecommenderModel
-from recsys.recommender.select import POPULARITY_WEIGHTS, default_selection, select_settings
-from recsys.recommender.topk import masked_top_k
-from recsys.recommender.train import TrainingCallbacks, fit_recommender
-from recsys.recommender.validation_sample import ValidationSample
+from recsys.recommender.ranking.topk import masked_top_k
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, ITEM_ID, USER_ID, WEIGHT
 from recsys.training import EpochResult
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from recsys.errors import ConfigError
 from recsys.features.encoder import EncodedSizes, EncodedTable, Ragged
 from recsys.recommender.config import TwoTowerConfig
-from recsys.recommender.two_tower import QueryInputs, TwoTower, prefix
+from recsys.recommender.towers.two_tower import QueryInputs, TwoTower, prefix
 
 NUM_USERS, NUM_ITEMS, DIM = 5, 9, 8
 SIZES = EncodedSizes(categorical=(6,), multi_hot=(5,), num_numeric=1, dense=(3,))

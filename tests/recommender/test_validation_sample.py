@@ -12,10 +12,10 @@ from small_logs import clustered_log, part, small_config, without_features
 from recsys.datasets.splits import SplitConfig, split_interactions
 from recsys.features.history import user_item_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.recommender import validation_sample
-from recsys.recommender.select import default_selection
-from recsys.recommender.train import fit_recommender
-from recsys.recommender.validation_sample import ValidationSample
+from recsys.recommender.fitting import validation_sample
+from recsys.recommender.fitting.select import default_selection
+from recsys.recommender.fitting.train import fit_recommender
+from recsys.recommender.fitting.validation_sample import ValidationSample
 from recsys.schema import ITEM_ID, USER_ID
 
 LOG = without_features(clustered_log(num_interactions=3000).dataset)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from recsys.recommender.warm_start import warm_start
+from recsys.recommender.towers.warm_start import warm_start
 
 
 def started(dense_UC: np.ndarray, width: int, *, noise: float = 0.0, seed: int = 0) -> torch.Tensor:

@@ -120,9 +120,9 @@ def _targets(folder: Path) -> Iterator[tuple[Path, Callable[[], object], object]
     from small_fraud import small_fraud
     from small_models import fitted
 
-    from recsys.fraud.model_bundle import save_fraud_model
     from recsys.fraud.serving import load_fraud_scorer
-    from recsys.fraud.state_bundle import save_state
+    from recsys.fraud.storage.model_bundle import save_fraud_model
+    from recsys.fraud.storage.state_bundle import save_state
     from recsys.publishing import current_run, publish, verify_run
     from recsys.recommender.config import IndexConfig
     from recsys.recommender.model_bundle import save_model

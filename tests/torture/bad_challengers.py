@@ -20,9 +20,9 @@ def run(num_trials: int, seed: int) -> Result:
     from challengers import BAD, K, compared, fit, night
 
     from recsys.errors import RecsysError
+    from recsys.recommender.evaluation.promotion import find_faults
     from recsys.recommender.model import RecommenderModel
     from recsys.recommender.nightly_config import PromotionConfig
-    from recsys.recommender.promotion import find_faults
 
     def rule_against(model: RecommenderModel) -> str:
         try:

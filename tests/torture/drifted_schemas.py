@@ -103,11 +103,11 @@ def _outcome(half: str, file: Path) -> tuple[str, str]:
 
 def _loaded(half: str, file: Path) -> Mapping[str, list[object]]:
     """The columns of a file by the loading and validation of the jobs, all rows of it."""
-    from pipelines.config import JobConfig
-    from pipelines.console import Reporter
-    from pipelines.fraud_config import FraudJobConfig
-    from pipelines.fraud_data import load_checked_transactions
-    from pipelines.job import load_checked
+    from pipelines.fraud.config import FraudJobConfig
+    from pipelines.fraud.data import load_checked_transactions
+    from pipelines.jobs.console import Reporter
+    from pipelines.jobs.job import load_checked
+    from pipelines.recommender.config import JobConfig
     from recsys.datasets.dataset import DataConfig
     from recsys.datasets.loading import load_dataset
     from recsys.datasets.transactions.config import TransactionsDataConfig

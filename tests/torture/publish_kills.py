@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "publishing"))
 
 from kill_every_call import CALLS, killed_publish, read_version, write_version
 
-from pipelines.job_run import DeadlinesConfig, find_done, job_run
+from pipelines.jobs.job_run import DeadlinesConfig, find_done, job_run
 from recsys.errors import RecsysError, SkippedError
 from recsys.publishing import publish, published_runs
 

@@ -28,7 +28,7 @@ _STARTED = "started"
 _USED = [
     "recsys.checkpoints",
     "recsys.datasets.synthetic",
-    "recsys.recommender.experiment",
+    "recsys.recommender.fitting.experiment",
     "torch._dynamo",
 ]
 """Modules that are imported once for all jobs: that takes longer than training."""
@@ -108,8 +108,8 @@ def _job(root: Path | None, sender: Connection) -> None:
     from recsys.datasets.splits import SplitConfig, split_interactions
     from recsys.datasets.synthetic import generate_interactions
     from recsys.recommender.config import EvaluationConfig, RecommenderConfig, TwoTowerConfig
-    from recsys.recommender.experiment import run_experiment
-    from recsys.recommender.train import TrainingCallbacks
+    from recsys.recommender.fitting.experiment import run_experiment
+    from recsys.recommender.fitting.train import TrainingCallbacks
     from recsys.training import TrainingConfig
 
     log = generate_interactions(

@@ -13,10 +13,10 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
+from recsys.fraud.embedding.inputs import TransactionInputs
 from recsys.fraud.explain.reasons import Explained
 from recsys.fraud.explain.scored import AccountRows, ScoredDay
 from recsys.fraud.explain.words import value_text
-from recsys.fraud.inputs import TransactionInputs
 from recsys.fraud.profiles.arrays import Codes, Floats
 from recsys.fraud.report.content import Alert, AlertTransaction, Reason
 from recsys.schema import (

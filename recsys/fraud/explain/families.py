@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.fraud.judge import Judge
 from recsys.fraud.profiles.arrays import Codes, Floats
-from recsys.fraud.tails import TAIL_SHARE, Array
+from recsys.fraud.scoring.scorer import Judge
+from recsys.fraud.scoring.tails import TAIL_SHARE, Array
 
 VELOCITY = "velocity"
 """The family of counts and sums over recent transactions."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from recsys.features.encoder import MISSING, NUM_RESERVED, UNSEEN, EncodedTable, TableEncoder
-from recsys.fraud.autoencoder import FittedAutoencoder, hide
+from recsys.fraud.embedding.autoencoder import FittedAutoencoder, hide
 
 Array = npt.NDArray[np.float64]
 NO_VALUE = "no value"

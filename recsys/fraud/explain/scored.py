@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.arrays import Codes
 from recsys.fraud.profiles.state import ProfileState
-from recsys.fraud.scores import Scores
+from recsys.fraud.scoring.scores import Scores
 from recsys.schema import ACCOUNT_ID, AMOUNT, EVENT_TIME
 
 SUSPICIOUS_P = 0.01

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.fraud.embedding.inputs import CodedTransactions, amounts_of_logs
 from recsys.fraud.explain.reconstruction import Expectations, expectations
 from recsys.fraud.explain.scored import Recent, ScoredDay
-from recsys.fraud.inputs import CodedTransactions, amounts_of_logs
 from recsys.fraud.profiles.arrays import NUM_HOURS, Codes, Layout, Priors
-from recsys.fraud.shrinkage import shrunk_estimate
+from recsys.fraud.profiles.shrinkage import shrunk_estimate
 from recsys.schema import COUNTERPARTY_ID
 
 Array = npt.NDArray[np.float64]

@@ -9,9 +9,9 @@ import calendar
 from datetime import datetime
 from typing import NamedTuple
 
+from recsys.fraud.embedding.inputs import HOUR, LOG_AMOUNT, WEEKDAY
 from recsys.fraud.explain.reconstruction import NO_VALUE
 from recsys.fraud.explain.usual import Usual, shortest_range
-from recsys.fraud.inputs import HOUR, LOG_AMOUNT, WEEKDAY
 from recsys.fraud.profiles.arrays import NUM_HOURS
 from recsys.fraud.report import wording
 from recsys.schema import AMOUNT, COUNTERPARTY_ID, CURRENCY, EVENT_TIME

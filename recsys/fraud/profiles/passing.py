@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.compiled import compiled
-from recsys.fraud.inputs import CodedTransactions
+from recsys.fraud.embedding.inputs import CodedTransactions
 from recsys.fraud.profiles.arrays import (
     Codes,
     Excess,

@@ -16,8 +16,8 @@ from recsys.errors import ArtifactError
 from recsys.recommender.config import IndexConfig
 from recsys.recommender.index.report import OperatingPoint
 from recsys.recommender.index.store import VectorStore
-from recsys.recommender.ranking import Scores
-from recsys.recommender.topk import Embeddings, masked_top_k
+from recsys.recommender.ranking.ranker import Scores
+from recsys.recommender.ranking.topk import Embeddings, masked_top_k
 
 Search = Callable[[int, int], Scores]
 """`search(list_length, effort) -> scores_BL` of the sample queries, the best first."""

@@ -22,8 +22,8 @@ from recsys.recommender.index.calibration import calibrate
 from recsys.recommender.index.child import check_in_child
 from recsys.recommender.index.report import IndexReport
 from recsys.recommender.index.store import VectorStore
-from recsys.recommender.ranking import Numbers, Scores, UserItems
-from recsys.recommender.topk import Embeddings, masked_top_k, unit_vectors
+from recsys.recommender.ranking.ranker import Numbers, Scores, UserItems
+from recsys.recommender.ranking.topk import Embeddings, masked_top_k, unit_vectors
 
 BUNDLE_KIND = "item-index"
 """Kind of the bundle that an index is saved as."""

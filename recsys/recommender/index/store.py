@@ -17,8 +17,8 @@ import numpy as np
 
 from recsys.errors import ArtifactError
 from recsys.recommender.config import IndexConfig, IndexKind
-from recsys.recommender.ranking import Numbers, Scores
-from recsys.recommender.topk import Embeddings
+from recsys.recommender.ranking.ranker import Numbers, Scores
+from recsys.recommender.ranking.topk import Embeddings
 
 faiss: Any = faiss_library  # its stubs lack most of what is used here
 

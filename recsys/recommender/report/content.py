@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Literal
 
 from recsys.errors import ConfigError
-from recsys.recommender.comparison import paired_difference, verdict
-from recsys.recommender.evaluate import Evaluation
+from recsys.recommender.evaluation.comparison import paired_difference, verdict
+from recsys.recommender.evaluation.evaluate import Evaluation
+from recsys.recommender.evaluation.metrics import Floats
 from recsys.recommender.index.report import IndexReport
-from recsys.recommender.metrics import Floats
 from recsys.recommender.model import Selection
 from recsys.training import EpochResult
 

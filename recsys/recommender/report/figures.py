@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from recsys.recommender.evaluate import Evaluation
+from recsys.recommender.evaluation.evaluate import Evaluation
 from recsys.recommender.index.report import IndexReport, OperatingPoint
 from recsys.recommender.report.measures import label_of
 from recsys.reporting.drawing import (

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
-from recsys.recommender.metrics import Floats
+from recsys.recommender.evaluation.metrics import Floats
 from recsys.recommender.report.content import ItemMap
 from recsys.reporting.drawing import (
     MODEL_COLOUR,

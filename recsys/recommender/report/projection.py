@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from sklearn.manifold import TSNE
 
 from recsys.errors import DataError
-from recsys.recommender.metrics import Floats
+from recsys.recommender.evaluation.metrics import Floats
 from recsys.recommender.report.content import ItemMap
 
 MAP_ITEMS = 1500

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from recsys.recommender.comparison import paired_difference
-from recsys.recommender.evaluate import Evaluation
+from recsys.recommender.evaluation.comparison import paired_difference
+from recsys.recommender.evaluation.evaluate import Evaluation
 from recsys.recommender.index.report import IndexReport
 from recsys.recommender.report.content import DataFacts, ReportContent
 from recsys.recommender.report.measures import MEASURES, label_of, measure_of

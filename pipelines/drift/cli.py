@@ -1,0 +1,85 @@
+"""The command that looks for drift, of either half; part of the command `recsys`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.jobs.console import Reporter, print_result
+
+if TYPE_CHECKING:
+    from pipelines.fraud.config import FraudJobConfig
+    from pipelines.recommender.config import JobConfig
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file of either half.")]
+Tables = Path | None
+
+
+def check_drift_command(
+    config: ConfigPath,
+    interactions: Annotated[Tables, typer.Option(help="Interactions, if a recommender's.")] = None,
+    users: Annotated[Tables, typer.Option(help="Users table, in place of the config's.")] = None,
+    items: Annotated[Tables, typer.Option(help="Items table, in place of the config's.")] = None,
+    transactions: Annotated[Tables, typer.Option(help="Transactions, if a fraud scorer's.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help='E.g. drift.fail_on="major".'),
+    ] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Last day that is judged; yesterday by default."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Tell only warnings and errors.")] = False,
+) -> None:
+    """Compare the last days with the weeks before: inputs, embeddings and scores.
+
+    A column drifts if its population stability index exceeds its limit, what chance gives, and
+    what the weeks before showed among themselves.
+    """
+    tables = {"interactions": interactions, "users": users, "items": items}
+    settings = _load(config, overrides or [], tables, {"transactions": transactions})
+    from pipelines.drift.check_drift import check_drift_job, raise_if_drifting
+
+    result = check_drift_job(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
+    print_result(result.status)
+    raise_if_drifting(result)
+
+
+def add_drift_command(app: typer.Typer) -> None:
+    """Put the command beside those of both halves."""
+    app.command("check-drift")(check_drift_command)
+
+
+def _load(
+    path: Path,
+    overrides: list[str],
+    recommender_tables: Mapping[str, Path | None],
+    fraud_tables: Mapping[str, Path | None],
+) -> JobConfig | FraudJobConfig:
+    """The settings of the half that the file is of: the fraud scorer's if it has transactions.
+
+    Raises:
+        ConfigError: The file or an option is wrong.
+    """
+    from pipelines.fraud.config import load_fraud_config
+    from pipelines.recommender.config import load_job_config
+    from recsys.config import read_toml
+    from recsys.errors import ConfigError
+
+    data = read_toml(path).get("data", {})
+    is_fraud = isinstance(data, Mapping) and "transactions" in data
+    others = recommender_tables if is_fraud else fraud_tables
+    for name, table in others.items():
+        if table is not None:
+            half = "fraud scorer" if is_fraud else "recommender"
+            raise ConfigError(
+                f"{path}: expected options of the {half}, which the file is of, got --{name}; "
+                "remove the option"
+            )
+    if is_fraud:
+        return load_fraud_config(path, overrides=overrides, data=fraud_tables)
+    return load_job_config(path, overrides=overrides, data=recommender_tables)

@@ -1,0 +1,187 @@
+"""The commands of the fraud scorer, part of the command `recsys`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.jobs.console import Reporter, print_result
+from pipelines.jobs.ending import tell_findings
+
+if TYPE_CHECKING:
+    from pipelines.fraud.config import FraudJobConfig
+
+ConfigPath = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="TOML file; pipelines/configs has examples.")
+]
+Transactions = Annotated[
+    Path | None, typer.Option(help="Transactions, in place of the config's: Parquet or CSV.")
+]
+Labels = Annotated[Path | None, typer.Option(help="Confirmed labels, in place of the config's.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. alerts.alert_budget=20."),
+]
+AsOf = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d"], help="Day of the run in UTC; yesterday if not given."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Tell only warnings and errors.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Run even if the day's output was made from the same.")
+]
+
+
+def train_fraud_command(
+    config: ConfigPath,
+    transactions: Transactions = None,
+    labels: Labels = None,
+    overrides: Overrides = None,
+    as_of: AsOf = None,
+    quiet: Quiet = False,
+    force: Force = False,
+) -> None:
+    """Learn what is normal for every account, publish and register the fraud scorer.
+
+    No label is needed. Where the config names a table of confirmed labels, those that are known by
+    then are learnt from too.
+    """
+    settings = _load(config, overrides, transactions, labels)
+    from pipelines.fraud.train import train_fraud
+
+    day = as_of.date() if as_of else None
+    print_result(train_fraud(settings, day, Reporter(quiet=quiet), force=force))
+
+
+def score_accounts_command(
+    config: ConfigPath,
+    transactions: Transactions = None,
+    labels: Labels = None,
+    overrides: Overrides = None,
+    as_of: AsOf = None,
+    quiet: Quiet = False,
+    force: Force = False,
+) -> None:
+    """Score the transactions and accounts of a day, flag accounts and say why.
+
+    Days since the last scored one are gone through first, so that every account's state is that of
+    the evening before.
+    """
+    settings = _load(config, overrides, transactions, labels)
+    from pipelines.fraud.score_accounts import score_accounts
+
+    day = as_of.date() if as_of else None
+    print_result(score_accounts(settings, day, Reporter(quiet=quiet), force=force))
+
+
+def embed_accounts_command(
+    config: ConfigPath,
+    transactions: Transactions = None,
+    overrides: Overrides = None,
+    as_of: AsOf = None,
+    quiet: Quiet = False,
+    force: Force = False,
+) -> None:
+    """Write a vector of every account, for models of yours, with the published model.
+
+    A vector says what the account's transactions up to the day are like, recent ones counting more.
+    Vectors of two models do not compare.
+    """
+    settings = _load(config, overrides, transactions, None)
+    from pipelines.fraud.embed_accounts import embed_accounts
+
+    day = as_of.date() if as_of else None
+    print_result(embed_accounts(settings, day, Reporter(quiet=quiet), force=force))
+
+
+def validate_transactions_command(
+    config: ConfigPath,
+    transactions: Transactions = None,
+    labels: Labels = None,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+) -> None:
+    """Report what a table of transactions holds, and refuse what jobs could not use."""
+    settings = _load(config, overrides, transactions, labels)
+    from pipelines.fraud.validate import validate_transactions
+
+    report = validate_transactions(settings, Reporter(quiet=quiet))
+    tell_findings("validate-transactions", report.to_dict(), report.refusals)
+
+
+def benchmark_fraud_command(
+    transactions: Annotated[
+        Path, typer.Option(help="Transactions with their labels: Parquet or CSV.")
+    ],
+    train_end: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="First day not learnt from, T0.")
+    ],
+    test_start: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="First day that is measured, T1.")
+    ],
+    test_end: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="First day after those measured, T2.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the scores and metrics.json.")],
+    config: Annotated[
+        Path | None, typer.Option(help="Settings, columns and features; defaults if not given.")
+    ] = None,
+    label_delay_days: Annotated[
+        float | None,
+        typer.Option(min=0, help="Use labels from so many days on; none are used if not given."),
+    ] = None,
+    drop_known_compromised: Annotated[
+        bool,
+        typer.Option(
+            "--drop-known-compromised",
+            help="Leave accounts out of the measures once their fraud is known.",
+        ),
+    ] = False,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+) -> None:
+    """Learn before T0, keep the state moving through the gap, score and measure T1 to T2.
+
+    Without a label delay no label is read except to measure. Plain detectors are measured in the
+    same run.
+    """
+    settings = _load(config, overrides, transactions, None)
+    from pipelines.fraud.benchmark import Window, benchmark_fraud
+
+    window = Window(
+        train_end=train_end.date(), test_start=test_start.date(), test_end=test_end.date()
+    )
+    print_result(
+        benchmark_fraud(
+            settings,
+            window,
+            label_delay_days=label_delay_days,
+            drop_known_compromised=drop_known_compromised,
+            out=out,
+            reporter=Reporter(quiet=quiet),
+        )
+    )
+
+
+def add_fraud_commands(app: typer.Typer, benchmark: typer.Typer) -> None:
+    """Put the commands beside those of the recommender."""
+    app.command("validate-transactions")(validate_transactions_command)
+    app.command("train-fraud")(train_fraud_command)
+    app.command("score-accounts")(score_accounts_command)
+    app.command("embed-accounts")(embed_accounts_command)
+    benchmark.command("fraud")(benchmark_fraud_command)
+
+
+def _load(
+    config: Path | None,
+    overrides: list[str] | None,
+    transactions: Path | None,
+    labels: Path | None,
+) -> FraudJobConfig:
+    from pipelines.fraud.config import load_fraud_config
+
+    data = {"transactions": transactions, "labels": labels}
+    return load_fraud_config(config, overrides=overrides or (), data=data)

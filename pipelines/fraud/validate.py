@@ -1,0 +1,40 @@
+"""The job that says what a table of transactions holds and whether it would be accepted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pipelines.fraud.config import FraudJobConfig
+from pipelines.fraud.labels import labels_of
+from pipelines.jobs.console import Reporter
+from recsys.datasets.transactions.loading import load_transactions
+from recsys.datasets.transactions.quarantine import quarantine
+from recsys.datasets.transactions.quarantine_report import QuarantineReport
+
+
+def validate_transactions(config: FraudJobConfig, reporter: Reporter) -> QuarantineReport:
+    """Report what the table holds; every reason to refuse it is one line.
+
+    Returns:
+        The report; the command fails with its first refusal.
+    """
+    log = load_transactions(config.data, config.columns, config.features)
+    report = quarantine(log, as_of=datetime.now(UTC), limits=config.quarantine).report
+    reporter.say(
+        f"transactions: {report.num_rows:,} rows, {report.num_used:,} usable, "
+        f"{report.num_accounts:,} accounts"
+    )
+    if report.num_counterparties is not None:
+        reporter.say(f"counterparties: {report.num_counterparties:,}")
+    if report.first_event is not None:
+        reporter.say(f"time: {report.first_event:%Y-%m-%d} to {report.last_event:%Y-%m-%d}")
+    for reason, count in report.num_quarantined.items():
+        if count:
+            reporter.say(f"set aside: {count:,} rows, {reason}")
+    for column, count in report.nulls.items():
+        if count:
+            reporter.say(f"nulls: {count:,} in {column}")
+    labels_of(config, log, reporter)
+    for refusal in report.refusals[1:]:
+        reporter.say(f"refused: {refusal}")
+    return report

@@ -1,0 +1,1 @@
+"""What every job shares: runs, endings, progress, provenance, what is live."""

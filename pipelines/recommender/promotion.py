@@ -1,0 +1,207 @@
+"""Whether a trained recommender becomes live: the live model and the canary are asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.jobs.console import Reporter
+from pipelines.recommender.config import JobConfig
+from recsys.datasets.dataset import Dataset
+from recsys.datasets.splits import Split
+from recsys.errors import GateError, RecsysError
+from recsys.publishing import live_run, verify_run
+from recsys.recommender.compatibility import check_tables
+from recsys.recommender.evaluation.canary import Canary
+from recsys.recommender.evaluation.promotion import find_canary_faults, find_faults
+from recsys.recommender.fitting.experiment import Experiment
+from recsys.recommender.model import RecommenderModel
+from recsys.recommender.model_bundle import load_model, save_model
+from recsys.schema import ITEM_ID
+
+MEASURED, CANARY_FILE, RECORD_FILE = "measured", "canary.parquet", "promotion.json"
+"""In a published run: the model that was measured, the frozen users, and what was found."""
+
+_CANARY_USERS, _MIN_CANARY_USERS = 1000, 50
+_CANARY_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CanaryHistory:
+    """Frozen users, and what models made of them."""
+
+    canary: Canary
+    """The users."""
+    drawn_at: str | None
+    """The moment from which on their answers were taken, in ISO 8601; None without time."""
+    values: tuple[float, ...] = ()
+    """Mean NDCG of each model that became live since then."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Champion:
+    """What the live run has for a comparison."""
+
+    model: RecommenderModel | None
+    """Its measured model, where that knows nothing of the part to measure on."""
+    canary: CanaryHistory | None
+    """The frozen users, if there are any that can be asked today."""
+    note: str
+    """Why there is no model to compare with; empty when there is."""
+
+
+NOBODY = Champion(model=None, canary=None, note="no model is live yet")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judgement:
+    """Whether the new model may become live."""
+
+    faults: Sequence[GateError]
+    """Every reason against it."""
+    canary: Canary | None
+    """The frozen users, to be handed on."""
+    record: dict[str, object]
+    """What was compared, for `promotion.json`."""
+
+    def hold(self, _folder: Path) -> str:
+        """The reason to hold, for `publish`."""
+        return str(self.faults[0]) if self.faults else ""
+
+
+def load_champion(config: JobConfig, dataset: Dataset, split: Split) -> Champion:
+    """The live run's measured model and canary, where they can be used today.
+
+    Raises:
+        PublishError: The live run is damaged: what cannot be compared must not pass for better.
+    """
+    if not config.promotion.enabled:
+        return replace(NOBODY, note="promotion.enabled is false")
+    live = live_run(config.models)
+    if live is None:
+        return NOBODY
+    verify_run(live.folder)
+    record = _record_of(live.folder)
+    today = measured_from(split)
+    canary = _stored_canary(live.folder, record, dataset, today, config.promotion.canary_days)
+    found = Champion(model=None, canary=canary, note="")
+    note = _why_not(live.folder, record, today)
+    if note:
+        return replace(found, note=note)
+    try:
+        model, _ = load_model(live.folder / MEASURED)
+        check_tables(model, dataset)
+    except RecsysError as error:
+        return replace(found, note=f"the live run's measured model does not fit: {error}")
+    return replace(found, model=model)
+
+
+def measured_from(split: Split) -> datetime | None:
+    """The moment from which on quality is measured; None where the split goes by no time."""
+    return split.test_from if split.test is not None else split.valid_from
+
+
+def judge(
+    config: JobConfig,
+    experiment: Experiment,
+    champion: Champion,
+    data: tuple[Dataset, Split],
+    reporter: Reporter,
+) -> Judgement:
+    """Compare the new model with the baselines, the live one, and those before on the canary."""
+    comparison, candidate = experiment.comparison, experiment.candidate
+    if comparison is None or candidate is None or not config.promotion.enabled:
+        return Judgement(faults=(), canary=None, record={})
+    k = config.evaluation.k
+    faults = list(find_faults(comparison, config.promotion, k=k))
+    history = champion.canary or _new_canary(*data)
+    canary: dict[str, object] = {}
+    if history is not None:
+        now, to_publish = (
+            float(np.mean(history.canary.measure(model, k=k)))
+            for model in (candidate, experiment.model)
+        )
+        faults += find_canary_faults(now, to_publish, history.values, config.promotion)
+        # Whoever makes a held model live accepts what it makes of the canary.
+        values = [now] if faults else [*history.values, now]
+        canary = {"drawn_at": history.drawn_at, "values": values, "to_publish": to_publish}
+    if champion.note:
+        reporter.say(f"promotion: not compared with the live model: {champion.note}")
+    start = measured_from(data[1])
+    record: dict[str, object] = {
+        "measured_from": None if start is None else start.isoformat(),
+        "canary": canary,
+        "compared_with_champion": comparison.champion is not None,
+        "note": champion.note,
+        "faults": [str(fault) for fault in faults],
+    }
+    return Judgement(
+        faults=faults, canary=None if history is None else history.canary, record=record
+    )
+
+
+def write_promotion(folder: Path, experiment: Experiment, judgement: Judgement) -> None:
+    """What the next challenger will be compared with."""
+    text = json.dumps(judgement.record, indent=1) + "\n"
+    (folder / RECORD_FILE).write_text(text, encoding="utf-8")
+    if experiment.candidate is not None and judgement.record:
+        save_model(experiment.candidate, folder / MEASURED, data_digests={})
+    if judgement.canary is not None:
+        pq.write_table(judgement.canary.table, folder / CANARY_FILE, write_page_checksum=True)
+
+
+def _why_not(run: Path, record: dict[str, object], today: datetime | None) -> str:
+    """Why the measured model of a run cannot be asked about the part to measure on, if so."""
+    seen = record.get("measured_from")
+    if not (run / MEASURED).is_dir():
+        return "the live run has nothing to compare with"
+    if not isinstance(seen, str) or today is None:
+        return "a split without time: models of two nights cannot be compared"
+    if datetime.fromisoformat(seen) > today:
+        return "the live model has seen part of what would be measured on"
+    return ""
+
+
+def _record_of(run: Path) -> dict[str, object]:
+    """What a run says of its promotion; empty for one that says nothing."""
+    try:
+        record = json.loads((run / RECORD_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _stored_canary(
+    run: Path, record: dict[str, object], dataset: Dataset, today: datetime | None, max_days: int
+) -> CanaryHistory | None:
+    """The frozen users of a run, unless they are too old or their items have other ids."""
+    told = record.get("canary")
+    if not isinstance(told, dict) or not told or not (run / CANARY_FILE).is_file():
+        return None
+    drawn_at = told["drawn_at"]
+    if today is not None and drawn_at is not None:
+        age = today - datetime.fromisoformat(drawn_at)
+        if age > timedelta(days=max_days):
+            return None
+    canary = Canary(table=pq.read_table(run / CANARY_FILE, page_checksum_verification=True))
+    if canary.item_type != dataset.interactions[ITEM_ID].type:
+        return None
+    return CanaryHistory(canary=canary, drawn_at=drawn_at, values=tuple(told["values"]))
+
+
+def _new_canary(dataset: Dataset, split: Split) -> CanaryHistory | None:
+    """Users drawn from what comes before the measured part, and from that part."""
+    *earlier, measured = [one for one in (split.train, split.valid, split.test) if one is not None]
+    before = replace(dataset, interactions=pa.concat_tables(earlier))
+    canary = Canary.draw(before, measured, num_users=_CANARY_USERS, seed=_CANARY_SEED)
+    if len(canary.table) < _MIN_CANARY_USERS:
+        return None
+    start = measured_from(split)
+    return CanaryHistory(canary=canary, drawn_at=None if start is None else start.isoformat())

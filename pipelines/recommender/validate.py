@@ -1,0 +1,67 @@
+"""The job that says what the data holds and whether it would be accepted."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from pipelines.jobs.console import Reporter
+from pipelines.jobs.job import newest_day_findings
+from pipelines.recommender.config import JobConfig
+from recsys.datasets.loading import load_dataset
+from recsys.datasets.validation import ValidationReport, validate_dataset
+
+
+def validate_job(config: JobConfig, as_of: date | None, reporter: Reporter) -> ValidationReport:
+    """Report what the tables hold; every reason to refuse them is one line.
+
+    Returns:
+        The report; the command fails with its first refusal.
+    """
+    dataset = load_dataset(config.data, config.columns, config.features)
+    report = validate_dataset(
+        dataset,
+        as_of=datetime.now(UTC),  # as in jobs: a log may go on after the day of the run
+        limits=config.validation,
+        needs_time=config.split.needs_time,
+    )
+    for line in _lines(report):
+        reporter.say(line)
+    if as_of is not None and not report.refusals:
+        for finding in newest_day_findings(config, dataset, as_of):
+            if finding.error is not None:
+                reporter.say(f"jobs with --as-of {as_of} would be held: {finding.error}")
+    for refusal in report.refusals[1:]:
+        reporter.say(f"refused: {refusal}")
+    return report
+
+
+def _lines(report: ValidationReport) -> list[str]:
+    """What was found, for people."""
+    lines = [
+        (
+            f"interactions: {report.num_interactions:,} rows, {report.num_users:,} users, "
+            f"{report.num_items:,} items"
+        )
+    ]
+    if report.first_event is not None:
+        lines.append(f"time: {report.first_event:%Y-%m-%d} to {report.last_event:%Y-%m-%d}")
+    lines.append(
+        f"duplicates: {report.num_duplicate_rows:,} rows, {report.num_duplicate_pairs:,} "
+        "user-item pairs"
+    )
+    shares = {"users": report.unknown_user_share, "items": report.unknown_item_share}
+    for table, share in shares.items():
+        if share is not None:
+            lines.append(
+                f"{table}: {report.num_rows[table]:,} rows; {share:.2%} of the interactions are "
+                f"with {table} that are not in the table"
+            )
+    for table, nulls in report.nulls.items():
+        for column, count in nulls.items():
+            if count:
+                lines.append(f"nulls: {count:,} in {table}.{column}")
+    for table, features in report.features.items():
+        for name, found in features.items():
+            size = "" if found.num_terms is None else f", {found.num_terms:,} terms"
+            lines.append(f"feature {table}.{name}: {found.kind}{size}")
+    return lines

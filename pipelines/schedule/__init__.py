@@ -1,0 +1,1 @@
+"""When jobs run: the schedule, and its forms for cron, systemd, Kubernetes and Dagster."""

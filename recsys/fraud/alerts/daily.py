@@ -1,0 +1,173 @@
+"""A day's result: scores of its transactions and accounts, alerts and their explanations.
+
+Shapes: N transactions of the day, M accounts of the day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.datasets.transactions.days import day_number, day_of
+from recsys.fraud.alerts.alert_memory import AlertMemory
+from recsys.fraud.alerts.outputs import account_scores_table, transaction_scores_table
+from recsys.fraud.alerts.selection import AlertConfig, Alerts, choose_alerts
+from recsys.fraud.explain.contents import FlaggedAccount, explain_alerts
+from recsys.fraud.explain.reasons import account_reasons
+from recsys.fraud.explain.scored import ScoredDay
+from recsys.fraud.model import FraudModel
+from recsys.fraud.profiles.state import ProfileState
+from recsys.fraud.report.content import Alert
+from recsys.fraud.scoring.account_days import AccountDays
+from recsys.fraud.scoring.scores import Scores
+from recsys.schema import ACCOUNT_ID
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DayResult:
+    """What is found on one day."""
+
+    scored: ScoredDay
+    """Its transactions."""
+    days: AccountDays
+    """Its accounts."""
+    p_values: npt.NDArray[np.float64]
+    """Probability of so high a score of an account under normal behaviour. Shape (M,)."""
+    alerts: Alerts
+    """Which accounts are flagged."""
+    cold_transactions: int
+    """Known transactions below which an account is cold."""
+
+    @property
+    def num_cold(self) -> int:
+        """Accounts with little history."""
+        return int((self.days.num_known < self.cold_transactions).sum())
+
+    @property
+    def flagged(self) -> tuple[FlaggedAccount, ...]:
+        """The alerts by rank."""
+        places = np.flatnonzero(self.alerts.alert)
+        places = places[np.argsort(self.alerts.rank[places])]
+        return tuple(
+            FlaggedAccount(
+                account=int(self.days.account[place]),
+                rank=int(self.alerts.rank[place]),
+                account_score=float(1 - self.p_values[place]),
+            )
+            for place in places
+        )
+
+    def explanations(self) -> tuple[Alert, ...]:
+        """The alerts with what an analyst needs."""
+        return explain_alerts(
+            self.scored,
+            self.flagged,
+            sufficient_score=self.alerts.sufficient_score,
+            cold_transactions=self.cold_transactions,
+        )
+
+    def transaction_scores(self) -> pa.Table:
+        """The day's transactions as they are published."""
+        kinds = self.scored.model.evidence_names
+        return transaction_scores_table(self.scored.table, self.scored.scores, kinds)
+
+    def account_scores(self, *, bundle_id: str) -> pa.Table:
+        """The day's accounts as they are published, by rank.
+
+        Args:
+            bundle_id: Fingerprint of the model.
+        """
+        flagged = np.array([one.account for one in self.flagged], dtype=np.int64)
+        reasons = account_reasons(self.scored, flagged) if len(flagged) else []
+        return account_scores_table(
+            self.days,
+            self.p_values,
+            self.alerts,
+            dict(zip(flagged.tolist(), reasons, strict=True)),
+            self.scored.state,
+            cold_transactions=self.cold_transactions,
+            bundle_id=bundle_id,
+        )
+
+
+def judge_day(
+    model: FraudModel,
+    state: ProfileState,
+    table: pa.Table,
+    scores: Scores,
+    history: pa.Table,
+    *,
+    day: date,
+    config: AlertConfig,
+    with_labels: bool,
+) -> DayResult:
+    """Gather the scores of one day and choose alerts; the state of the result remembers them.
+
+    Args:
+        model: What scored.
+        state: What is known of the accounts after the day.
+        table: Transactions that were scored, those of the day and earlier ones.
+        scores: Their scores.
+        history: Transactions before them.
+        day: The day.
+        config: How alerts are chosen.
+        with_labels: Whether labels were given to the model.
+    """
+    in_day_N = np.floor(day_of(table)) == day_number(day)
+    of_day, of_scores = table.filter(pa.array(in_day_N)), scores.where(in_day_N)
+    days = account_days(of_day, of_scores)
+    earlier = pa.concat_tables([history, table.filter(pa.array(~in_day_N))])
+    p_values_M = model.account_p_values(days, with_labels=with_labels)
+    alerts, state = choose_and_remember(days, p_values_M, state, day_number(day), config)
+    flagged_ids = state.account_ids.lookup(days.account[alerts.alert])
+    return DayResult(
+        scored=ScoredDay(
+            model=model,
+            state=state,
+            table=of_day,
+            scores=of_scores,
+            history=earlier.filter(pc.is_in(earlier[ACCOUNT_ID], flagged_ids)),
+        ),
+        days=days,
+        p_values=p_values_M,
+        alerts=alerts,
+        cold_transactions=model.config.profiles.cold_transactions,
+    )
+
+
+def account_days(table: pa.Table, scores: Scores) -> AccountDays:
+    """Scores of transactions gathered by account and day."""
+    return AccountDays.of(
+        scores.account, day_of(table), scores.judgement.combined, scores.passed.num_known
+    )
+
+
+def choose_and_remember(
+    days: AccountDays,
+    p_values_M: npt.NDArray[np.float64],
+    state: ProfileState,
+    day: int,
+    config: AlertConfig,
+) -> tuple[Alerts, ProfileState]:
+    """Alerts of a day, and a state that knows of them on the nights to come.
+
+    Args:
+        days: The account-days, all of one day.
+        p_values_M: Probability of so high a score of each under normal behaviour.
+        state: Knows of the nights before.
+        day: Days since 1970.
+        config: How alerts are chosen.
+    """
+    memory = AlertMemory.of(state.alert_memory)
+    before = memory.earlier(day, days.account, config)
+    alerts = choose_alerts(1 - p_values_M, p_values_M, config, before)
+    memory = memory.followed_by(
+        day, days.account, p_values_M, alerts.alert,
+        tested_A=~before.flagged_lately, config=config,
+    )  # fmt: skip
+    return alerts, replace(state, alert_memory=memory.table)

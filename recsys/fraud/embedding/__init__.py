@@ -1,0 +1,1 @@
+"""The transaction embedding: inputs, autoencoder, and its distance from normal clusters."""

@@ -1,0 +1,1 @@
+"""How good scores are: measures, baselines, and the benchmark."""

@@ -1,0 +1,1 @@
+"""Fitting the scorer: profiles of the past, weights of evidence, calibration."""

@@ -1,0 +1,102 @@
+"""The tail of scores that are nats: sums of surprise, and the highest of them in a day.
+
+A score in nats falls off about exponentially, whatever the evidence was: surprise is minus the
+logarithm of a probability. Where the evidence has a lighter tail than the one that it was given in
+`tails`, a generalised Pareto distribution of shape 0.2, scores fall off faster still, as in a
+Gompertz distribution. So an exponential tail claims no more than there is, and has only one number
+to be estimated. Frauds among the rows are left out first.
+
+Shapes: N calibration rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+
+from recsys.fraud.alerts.selection import fdr_limit
+from recsys.fraud.scoring.tails import SHAPE, TAIL_SHARE, Tail, body_of
+
+Array = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.floating]
+
+_LEAST_SHARE, _LEAST_ROWS = 0.01, 100
+"""The tail begins at the 99th percentile, or where so many rows lie beyond, at the 95th at most."""
+_MIN_ROWS = 20  # beyond the 95th percentile: fewer say nothing of a tail of their own
+_EXPONENTIAL = 12.0  # nats of an exponential tail; further out no data can tell
+_LEFT_OUT_RATE = 0.1
+"""False discovery rate at which calibration rows are taken for fraud and left out."""
+
+
+def fit_score_tail(values_N: Numbers) -> Tail:
+    """Calibrate scores in nats on rows most of which are normal.
+
+    1. Rows that a false discovery rate of 10 % flags are left out. They are judged by a tail that
+       falls off faster than exponentially, so that few frauds stay.
+    2. Of the others the highest hundredth, but at least 100 rows, gives the scale: the maximum
+       likelihood estimate for an exponential distribution of which nothing beyond the lowest row
+       that was left out can be seen. So a normal row that is left out by mistake does no harm.
+
+    Args:
+        values_N: Scores; NaN and infinite ones are left out. Few of them, or hardly different ones,
+            get the tail of other numbers.
+    """
+    finite_N = values_N[np.isfinite(values_N)].astype(np.float64)
+    if len(finite_N) * TAIL_SHARE < _MIN_ROWS:
+        return Tail.fit(values_N)
+    p_value_N = _light_tail_p_values(finite_N)
+    is_fraud_N = p_value_N <= fdr_limit(p_value_N, _LEFT_OUT_RATE)
+    kept_N = finite_N[~is_fraud_N]
+    share = min(max(_LEAST_SHARE, _LEAST_ROWS / len(kept_N)), TAIL_SHARE)
+    quantiles = body_of(kept_N, share)
+    threshold = float(quantiles[-1])
+    limit = float(finite_N[is_fraud_N].min(initial=np.inf)) - threshold
+    scale = exponential_scale(kept_N[kept_N > threshold] - threshold, limit)
+    if not 0 < scale < np.inf:
+        return Tail.fit(values_N)
+    return Tail(quantiles=quantiles, rate=1 / scale, share=share, exponential=_EXPONENTIAL)
+
+
+def exponential_scale(excess_N: Array, limit: float) -> float:
+    """Mean of an exponential distribution of which only what is below a limit was seen.
+
+    The likelihood is highest where the mean of what was seen is that of the distribution cut off
+    at the limit: mean = scale - limit / (exp(limit / scale) - 1).
+
+    Args:
+        excess_N: What was seen, none below 0.
+        limit: What was not seen is above it; may be infinite.
+
+    Returns:
+        NaN without rows; infinite where they do not fall off towards the limit.
+    """
+    mean = float(excess_N.mean()) if len(excess_N) else float("nan")
+    if not mean > 0 or not np.isfinite(limit):
+        return mean
+    if mean >= limit / 2:
+        return float("inf")
+
+    def too_high(scale: float) -> float:
+        ratio = limit / scale  # exp(ratio) would overflow where the scale is small
+        return float(scale - limit * np.exp(-ratio) / -np.expm1(-ratio) - mean)
+
+    highest = mean
+    while too_high(highest) < 0:
+        highest *= 2
+    return float(brentq(too_high, mean / 2, highest))
+
+
+def _light_tail_p_values(values_N: Array) -> Array:
+    """Probabilities under a tail that falls off as scores do where evidence is exponential.
+
+    Surprise s of an exponential excess x is log(1 + 0.2 x) / 0.2; so x = (exp(0.2 s) - 1) / 0.2 is
+    what falls off exponentially. Its scale is that between the 95th and the 99th percentile.
+    1 below the 95th percentile. Shape (N,).
+    """
+    threshold, high = np.quantile(values_N, [1 - TAIL_SHARE, 1 - TAIL_SHARE / 5])
+    scale = np.expm1(SHAPE * (high - threshold)) / np.log(5)
+    if not scale > 0:
+        return np.ones(len(values_N))
+    beyond_N = np.expm1(np.minimum(SHAPE * (values_N - threshold), 100))
+    return np.where(values_N > threshold, TAIL_SHARE * np.exp(-beyond_N / scale), 1.0)

@@ -1,0 +1,290 @@
+"""Fitting a fraud scorer on a log that nobody has labelled, with the frauds that sit in it.
+
+The end of the log is kept for calibration: what is fitted on rows is fitted on those before it.
+
+Shapes: N transactions, J kinds of evidence, K clusters, D width of an embedding.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from sklearn.cluster import MiniBatchKMeans
+
+from recsys.checkpoints import Checkpoints
+from recsys.datasets.dataset import FeatureConfig
+from recsys.datasets.transactions.days import day_of
+from recsys.errors import DataError
+from recsys.features.vocabulary import Vocabulary
+from recsys.fraud.config import FraudConfig
+from recsys.fraud.embedding.autoencoder import FittedAutoencoder, InputColumns
+from recsys.fraud.embedding.autoencoder_training import fit_autoencoder
+from recsys.fraud.embedding.inputs import TransactionInputs
+from recsys.fraud.fitting.labelled import ConfirmedLabels, with_labels
+from recsys.fraud.fitting.profiling import ProfiledLog, profile_log
+from recsys.fraud.fitting.score_tails import fit_score_tail
+from recsys.fraud.fitting.weighing import Weighed, fit_judge
+from recsys.fraud.model import Clusters, FraudModel, evidence_names, observe
+from recsys.fraud.profiles.arrays import Floats
+from recsys.fraud.profiles.state import ProfileState
+from recsys.fraud.scoring.account_days import AccountDays
+from recsys.fraud.scoring.tails import Tail
+from recsys.schema import ACCOUNT_ID
+from recsys.training import EpochResult
+
+_MIN_ROWS = 500
+_SAMPLE_ROWS = 50_000  # embeddings that clusters are found in
+_VARIANCE_FLOOR = 0.05  # of a cluster, as a share of the variance of all embeddings
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FittedFraud:
+    """What training gives."""
+
+    model: FraudModel
+    """The fitted scorer."""
+    state: ProfileState
+    """What is known of the accounts after the last training row."""
+    report: FitReport
+    """How it went."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitReport:
+    """What was found in the data, and how long it took."""
+
+    num_rows: int
+    """Training rows."""
+    num_calibration_rows: int
+    """Those of them that scores are calibrated on."""
+    num_accounts: int
+    """Accounts among them."""
+    num_peer_groups: int
+    """Groups of accounts."""
+    context: str
+    """The column that amounts depend on; empty when on none."""
+    profile: tuple[str, ...]
+    """Features that describe accounts."""
+    episode_shares: dict[str, float]
+    """Share of the high values of each kind of evidence that come in episodes."""
+    uses_episodes: bool
+    """Whether trees combine the evidence."""
+    uses_labels: bool
+    """Whether enough labels were known for trees over them."""
+    trust_weights: float
+    """How much more often the highest weighted scores have unusual neighbours than is usual."""
+    trust_trees: float
+    """The same for the trees, on accounts that they did not see; NaN where none were fitted."""
+    misused_share: float
+    """Share of the transactions of accounts that piled up much that are misuse, as estimated, times
+    how far episodes are trusted."""
+    durations_s: dict[str, float]
+    """Seconds by stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitCallbacks:
+    """What is told while a model is fitted."""
+
+    on_stage: Callable[[str], None] = lambda _stage: None
+    """Called before each stage."""
+    on_epoch: Callable[[EpochResult], None] | None = None
+    """Called after each epoch of the autoencoder."""
+    checkpoints: Checkpoints | None = None
+    """Where the autoencoder leaves checkpoints and goes on from them."""
+
+
+def fit_fraud_model(
+    table: pa.Table,
+    features: dict[str, FeatureConfig],
+    config: FraudConfig,
+    *,
+    num_threads: int,
+    labels: ConfirmedLabels | None = None,
+    callbacks: FitCallbacks | None = None,
+) -> FittedFraud:
+    """Fit a scorer and the state of all accounts at the end of the log.
+
+    Args:
+        table: Transactions under their standard names, in the order of time.
+        features: Kind of each feature.
+        config: What to train.
+        num_threads: Threads of the trees; they do not change the result.
+        labels: Confirmed labels, if there are any. Nothing but the trees over them sees one.
+        callbacks: What to tell while it runs.
+
+    Raises:
+        DataError: Too few transactions, or all at one time.
+    """
+    callbacks = callbacks or FitCallbacks()
+    clock = _Clock(callbacks.on_stage)
+    num_fit = _num_fit_rows(table, config)
+    clock.stage("learning the columns")
+    inputs = TransactionInputs.fit(table.slice(0, num_fit), features)
+    clock.stage("training the autoencoder")
+    autoencoder = _fit_autoencoder(table.slice(0, num_fit), inputs, config, callbacks)
+    clock.stage("embedding transactions")
+    clusters = _fit_clusters(table.slice(0, num_fit), inputs, autoencoder, config)
+    observed = observe(table, inputs, autoencoder, clusters)
+    clock.stage("learning what is normal")
+    profiled = profile_log(table, observed, inputs, num_fit, config)
+    clock.stage("weighing the evidence")
+    evidence_NJ = np.hstack([profiled.passed.evidence, observed.reconstruction])
+    known_N = profiled.passed.num_known >= config.profiles.cold_transactions
+    weighed = fit_judge(
+        evidence_names(autoencoder), evidence_NJ, observed.coded, profiled.rows.account,
+        profiled.state, covered=inputs.covered, known_N=known_N, num_fit=num_fit, config=config,
+        num_threads=num_threads,
+    )  # fmt: skip
+    model = FraudModel(
+        config=config,
+        inputs=inputs,
+        autoencoder=autoencoder,
+        clusters=clusters,
+        priors=profiled.priors,
+        excess=profiled.excess,
+        judge=weighed.judge,
+        account_tail=_fit_account_tail(profiled, weighed, known_N, num_fit),
+    )
+    state = weighed.state
+    if labels is not None:
+        clock.stage("learning from labels")
+        model, state = with_labels(
+            model, state, table, profiled, evidence_NJ, observed.coded.hour, labels,
+            num_threads=num_threads,
+        )  # fmt: skip
+    report = _report(table, num_fit, model, weighed, clock.durations())
+    return FittedFraud(model=model, state=state, report=report)
+
+
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self, on_stage: Callable[[str], None]) -> None:
+        self._on_stage = on_stage
+        self._starts: dict[str, float] = {}
+
+    def stage(self, name: str) -> None:
+        """Begin a stage; the one before ends."""
+        self._starts[name] = time.perf_counter()
+        self._on_stage(name)
+
+    def durations(self) -> dict[str, float]:
+        """Seconds of each stage; the last one ends now."""
+        ends = [*list(self._starts.values())[1:], time.perf_counter()]
+        return {
+            name: end - start for (name, start), end in zip(self._starts.items(), ends, strict=True)
+        }
+
+
+def _num_fit_rows(table: pa.Table, config: FraudConfig) -> int:
+    """Rows before the part that scores are calibrated on."""
+    days_N = day_of(table)
+    span = float(days_N[-1] - days_N[0]) if len(days_N) else 0.0
+    scoring = config.scoring
+    length = min(scoring.calibration_share * span, scoring.max_calibration_days)
+    num_fit = int(np.searchsorted(days_N, days_N[-1] - length)) if len(days_N) else 0
+    if min(num_fit, len(days_N) - num_fit) < _MIN_ROWS:
+        raise DataError(
+            file="transactions",
+            expected=f"at least {_MIN_ROWS} transactions to fit on, and as many after them to "
+            "calibrate on",
+            got=f"{num_fit} and {len(days_N) - num_fit} over {span:.1f} days",
+            remedy="bring a longer log, or change [scoring] calibration_share",
+        )
+    return num_fit
+
+
+def _fit_autoencoder(
+    table: pa.Table,
+    inputs: TransactionInputs,
+    config: FraudConfig,
+    callbacks: FitCallbacks,
+) -> FittedAutoencoder:
+    fitted, _ = fit_autoencoder(
+        inputs.encode(table).columns,
+        account_N=Vocabulary.fit(table[ACCOUNT_ID]).numbers(table[ACCOUNT_ID]),
+        inputs=InputColumns.of(inputs.encoder, inputs.targets),
+        config=config.autoencoder,
+        seed=config.seed,
+        on_epoch=callbacks.on_epoch,
+        checkpoints=callbacks.checkpoints,
+    )
+    return fitted
+
+
+def _fit_clusters(
+    table: pa.Table, inputs: TransactionInputs, autoencoder: FittedAutoencoder, config: FraudConfig
+) -> Clusters:
+    """Clusters of the embeddings of some training rows."""
+    rng = np.random.default_rng(config.seed)
+    chosen = np.sort(rng.permutation(table.num_rows)[:_SAMPLE_ROWS])
+    sample = table.take(pa.array(chosen))
+    return fit_clusters(autoencoder.measure(inputs.encode(sample).columns).embedding_ND, config)
+
+
+def fit_clusters(embedding_ND: Floats, config: FraudConfig) -> Clusters:
+    """Clusters of embeddings by k-means, each with the variances of its members."""
+    num_clusters = min(config.profiles.num_clusters, len(embedding_ND))
+    found = MiniBatchKMeans(num_clusters, random_state=config.seed, n_init=3, batch_size=4096).fit(
+        embedding_ND
+    )
+    floor = _VARIANCE_FLOOR * float(embedding_ND.var(0).mean())
+    variance = np.stack(
+        [
+            _variance(embedding_ND[found.labels_ == cluster], found.cluster_centers_[cluster])
+            for cluster in range(num_clusters)
+        ]
+    )
+    return Clusters(
+        centre=np.ascontiguousarray(found.cluster_centers_, dtype=np.float32),
+        precision=(1 / np.maximum(variance, floor)).astype(np.float32),
+    )
+
+
+def _variance(embedding_ND: Floats, centre_D: Floats) -> Floats:
+    """Variance about a centre; 0 without members."""
+    if not len(embedding_ND):
+        return np.zeros(len(centre_D), dtype=np.float32)
+    return np.asarray(((embedding_ND - centre_D) ** 2).mean(0), dtype=np.float32)
+
+
+def _fit_account_tail(
+    profiled: ProfiledLog, weighed: Weighed, known_N: npt.NDArray[np.bool_], num_fit: int
+) -> Tail:
+    """Calibration of account-days on those after the rows to fit on, of accounts that are known."""
+    held_out = slice(num_fit, None)
+    days = AccountDays.of(
+        profiled.rows.account[held_out],
+        profiled.rows.day[held_out],
+        weighed.combined[held_out],
+        known_N[held_out].astype(np.float32),
+    )
+    known_M = days.num_known > 0
+    return fit_score_tail(days.highest[known_M] if known_M.any() else days.highest)
+
+
+def _report(
+    table: pa.Table, num_fit: int, model: FraudModel, weighed: Weighed, durations: dict[str, float]
+) -> FitReport:
+    judge = model.judge
+    return FitReport(
+        num_rows=table.num_rows,
+        num_calibration_rows=table.num_rows - num_fit,
+        num_accounts=len(weighed.state.account_ids),
+        num_peer_groups=len(model.priors.context),
+        context=model.inputs.context,
+        profile=model.inputs.profile,
+        episode_shares=dict(zip(judge.kinds, weighed.episode_shares.tolist(), strict=True)),
+        uses_episodes=judge.booster is not None,
+        uses_labels=model.supervised is not None,
+        trust_weights=weighed.trust_weights,
+        trust_trees=weighed.trust_trees,
+        misused_share=weighed.misused_share,
+        durations_s=durations,
+    )

@@ -1,0 +1,1 @@
+"""What late labels add: label rates, what is remembered for them, the meta-model."""

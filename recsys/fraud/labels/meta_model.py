@@ -1,0 +1,194 @@
+"""A small supervised model over all evidence, for where enough confirmed labels exist.
+
+Gradient-boosted trees weigh evidence without labels and evidence from labels together. Labels are
+few and late, so the trees are small, and rare frauds are kept from driving leaves to extremes. They
+are fitted on rows whose label is known; what the labels say of a row has to come from before it
+(`label_evidence`).
+
+Shapes: N transactions, F features, R rows that are learnt from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from recsys.config import config_class
+from recsys.errors import ArtifactError, DataError
+from recsys.fraud.scoring.booster import Booster, without_threads
+
+Array = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
+
+_ROWS_PER_LEAF = 100  # the rows for each row of a leaf, where that is fewer than configured
+
+
+@config_class
+class StackerConfig:
+    """How the trees over all evidence are fitted."""
+
+    num_rounds: int = Field(default=300, ge=1)
+    """Trees."""
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
+    """Share of each tree's step that is taken."""
+    num_leaves: int = Field(default=15, ge=2)
+    """Leaves of a tree."""
+    min_rows_per_leaf: int = Field(default=100, ge=1)
+    """Transactions that a leaf stands for at least; of few rows a hundredth."""
+    num_bins: int = Field(default=1023, ge=2)
+    """Values of a feature that the trees tell apart; few would blur the rare, high amounts."""
+    shrinkage: float = Field(default=10.0, ge=0)
+    """L2 penalty on the values of leaves."""
+    max_legitimate_rows: int = Field(default=100_000, ge=1)
+    """Legitimate rows to learn from at most, drawn at random and weighted for all of them."""
+    min_frauds: int = Field(default=20, ge=1)
+    """Known frauds below which no stacker is fitted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stacker:
+    """Fitted trees and what they read."""
+
+    booster: Booster
+    """The trees."""
+    feature_names: tuple[str, ...]
+    """Names of the features, in the order of their columns."""
+
+    def score(self, features_NF: Floats, *, num_threads: int = 1) -> Array:
+        """Log odds of fraud; a row's score does not depend on the rows beside it. Shape (N,).
+
+        Args:
+            features_NF: Columns as `feature_names` has them; NaN where a value is not known.
+            num_threads: Threads to use; they do not change a score.
+
+        Raises:
+            DataError: Another number of columns.
+        """
+        _check_columns(features_NF, self.feature_names)
+        return self.booster.score(features_NF, num_threads=num_threads)
+
+    def to_text(self) -> str:
+        """The stacker as text, in LightGBM's own form."""
+        return self.booster.text
+
+    @classmethod
+    def from_text(cls, text: str) -> Stacker:
+        """The stacker that `to_text` wrote.
+
+        Raises:
+            ArtifactError: The text is not such a model.
+        """
+        import lightgbm
+
+        # LightGBM takes text without trees, and it says on the console what it does not like.
+        if not text.startswith("tree\n") or "end of trees" not in text:
+            raise ArtifactError(
+                f"stacker: expected a LightGBM model as text, got {text[:20]!r}; train again"
+            )
+        names = lightgbm.Booster(model_str=text).feature_name()
+        return cls(booster=Booster(text=text), feature_names=tuple(names))
+
+
+def fit_stacker(
+    features_NF: Floats,
+    feature_names: Sequence[str],
+    label_N: npt.NDArray[np.int8],
+    config: StackerConfig,
+    *,
+    seed: int,
+    num_threads: int,
+) -> Stacker | None:
+    """Fit trees to the labels that are known.
+
+    Args:
+        features_NF: Features; NaN where a value is not known.
+        feature_names: Their names.
+        label_N: 1 for fraud, 0 for legitimate, -1 where the label is not known: such rows are left
+            out.
+        config: How to fit.
+        seed: Seed of everything random.
+        num_threads: Threads to use; they do not change the result.
+
+    Returns:
+        None where fewer than `config.min_frauds` frauds or no legitimate row are known: the score
+        without labels has to do.
+
+    Raises:
+        DataError: Features, names and labels do not fit together.
+    """
+    _check_columns(features_NF, feature_names)
+    if len(label_N) != len(features_NF):
+        raise _mismatch(f"{len(features_NF)} labels, one a row", f"{len(label_N)}")
+    fraud_rows, legitimate_rows = np.flatnonzero(label_N == 1), np.flatnonzero(label_N == 0)
+    if len(fraud_rows) < config.min_frauds or not len(legitimate_rows):
+        return None
+    num_drawn = min(len(legitimate_rows), config.max_legitimate_rows)
+    drawn = np.random.default_rng(seed).choice(legitimate_rows, num_drawn, replace=False)
+    rows = np.sort(np.concatenate([fraud_rows, drawn]))
+    is_fraud_R = label_N[rows] == 1
+    weight_R = np.where(is_fraud_R, 1.0, len(legitimate_rows) / num_drawn)
+    text = _train(
+        features_NF[rows],
+        is_fraud_R,
+        weight_R,
+        feature_names=feature_names,
+        config=config,
+        seed=seed,
+        num_threads=num_threads,
+    )
+    return Stacker(booster=Booster(text=text), feature_names=tuple(feature_names))
+
+
+def _train(
+    features_NF: Floats,
+    is_fraud_N: npt.NDArray[np.bool_],
+    weight_N: Array,
+    *,
+    feature_names: Sequence[str],
+    config: StackerConfig,
+    seed: int,
+    num_threads: int,
+) -> str:
+    """The trees as text."""
+    import lightgbm
+
+    settings = {
+        "objective": "binary",
+        "learning_rate": config.learning_rate,
+        "num_leaves": config.num_leaves,
+        "min_data_in_leaf": min(
+            config.min_rows_per_leaf, max(1, len(is_fraud_N) // _ROWS_PER_LEAF)
+        ),
+        "max_bin": config.num_bins,
+        "lambda_l2": config.shrinkage,
+        "seed": seed,
+        "num_threads": num_threads,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbose": -1,
+    }
+    data = lightgbm.Dataset(
+        features_NF,
+        label=is_fraud_N.astype(np.float32),
+        weight=weight_N,
+        feature_name=list(feature_names),
+        params={"max_bin": config.num_bins},
+    )
+    return without_threads(lightgbm.train(settings, data, config.num_rounds).model_to_string())
+
+
+def _check_columns(features_NF: Floats, feature_names: Sequence[str]) -> None:
+    if features_NF.ndim != 2 or features_NF.shape[1] != len(feature_names):
+        raise _mismatch(
+            f"features of {len(feature_names)} columns", f"an array of shape {features_NF.shape}"
+        )
+
+
+def _mismatch(expected: str, got: str) -> DataError:
+    return DataError(
+        file="stacker", expected=expected, got=got, remedy="compute the features again"
+    )

@@ -1,0 +1,66 @@
+"""From scores of transactions to one score an account and day.
+
+The combined score of a transaction holds what its account piled up within a day and within two
+weeks, so that the highest one of a day tells of the episode and not only of one payment.
+
+Shapes: N transactions, M account-days.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.fraud.profiles.arrays import Codes, Days
+from recsys.fraud.scoring.tails import Tail
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AccountDays:
+    """Every day of an account on which it transacted, once, by day and then account."""
+
+    account: Codes
+    """Place of the account in the state. Shape (M,)."""
+    day: Codes
+    """Days since 1970, in UTC. Shape (M,)."""
+    highest: Array
+    """Highest combined score of its transactions. Shape (M,)."""
+    num_transactions: Codes
+    """How many there were. Shape (M,)."""
+    num_known: Array
+    """Transactions of the account known before the first one. Shape (M,)."""
+
+    @classmethod
+    def of(
+        cls,
+        account_N: Codes,
+        day_N: Days,
+        combined_N: Array,
+        num_known_N: npt.NDArray[np.floating],
+    ) -> AccountDays:
+        """Gather transactions in the order of time."""
+        whole_N = np.floor(day_N).astype(np.int64)
+        order_N = np.lexsort((account_N, whole_N))  # stable: the order of time stays
+        account_N, whole_N = account_N[order_N], whole_N[order_N]
+        is_first_N = np.ones(len(account_N), dtype=np.bool_)
+        is_first_N[1:] = (np.diff(account_N) != 0) | (np.diff(whole_N) != 0)
+        starts_M = np.flatnonzero(is_first_N)
+        sorted_N = combined_N[order_N]
+        return cls(
+            account=account_N[starts_M],
+            day=whole_N[starts_M],
+            highest=np.maximum.reduceat(sorted_N, starts_M) if len(starts_M) else sorted_N,
+            num_transactions=np.diff(np.append(starts_M, len(account_N))),
+            num_known=num_known_N[order_N][starts_M].astype(np.float64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.account)
+
+    def p_values(self, tail: Tail) -> Array:
+        """Probability of so high a score of an account-day under normal behaviour. Shape (M,)."""
+        return np.asarray(np.exp(-tail.surprise(self.highest)))

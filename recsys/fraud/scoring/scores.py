@@ -1,0 +1,60 @@
+"""Scores of transactions: what was measured of them, and what was made of it.
+
+Shapes: N transactions, J kinds of evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.fraud.profiles.arrays import Codes, Floats, Passed
+from recsys.fraud.scoring.scorer import Judgement
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scores:
+    """Scores of transactions in the order of their table."""
+
+    account: Codes
+    """Place of the account in the state. Shape (N,)."""
+    evidence: Floats
+    """All evidence as it was measured. Shape (N, J)."""
+    passed: Passed
+    """What the pass wrote down."""
+    judgement: Judgement
+    """What was made of it."""
+
+    def where(self, chosen_N: npt.NDArray[np.bool_]) -> Scores:
+        """Those of some transactions."""
+        judgement = {
+            name: getattr(self.judgement, name)[chosen_N] for name in Judgement.__dataclass_fields__
+        }
+        return Scores(
+            account=self.account[chosen_N],
+            evidence=self.evidence[chosen_N],
+            passed=Passed._make(array[chosen_N] for array in self.passed),
+            judgement=Judgement(**judgement),
+        )
+
+
+def joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Arrays end to end; the array itself where there is one."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def joined_scores(parts: Sequence[Scores]) -> Scores:
+    """Scores of transactions that follow each other."""
+    judgements, names = [part.judgement for part in parts], Judgement.__dataclass_fields__
+    return Scores(
+        account=joined([part.account for part in parts]),
+        evidence=joined([part.evidence for part in parts]),
+        passed=Passed(*map(joined, zip(*(part.passed for part in parts), strict=True))),
+        judgement=Judgement(
+            **{name: joined([getattr(one, name) for one in judgements]) for name in names}
+        ),
+    )

@@ -1,0 +1,1 @@
+"""A vector of every account, for other models."""

@@ -1,0 +1,1 @@
+"""Fitting the towers: batches, the objective, and the choice of settings."""

@@ -1,0 +1,246 @@
+"""Lists for blocks of users or items: search, filters before the cut, exact search for the rest.
+
+Shapes: B users of a block, C items, D width, F fetched items, K list length, R some rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy import sparse
+
+from recsys.errors import DataError
+from recsys.features.vocabulary import Vocabulary
+from recsys.recommender.index import ItemIndex
+from recsys.recommender.lists.filters import Filters, stored_in
+from recsys.recommender.lists.list_files import RankedLists
+from recsys.recommender.ranking.ranker import NO_ITEM, Numbers, Scores, UserItems, check_k
+from recsys.recommender.ranking.topk import Embeddings, masked_top_k, unit_vectors
+
+POPULARITY = "popularity"
+"""Source of the lists of users who have no embedding."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class UserBlock:
+    """Some users and their query vectors, as a model makes them block by block."""
+
+    user_ids: pa.Array
+    """Their ids, int64 or string. Shape (B,)."""
+    user_numbers: Numbers
+    """Their rows in the filters, `UNKNOWN` for none. Shape (B,)."""
+    queries: Embeddings
+    """Their vectors; the row of a user whose source is `POPULARITY` is not read. Shape (B, D)."""
+    sources: pa.Array
+    """What each vector was made from. Strings, shape (B,)."""
+
+
+def recommend_block(
+    queries_BD: Embeddings,
+    *,
+    index: ItemIndex,
+    filters: Filters,
+    user_numbers: Numbers,
+    k: int,
+) -> tuple[Numbers, Scores]:
+    """The k best items of each user that the filters allow.
+
+    An approximate index is asked for as many items more as the filters may take away. Exact search
+    answers for the users who still lack items, so that a list is short only if fewer than k items
+    are eligible for the user.
+
+    Args:
+        queries_BD: Query vectors. Shape (B, D).
+        index: The item vectors.
+        filters: What must not stand in a list.
+        user_numbers: Rows of the users in the filters, `UNKNOWN` for none. Shape (B,).
+        k: List length, at least 1.
+
+    Returns:
+        Item numbers and scores, each of shape (B, k), by the tie rule of
+        `recsys.recommender.ranking.ranker`; an approximate index may cut a tie at the end of a
+        list at random. A list of fewer than k items ends with `NO_ITEM` and minus infinity.
+
+    Raises:
+        ConfigError: k is below 1.
+        DataError: Scores that are not finite, or filters of another catalogue.
+    """
+    check_k(k)
+    _check_catalogue(index, filters)
+    excluded = filters.excluded_rows(user_numbers)
+    num_allowed_B = _num_allowed(filters, excluded)
+    items_BK = np.full((len(queries_BD), k), NO_ITEM, dtype=np.int64)
+    scores_BK = np.full((len(queries_BD), k), -np.inf, dtype=np.float32)
+
+    fetch_lengths_B = _fetch_lengths(index, filters, num_allowed_B, k)
+    for length in np.unique(fetch_lengths_B[fetch_lengths_B > 0]).tolist():
+        rows = np.flatnonzero(fetch_lengths_B == length)
+        found = index.search(queries_BD[rows], length)
+        items_BK[rows], scores_BK[rows] = _allowed(*found, excluded[rows], filters.eligible, k)
+
+    num_found_B = (items_BK != NO_ITEM).sum(axis=1)
+    rows = np.flatnonzero(num_found_B < np.minimum(k, num_allowed_B))
+    if len(rows):
+        items_BK[rows], scores_BK[rows] = index.search_exact(
+            queries_BD[rows], k, excluded=excluded[rows], eligible=filters.eligible
+        )
+    return items_BK, scores_BK
+
+
+def recommend(
+    blocks: Iterable[UserBlock],
+    *,
+    index: ItemIndex,
+    filters: Filters,
+    k: int,
+    popularity_C: Scores | None = None,
+) -> Iterator[RankedLists]:
+    """Lists of blocks of users, one block at a time.
+
+    Args:
+        blocks: Users and their query vectors.
+        index: The item vectors.
+        filters: What must not stand in a list.
+        k: List length.
+        popularity_C: Finite scores of the items for users whose source is `POPULARITY`, under the
+            same filters. Shape (C,).
+
+    Yields:
+        The lists of each block.
+
+    Raises:
+        DataError: A source is `POPULARITY` and there is no popularity.
+    """
+    for block in blocks:
+        popular_B = np.asarray(pc.equal(block.sources, POPULARITY), dtype=np.bool_)
+        items_BK = np.empty((len(popular_B), k), dtype=np.int64)
+        scores_BK = np.empty((len(popular_B), k), dtype=np.float32)
+        if popular_B.any():
+            items_BK[popular_B], scores_BK[popular_B] = _most_popular(
+                popularity_C, filters, block.user_numbers[popular_B], k
+            )
+        if not popular_B.all():
+            items_BK[~popular_B], scores_BK[~popular_B] = recommend_block(
+                block.queries[~popular_B],
+                index=index,
+                filters=filters,
+                user_numbers=block.user_numbers[~popular_B],
+                k=k,
+            )
+        yield RankedLists(
+            owner_ids=block.user_ids, items=items_BK, scores=scores_BK, sources=block.sources
+        )
+
+
+def similar_items(
+    index: ItemIndex, *, item_ids: Vocabulary, k: int, block_size: int = 4096
+) -> Iterator[RankedLists]:
+    """The k nearest other items of each item by cosine, one block at a time.
+
+    Inner products of an index of unit vectors are cosines, and it is searched as it is. Other
+    vectors are brought to unit length and searched exactly; a zero vector has cosine 0 with all.
+
+    Args:
+        index: The item vectors.
+        item_ids: Ids of the items.
+        k: List length.
+        block_size: Items searched at once.
+
+    Yields:
+        The lists of each block, without sources.
+    """
+    num_items = index.report.num_items
+    itself = sparse.eye_array(num_items, dtype=np.float32, format="csr")
+    filters = Filters(num_items=num_items, denied=itself)
+    unit_CD = index.vectors() if index.report.unit_norm else unit_vectors(index.vectors())
+    for start in range(0, num_items, block_size):
+        numbers = np.arange(start, min(start + block_size, num_items))
+        queries_BD = unit_CD[numbers]
+        if index.report.unit_norm:
+            items_BK, scores_BK = recommend_block(
+                queries_BD, index=index, filters=filters, user_numbers=numbers, k=k
+            )
+        else:
+            items_BK, scores_BK = masked_top_k(queries_BD, unit_CD, k, excluded=itself[numbers])
+        yield RankedLists(owner_ids=item_ids.lookup(numbers), items=items_BK, scores=scores_BK)
+
+
+def _check_catalogue(index: ItemIndex, filters: Filters) -> None:
+    if filters.num_items != index.report.num_items:
+        raise DataError(
+            file="filters",
+            expected=f"the {index.report.num_items} items of the index",
+            got=str(filters.num_items),
+            remedy="build them with the item vocabulary of the model",
+        )
+
+
+def _num_allowed(filters: Filters, excluded: UserItems) -> Numbers:
+    """How many items each user may get. Shape (B,)."""
+    if filters.eligible is None:
+        return filters.num_eligible - np.diff(excluded.indptr)
+    eligible_before = np.concatenate([[0], np.cumsum(filters.eligible[excluded.indices])])
+    taken_B = np.diff(eligible_before[excluded.indptr])
+    return filters.num_eligible - taken_B
+
+
+def _fetch_lengths(index: ItemIndex, filters: Filters, num_allowed_B: Numbers, k: int) -> Numbers:
+    """The calibrated list length that should leave each user k items; 0 where none does.
+
+    Excluded items may be the user's best ones, so all of them are added to k. Items that are not
+    eligible are as likely as not to stand high, so the length grows by their share.
+    """
+    lengths = np.array([*index.list_lengths, 0])
+    if filters.num_eligible == 0:
+        return np.zeros(len(num_allowed_B), dtype=np.int64)
+    needed_B = k + filters.num_eligible - num_allowed_B
+    needed_B = -(-needed_B * filters.num_items // filters.num_eligible)
+    return lengths[np.searchsorted(lengths[:-1], needed_B)]
+
+
+def _allowed(
+    items_RF: Numbers,
+    scores_RF: Scores,
+    excluded: UserItems,
+    eligible: npt.NDArray[np.bool_] | None,
+    k: int,
+) -> tuple[Numbers, Scores]:
+    """The first k fetched items of each row that the filters allow, by the tie rule."""
+    dropped_RF = (items_RF == NO_ITEM) | stored_in(excluded, items_RF)
+    if eligible is not None:
+        dropped_RF |= ~eligible[items_RF]
+    places_RK = np.argsort(dropped_RF, axis=1, kind="stable")[:, :k]
+    gone_RK = np.take_along_axis(dropped_RF, places_RK, axis=1)
+    items_RK = np.where(gone_RK, NO_ITEM, np.take_along_axis(items_RF, places_RK, axis=1))
+    scores_RK = np.where(gone_RK, -np.inf, np.take_along_axis(scores_RF, places_RK, axis=1))
+    order_RK = np.lexsort((items_RK, -scores_RK), axis=1)
+    return (
+        np.take_along_axis(items_RK, order_RK, axis=1),
+        np.take_along_axis(scores_RK, order_RK, axis=1),
+    )
+
+
+def _most_popular(
+    popularity_C: Scores | None, filters: Filters, user_numbers: Numbers, k: int
+) -> tuple[Numbers, Scores]:
+    """Popularity is an inner product of width 1."""
+    if popularity_C is None:
+        raise DataError(
+            file="recommendations",
+            column="source",
+            expected="popularity scores for users without an embedding",
+            got=f"none for {len(user_numbers)} users",
+            remedy="give the popularity of the items",
+        )
+    return masked_top_k(
+        np.ones((len(user_numbers), 1), dtype=np.float32),
+        popularity_C[:, None],
+        k,
+        excluded=filters.excluded_rows(user_numbers),
+        eligible=filters.eligible,
+    )

@@ -1,0 +1,1 @@
+"""Top-k by one tie rule: exact, quick, and the protocol of rankers."""
