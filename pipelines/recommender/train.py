@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.jobs.console import Reporter
 from pipelines.jobs.job import load_checked, logical_date, new_run_id, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
-from pipelines.jobs.provenance import output_digest, settings_and_version
+from pipelines.jobs.provenance import output_digest
 from pipelines.recommender.config import JobConfig
 from pipelines.recommender.promotion import judge, load_champion, write_promotion
 from pipelines.recommender.report_content import report_content
@@ -52,10 +52,12 @@ def _train(
     config: JobConfig, as_of: date | None, reporter: Reporter, job: JobRun
 ) -> dict[str, object]:
     with job.stage("load"):
-        checked = load_checked(config, as_of, reporter, needs_time=config.split.needs_time)
+        checked = load_checked(
+            job.inputs, config, as_of, reporter, needs_time=config.split.needs_time
+        )
         dataset = checked.dataset
         digests = table_digests(dataset)
-    made_from = {**digests, **settings_and_version(config)}
+    made_from = job.made_from(config)
     job.skip_if_done(logical_date(as_of), made_from)
     with job.stage("load"):
         split = split_interactions(dataset.interactions, config.split, seed=config.training.seed)
