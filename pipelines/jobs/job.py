@@ -94,6 +94,7 @@ def load_checked(
     from recsys.datasets.validation import validate_dataset
 
     dataset = inputs.dataset(config.data, config.columns, config.features)
+    inputs.tell_passed_over(reporter)
     report = validate_dataset(
         dataset, as_of=datetime.now(UTC), limits=config.validation, needs_time=needs_time
     )
@@ -102,6 +103,8 @@ def load_checked(
     had = dataset.interactions if until is None else rows_until(dataset.interactions, until)
     inputs.table("interactions", had)
     log, left_out = clean_interactions(dataset, until=until, limits=config.validation)
+    left_out = {**dataset.num_left_out, **left_out}
+    num_rows = dataset.interactions.num_rows + sum(dataset.num_left_out.values())
     findings = [] if as_of is None else newest_day_findings(config, dataset, as_of)
     raise_if_held(findings)
     reporter.say(
@@ -111,11 +114,11 @@ def load_checked(
     told = {reason: count for reason, count in left_out.items() if count}
     if told:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in told.items())
-        reporter.say(f"  left out: {counts} of {report.num_interactions:,} rows")
+        reporter.say(f"  left out: {counts} of {num_rows:,} rows")
     return CheckedDataset(
         dataset=replace(dataset, interactions=log),
         had=had,
-        num_rows=report.num_interactions,
+        num_rows=num_rows,
         num_left_out=left_out,
         findings=findings,
     )

@@ -151,7 +151,9 @@ class JobRun:
                 keep=keep,
             )
         written, faults = told[0]
-        return Outcome(job=self.name, run=run, written=written, faults=faults)
+        return Outcome(
+            job=self.name, run=run, written=written, faults=faults, inputs=self.inputs.found()
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -166,6 +168,8 @@ class Outcome(Generic[Written]):
     """What its outputs hold."""
     faults: Sequence[GateError]
     """Why it is not live, if it was held."""
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    """What its tables were read from."""
 
     def raise_if_held(self) -> None:
         """Raise the first fault, with the way to make the run live all the same."""
@@ -179,6 +183,7 @@ class Outcome(Generic[Written]):
             "live": self.run.is_current,
             "digest": output_digest(self.run),
             **figures,
+            "inputs": self.inputs,
         }
 
 

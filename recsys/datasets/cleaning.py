@@ -58,8 +58,10 @@ def rows_until(log: pa.Table, moment: datetime) -> pa.Table:
 def _has_times_of_day(log: pa.Table, zone: str) -> bool:
     """Whether times are more than dates: then equal rows are one event told twice.
 
-    Dates are midnights where they were written, which in UTC may be any hour.
+    Dates are midnights in UTC, or where they were written, which in UTC may be any hour.
     """
+    if not np.any(log[EVENT_TIME].cast(pa.int64()).to_numpy() % _US_PER_DAY):
+        return False
     local = pc.local_timestamp(log[EVENT_TIME].cast(pa.timestamp("us", tz=zone)))
     return bool(np.any(local.cast(pa.int64()).to_numpy() % _US_PER_DAY))
 

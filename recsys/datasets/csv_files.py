@@ -21,6 +21,7 @@ _CSV_END = "\x1fend of file\x1f"  # no text of a real file
 _BLOCK_BYTES = 16 * 2**20  # a row must fit into one block
 _HEAD_BYTES = 4096
 _OTHER_DELIMITERS = ";\t|,"
+_LINE_END = re.compile(rb"[\r\n]+")
 _ROW_WIDTH = re.compile(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)")
 _KIND = "a readable CSV file in UTF-8, with a header and as many fields in every row"
 
@@ -45,7 +46,6 @@ def read_csv(
         _check_bytes(path, origin, delimiter)
         with _opened(path) as file, pa_csv.open_csv(file, reading, parsing) as reader:
             names = reader.schema.names
-        _check_delimiter(names, delimiter, origin)
         wanted = select_columns(names, columns, optional, origin)
         conversion = pa_csv.ConvertOptions(
             include_columns=list(dict.fromkeys(wanted.values())),
@@ -67,7 +67,9 @@ def read_csv(
 def _check_bytes(path: Path, origin: Origin, delimiter: str) -> None:
     """Refuse other formats, and quotes that have swallowed rows."""
     with _raw(path) as file:
-        check_is_csv(path, file.read(_HEAD_BYTES), origin)
+        head = file.read(_HEAD_BYTES)
+    check_is_csv(path, head, origin)
+    _check_delimiter(_LINE_END.split(head, maxsplit=1)[0], delimiter, origin)
     with _raw(path) as file:
         check_quotes(file, origin, delimiter)
 
@@ -90,10 +92,10 @@ def _opened(path: Path, then: bytes = b"") -> pa.TransformInputStream:
     )
 
 
-def _check_delimiter(names: list[str], delimiter: str, origin: Origin) -> None:
+def _check_delimiter(header: bytes, delimiter: str, origin: Origin) -> None:
     """Refuse a header that is one name with what is a delimiter elsewhere."""
-    others = [mark for mark in _OTHER_DELIMITERS if mark != delimiter and mark in names[0]]
-    if len(names) == 1 and others:
+    others = [mark for mark in _OTHER_DELIMITERS if mark.encode() in header]
+    if others and delimiter.encode() not in header:
         shown = others[0].replace("\t", "\\t")
         raise origin.refusal(
             expected=f"fields separated by {delimiter!r}, as [data.csv] delimiter says",
@@ -121,9 +123,7 @@ def _unreadable(error: Exception, origin: Origin) -> DataError:
     if widths is not None:
         row = f" in row {int(widths[1]):,}, the header counted" if widths[1] else ""
         got = f"{widths[3]} fields where the header has {widths[2]}{row}"
-        remedy = (
-            "write it again, or set [data.csv] delimiter if the fields are separated otherwise"
-        )
+        remedy = "write it again, or set [data.csv] delimiter if the fields are separated otherwise"
     elif isinstance(error, UnicodeError):
         got, remedy = "a header that is not UTF-8", "save the file as UTF-8"
     elif isinstance(error, OSError) and error.strerror:

@@ -19,6 +19,9 @@ _BLOCK_BYTES = 16 * 2**20
 _SAMPLE_ROWS = 1000
 _MAX_SHAPES = 8
 _RUNS = re.compile(rb"[A-Za-z\x80-\xff]+|[0-9]+")
+_QUOTED = re.compile(rb'([^"]*+(?:""[^"]*+)*+)"')
+_REMEDY = "write the file again with a CSV writer, quotes in fields doubled"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -29,6 +32,7 @@ class _Field:
     text: bytes
     next_byte: bytes
     line: int
+    is_open: bool = False
 
 
 def check_quotes(file: IO[bytes], origin: Origin, delimiter: str) -> None:
@@ -47,12 +51,19 @@ def check_quotes(file: IO[bytes], origin: Origin, delimiter: str) -> None:
     shapes = _Shapes(first, mark)
     ends = {mark, b"\n", b"\r", b""}
     for field in _quoted_fields(first, file, mark):
+        if field.is_open:
+            raise origin.refusal(
+                expected="a closing quote for every opening one",
+                got=f"none for the field that begins in line {field.line:,}: such a field runs to "
+                "the end of the file, or to the next quote",
+                remedy=_REMEDY,
+            )
         if field.next_byte not in ends:
             raise origin.refusal(
                 expected="nothing between the quote that closes a field and the next delimiter",
                 got=f"text there, in the field that begins in line {field.line:,}; what follows a "
                 "stray quote is swallowed, rows included",
-                remedy="write the file again with a CSV writer, quotes in fields doubled",
+                remedy=_REMEDY,
             )
         num_rows = shapes.rows_inside(field.text)
         if num_rows:
@@ -60,44 +71,48 @@ def check_quotes(file: IO[bytes], origin: Origin, delimiter: str) -> None:
                 expected="a closing quote for every opening one",
                 got=f"a quoted field from line {field.line:,} on that holds what looks like "
                 f"{num_rows:,} rows",
-                remedy="write the file again with a CSV writer, quotes in fields doubled; if the "
-                "text is meant to hold such lines, write the table as Parquet",
+                remedy=f"{_REMEDY}; if the text is meant to hold such "
+                "lines, write the table as Parquet",
             )
 
 
 def _quoted_fields(first: bytes, file: IO[bytes], mark: bytes) -> Iterator[_Field]:
-    """Every quoted field that is closed, block by block."""
+    """Quoted fields that do not end well in the line where they begin, block by block.
+
+    Most fields do. Taking these out first leaves few to look at, and takes quotes out by pairs, so
+    that a stray quote meets the same other stray quote, or none.
+    """
     one = re.escape(mark)
-    quoted = re.compile(rb'(?:\A|(?<=[\r\n])|(?<=' + one + rb'))"([^"]*+(?:""[^"]*+)*+)"')
-    opened = re.compile(rb'(?:(?<=[\r\n])|(?<=' + one + rb'))"')
-    data, line, is_last = first.removeprefix(b"\xef\xbb\xbf"), 1, False
-    while True:
+    opening = re.compile(rb"[\r\n" + one + rb']"')
+    plain = re.compile(
+        rb"(?<=[\r\n" + one + rb'])"[^"\r\n]*+(?:""[^"\r\n]*+)*+"(?=[\r\n' + one + rb"])"
+    )
+    data, line, is_last = b"\n" + first.removeprefix(_BYTE_ORDER_MARK), 0, False
+    while not is_last:
         block = file.read(_BLOCK_BYTES)
-        is_last = not block
-        data += block
-        done = 0
-        if b'"' in data:
-            for found in quoted.finditer(data):
-                if found.end() >= len(data) and not is_last:
-                    break  # the next block says whether this quote closes
-                line += data.count(b"\n", done, found.start())
-                yield _Field(found[1], data[found.end() : found.end() + 1], line)
-                line += data.count(b"\n", found.start(), found.end())
-                done = found.end()
-        if is_last:
-            return
-        rest = opened.search(data, done)
-        # One byte stays, by which the next block is known to begin within a line or at one's start.
-        keep = rest.start() - 1 if rest else max(done, len(data) - 1)
+        data, is_last, done = plain.sub(b"", data + block), not block, 0
+        while (start := opening.search(data, done)) is not None:
+            field = _QUOTED.match(data, start.end())
+            if field is None and (is_last or len(data) > 4 * _BLOCK_BYTES):
+                yield _Field(b"", b"", line + data.count(b"\n", done, start.end()), is_open=True)
+            if field is None or (field.end() >= len(data) and not is_last):
+                break  # the next block says where this field ends
+            line += data.count(b"\n", done, start.end())
+            yield _Field(field[1], data[field.end() : field.end() + 1], line)
+            line += data.count(b"\n", start.end(), field.end())
+            done = field.end()
+        # What stays begins before a field that is open, or with the last byte, by which the next
+        # block is known to begin at the start of a field or not.
+        keep = max(done, len(data) - 1) if start is None else start.start()
         line += data.count(b"\n", done, keep)
-        data = data[keep:] if keep else data
+        data = data[keep:]
 
 
 class _Shapes:
     """What the fields of each column look like in ordinary rows."""
 
     def __init__(self, first: bytes, mark: bytes) -> None:
-        lines = _LINE_END.split(first.removeprefix(b"\xef\xbb\xbf"), _SAMPLE_ROWS)
+        lines = _LINE_END.split(first.removeprefix(_BYTE_ORDER_MARK), _SAMPLE_ROWS)
         self._mark = mark
         self._width = lines[0].count(mark) + 1
         rows = [line.split(mark) for line in lines[1:-1] if line and b'"' not in line]
@@ -108,8 +123,10 @@ class _Shapes:
         """How many rows a quoted field seems to have swallowed; 0 for a field that is text."""
         lines = _LINE_END.split(text)
         num_breaks = len(lines) - 1
-        if not num_breaks or self._width < 2 or text.count(self._mark) != num_breaks * (
-            self._width - 1
+        if (
+            not num_breaks
+            or self._width < 2
+            or text.count(self._mark) != num_breaks * (self._width - 1)
         ):
             return 0
         # The field stands in the column that the marks on its first line leave over.

@@ -86,6 +86,7 @@ def number_column(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
     Raises:
         DataError: Values of another type, or CSV text that is no number.
     """
+    column = plain_column(column)
     if pa.types.is_string(column.type) and origin.is_text:
         column = numbers_from_text(column, origin)
     if not _is_number(column.type):

@@ -37,8 +37,8 @@ def id_column(
     values = _keys_as_text(column)
     if pa.types.is_integer(values.type):
         return widened(values, origin)
-    if pa.types.is_null(values.type) and not len(values):
-        return values.cast(pa.string())
+    if not len(values):  # whatever the type: a writer that saw no row guessed it
+        return pa.chunked_array([], pa.int64() if text_type == "int64" else pa.string())
     if not pa.types.is_string(values.type):
         raise _wrong_type(values.type, origin)
     if not origin.is_text:

@@ -126,9 +126,7 @@ def _one_type(name: str, files: Sequence[_File], origin: Origin) -> pa.DataType:
     return seen[0] if together is None else together
 
 
-def _read_alike(
-    files: Sequence[_File], root: Path, partitions: Mapping[str, str]
-) -> pa.Table:
+def _read_alike(files: Sequence[_File], root: Path, partitions: Mapping[str, str]) -> pa.Table:
     """Files whose columns have the same names and types, as one table."""
     fields = files[0].fields
     keys = pa.schema([(own, pa.string()) for own in partitions.values()])
@@ -155,9 +153,7 @@ def _read_alike(
     return pa.table([table[own] for own in named.values()], names=list(named))
 
 
-def _fixed_lists(
-    dataset: pa_dataset.Dataset, files: Sequence[_File], name: str
-) -> pa.ChunkedArray:
+def _fixed_lists(dataset: pa_dataset.Dataset, files: Sequence[_File], name: str) -> pa.ChunkedArray:
     """A column of lists of one length; with nulls, which Arrow cannot read so, of any length."""
     try:
         return dataset.to_table(columns=[name])[name]

@@ -18,16 +18,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Annotated, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
+from pydantic import AfterValidator
 
 from recsys.datasets.ids import plain_column
 from recsys.datasets.origin import Origin
 from recsys.datasets.text import numbers_from_text
+from recsys.datasets.wide_times import in_microseconds
 
 Value = bool | Decimal | str
+_TableT = TypeVar("_TableT")
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -145,9 +149,7 @@ def _truth_of_one(one: _One, column: pa.ChunkedArray, origin: Origin) -> pa.Chun
     return result
 
 
-def _compared(
-    column: pa.ChunkedArray, op: str, value: Value, origin: Origin
-) -> pa.ChunkedArray:
+def _compared(column: pa.ChunkedArray, op: str, value: Value, origin: Origin) -> pa.ChunkedArray:
     """A column compared with a value of its own kind."""
     compare = _COMPARE[op]
     kind = column.type
@@ -164,7 +166,8 @@ def _compared(
     elif pt.is_string(kind):
         return compare(column, pa.scalar(value))
     elif pt.is_timestamp(kind) or pt.is_date(kind):
-        return compare(column.cast(pa.timestamp("us", tz="UTC")), _moment(value, origin))
+        moments = in_microseconds(column).cast(pa.timestamp("us", tz="UTC"))
+        return compare(moments, _moment(value, origin))
     raise origin.refusal(
         expected=f"a column that can be compared with {_described(value)}, as the row filter does",
         got=str(kind),
@@ -197,6 +200,30 @@ def _described(value: Value) -> str:
     if isinstance(value, bool):
         return "true or false"
     return "text" if isinstance(value, str) else "a number"
+
+
+def parsed_filters(texts: Mapping[str, str]) -> dict[str, RowFilter]:
+    """Row filters by table.
+
+    Raises:
+        ValueError: One is not a condition; the message names its table.
+    """
+    found = {}
+    for table, text in texts.items():
+        try:
+            found[table] = RowFilter.parse(text)
+        except ValueError as error:
+            raise ValueError(f"{table}: {error}") from None
+    return found
+
+
+def _checked(texts: dict[str, str]) -> dict[str, str]:
+    parsed_filters(texts)
+    return texts
+
+
+RowFilters = Annotated[dict[_TableT, str], AfterValidator(_checked)]
+"""Conditions by table, each of which can be read."""
 
 
 class _Reader:

@@ -6,7 +6,7 @@ converts it. The same holds for the keys of Hive partitions: `region=01` stays `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from recsys.datasets.parquet_files import read_parquet
 from recsys.datasets.row_filters import RowFilter
 from recsys.datasets.text import check_utf8
 
-__all__ = ["InputTable", "is_csv", "read_input", "read_table"]
+__all__ = ["InputTable", "Note", "is_csv", "read_input", "read_table"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,11 +31,17 @@ class InputTable:
         table: The columns under the names that were asked for.
         entries: What the path held.
         num_filtered: Rows that a row filter left out.
+        has_filter: Whether there was one.
     """
 
     table: pa.Table
     entries: Entries = field(default_factory=Entries)
     num_filtered: int = 0
+    has_filter: bool = False
+
+
+Note = Callable[[str, InputTable], None]
+"""Told of every table that is read: its role, and what was found."""
 
 
 def read_table(
@@ -109,4 +115,4 @@ def read_input(
         extra = [name for name in where.columns if name not in (*columns, *optional)]
         kept = kept.drop_columns(extra)
     filtered = table.num_rows - kept.num_rows
-    return InputTable(table=kept, entries=entries, num_filtered=filtered)
+    return InputTable(table=kept, entries=entries, num_filtered=filtered, has_filter=True)

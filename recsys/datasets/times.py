@@ -1,7 +1,7 @@
 """Event times: whatever the file holds becomes microseconds in UTC, or is refused as ambiguous.
 
 A date is that day: it becomes midnight in UTC, whatever the zone, as days are those of UTC in all
-jobs. A column of nothing but midnights is a column of dates.
+jobs. Local times that are nothing but midnights are dates too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from recsys.datasets.ids import plain_column, widened
 from recsys.datasets.origin import Origin
 from recsys.datasets.text import first_row, unreadable_row
 from recsys.datasets.wide_times import from_epoch, in_microseconds, is_beyond
+from recsys.errors import DataError
 from recsys.schema import EVENT_TIME_TYPE
 
 AmbiguousTimes = Literal["refuse", "earlier", "later"]
@@ -26,8 +27,6 @@ _SET_ZONE = 'set [columns] event_time_zone = "UTC" (or the zone they were writte
 _SET_UNIT = 'set [columns] event_time_unit = "s" (or "ms", "us", "ns")'
 _US_PER_DAY = 86_400_000_000
 _DATE = r"^\d{4}-\d{2}-\d{2}$"
-_MIDNIGHT = r"^\d{4}-\d{2}-\d{2}[T ]00:00(:00(\.0+)?)?(Z|[+-]\d{2}(:?\d{2})?)$"
-_LOCAL = pa.timestamp("us")
 
 
 def time_column(
@@ -66,15 +65,16 @@ def time_column(
         raise origin.refusal(
             expected="times: timestamps, dates, ISO 8601 text or whole numbers since 1970",
             got=str(values.type),
-            remedy=_SET_UNIT if pt.is_floating(values.type) else f"{origin.remapping}, or write "
-            "the column as timestamps with a time zone",
+            remedy=_SET_UNIT
+            if pt.is_floating(values.type)
+            else f"{origin.remapping}, or write the column as timestamps with a time zone",
         )
     is_date = pt.is_date(values.type)
     values = in_microseconds(values)
     if not is_date:
         check_not_first_hour(values, origin)
     if values.type.tz:
-        return _of_days(values, zone or values.type.tz).cast(EVENT_TIME_TYPE)
+        return values.cast(EVENT_TIME_TYPE)
     if zone is None:
         raise origin.refusal(
             expected="times with a time zone", got="times without one", remedy=_SET_ZONE
@@ -86,12 +86,11 @@ def time_column(
 
 def _from_text(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
     """ISO 8601 text to dates, or to timestamps."""
-    for pattern in (_DATE, _MIDNIGHT):
-        if len(column) > column.null_count and pc.all(
-            pc.match_substring_regex(column, pattern)
-        ).as_py():
-            days = pc.utf8_slice_codeunits(column, 0, 10)
-            return _cast_text(days, pa.date32() if pattern == _DATE else EVENT_TIME_TYPE, origin)
+    if len(column) > column.null_count and pc.all(pc.match_substring_regex(column, _DATE)).as_py():
+        try:
+            return column.cast(pa.date32())
+        except pa.ArrowInvalid as error:
+            raise _no_time(origin, unreadable_row(column, pa.date32())) from error
     # Microseconds reach further than nanoseconds; only text with more digits needs the latter.
     for resolution in ("us", "ns"):
         for tz in ("UTC", None):
@@ -103,15 +102,7 @@ def _from_text(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
     raise _no_time(origin, row) from failure
 
 
-def _cast_text(days: pa.ChunkedArray, target: pa.DataType, origin: Origin) -> pa.ChunkedArray:
-    """Text of days to dates, or to midnights in UTC."""
-    try:
-        return days.cast(pa.date32()).cast(_LOCAL).cast(target)
-    except pa.ArrowInvalid as error:
-        raise _no_time(origin, unreadable_row(days, pa.date32())) from error
-
-
-def _no_time(origin: Origin, row: int) -> Exception:
+def _no_time(origin: Origin, row: int) -> DataError:
     return origin.refusal(
         expected="ISO 8601 times such as 2024-05-31T18:00:00Z, all with a zone or all without",
         got=f"text that is none, or is unlike those before it, in row {row:,}",
@@ -140,18 +131,6 @@ def _are_midnights(local: pa.ChunkedArray) -> bool:
         return False
     days = pc.multiply(pc.divide(counts, _US_PER_DAY), _US_PER_DAY)
     return bool(pc.all(pc.equal(counts, days)).as_py())
-
-
-def _of_days(times: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
-    """Times with a zone; where all are midnights in a zone, as dates become, their days."""
-    probe = times.slice(0, 1000)
-    for part in (probe, times):
-        if pc.any(is_beyond(part), min_count=0).as_py():
-            return times
-        local = pc.local_timestamp(part.cast(pa.timestamp("us", tz=zone)))
-        if not _are_midnights(local):
-            return times
-    return local.cast(EVENT_TIME_TYPE)
 
 
 def _in_zone(
