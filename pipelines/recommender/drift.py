@@ -26,9 +26,9 @@ from recsys.drift.windows import Windows, sample_rows
 from recsys.features.encoder import rows_of
 from recsys.publishing import PublishedRun, current_run, live_run, published_runs
 from recsys.recommender.compatibility import check_tables
-from recsys.recommender.lists.recommend import POPULARITY
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.model_bundle import load_model
+from recsys.recommender.ranking.by_source import POPULARITY
 from recsys.schema import EVENT_TIME, ITEM_ID, SCORE, SOURCE, USER_ID, WEIGHT
 
 SAMPLE_ROWS = 50_000
