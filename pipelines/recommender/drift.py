@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from pipelines.jobs.console import Reporter
 from pipelines.jobs.inputs import Inputs
-from pipelines.jobs.job import load_checked
 from pipelines.recommender.config import JobConfig
+from pipelines.recommender.data import load_checked
 from pipelines.recommender.write_lists import FILE_NAME
 from recsys.datasets.dataset import Dataset, FeatureConfig
 from recsys.datasets.feature_columns import FeatureKind

@@ -6,9 +6,10 @@ from datetime import date
 from pathlib import Path
 
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import logical_date, open_live_model
+from pipelines.jobs.job import logical_date
 from pipelines.jobs.job_run import JobRun, job_run
 from pipelines.recommender.config import JobConfig
+from pipelines.recommender.data import open_live_model
 from recsys.recommender.lists.audit import audit_similar_items
 from recsys.recommender.lists.list_files import ListsSummary, write_similar_items
 from recsys.recommender.lists.output_checks import check_floor

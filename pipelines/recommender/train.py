@@ -9,10 +9,11 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import load_checked, logical_date, new_run_id, peak_rss_mb
+from pipelines.jobs.job import logical_date, new_run_id, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
 from pipelines.jobs.provenance import output_digest
 from pipelines.recommender.config import JobConfig
+from pipelines.recommender.data import load_checked
 from pipelines.recommender.promotion import judge, load_champion, write_promotion
 from pipelines.recommender.report_content import report_content
 from pipelines.recommender.training_record import record_tables, record_training, table_digests

@@ -11,9 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import CheckedDataset, load_checked, logical_date, open_live_model
+from pipelines.jobs.job import logical_date
 from pipelines.jobs.job_run import JobRun, job_run
 from pipelines.recommender.config import JobConfig
+from pipelines.recommender.data import CheckedDataset, load_checked, open_live_model
 from pipelines.recommender.rules import Rules, filters_of, load_rules
 from recsys.datasets.dataset import Dataset
 from recsys.errors import GateError

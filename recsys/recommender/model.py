@@ -21,11 +21,11 @@ from recsys.features.encoder import EncodedTable, Ragged, TableEncoder, rows_of
 from recsys.features.history import UserItemMatrix, rows_or_empty
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import TwoTowerConfig
-from recsys.recommender.fitting.batches import ragged_rows
 from recsys.recommender.further_items import FurtherItems
 from recsys.recommender.ranking.by_source import POPULARITY, UserBlock
 from recsys.recommender.ranking.ranker import UserItems
 from recsys.recommender.ranking.topk import Embeddings
+from recsys.recommender.towers.ragged import ragged_rows
 from recsys.recommender.towers.sequence_reader import latest_items
 from recsys.recommender.towers.two_tower import QueryInputs, TwoTower, prefix, searched_prefix
 from recsys.schema import USER_ID

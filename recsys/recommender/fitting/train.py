@@ -26,13 +26,12 @@ from recsys.features.history import (
     user_item_matrix,
 )
 from recsys.features.vocabulary import Vocabulary
-from recsys.recommender.config import RecommenderConfig
+from recsys.recommender.config import RecommenderConfig, of_width
 from recsys.recommender.evaluation.popularity import log_shares, popularity
 from recsys.recommender.fitting.batches import UserBatches
 from recsys.recommender.fitting.known_rows import known_rows
 from recsys.recommender.fitting.objective import Objective, default_batch_size
 from recsys.recommender.fitting.propagation import Propagation
-from recsys.recommender.fitting.search import of_width
 from recsys.recommender.fitting.validation_sample import ValidationSample
 from recsys.recommender.fitting.windows import WindowBatches
 from recsys.recommender.model import RecommenderModel, Selection
