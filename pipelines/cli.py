@@ -112,8 +112,9 @@ def validate_command(
     settings = _load(config, overrides, interactions, users, items)
     from pipelines.recommender.validate import validate_job
 
-    report = validate_job(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
-    tell_findings("validate", report.to_dict(), report.refusals)
+    day = as_of.date() if as_of else None
+    report, found = validate_job(settings, day, Reporter(quiet=quiet))
+    tell_findings("validate", {**report.to_dict(), **found}, report.refusals)
 
 
 @app.command("train-recommender")
@@ -209,7 +210,7 @@ def benchmark_recommender_command(
     ] = None,
     users: Users = None,
     items: Items = None,
-    k: Annotated[int, typer.Option(min=1, help="Length of the lists.")] = 20,
+    k: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Length of the lists.")] = 20,
     config: Annotated[
         Path | None, typer.Option(help="Settings, columns and features; defaults if not given.")
     ] = None,

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.fraud.config import FraudJobConfig
+from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.job import last_whole_day, new_run_id
 from pipelines.jobs.job_run import job_run
@@ -58,7 +59,9 @@ def check_drift_job(
     windows = Windows.of(config.drift, day)
     with job_run("check-drift", root, config.deadlines) as job:
         with job.stage("work"):
-            report = check_drift(_columns(config, windows, reporter), config.drift, windows)
+            report = check_drift(
+                _columns(job.inputs, config, windows, reporter), config.drift, windows
+            )
         text = json_text(report.to_dict(), indent=1) + "\n"
 
         def write(folder: Path) -> None:
@@ -79,6 +82,7 @@ def check_drift_job(
         "skipped": report.skipped,
         "file": str(file),
         "tracked": tracked,
+        "inputs": job.inputs.found(),
     }
     return CheckedDrift(report=report, file=file, status=status)
 
@@ -104,16 +108,16 @@ def raise_if_drifting(checked: CheckedDrift) -> None:
 
 
 def _columns(
-    config: JobConfig | FraudJobConfig, windows: Windows, reporter: Reporter
+    inputs: Inputs, config: JobConfig | FraudJobConfig, windows: Windows, reporter: Reporter
 ) -> Iterator[Column]:
     """The columns of the half that the settings are of."""
     if isinstance(config, JobConfig):
         from pipelines.recommender.drift import recommender_columns
 
-        return recommender_columns(config, windows, reporter)
+        return recommender_columns(inputs, config, windows, reporter)
     from pipelines.fraud.drift import fraud_columns
 
-    return fraud_columns(config, windows, reporter)
+    return fraud_columns(inputs, config, windows, reporter)
 
 
 def _track(config: JobConfig | FraudJobConfig, report: DriftReport, file: Path) -> str:

@@ -53,6 +53,11 @@ class TransactionLog:
     features: Mapping[str, FeatureConfig]
     num_filtered: int = 0
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of the file, those that a row filter left out included."""
+        return int(self.table.num_rows) + self.num_filtered
+
     def origin(self, column: str = "") -> Origin:
         """Where the table, or a column by its standard name, came from."""
         return _find_origin(column, self.data, self.columns, self.features)

@@ -25,6 +25,7 @@ Reason = Literal[
     "absurd_amount",
     "future_event",
     "absurd_time",
+    "far_before",
     "duplicate",
     "conflicting_duplicate",
 ]
@@ -43,6 +44,7 @@ _CURES: dict[Reason, tuple[str, str]] = {
     "absurd_amount": (AMOUNT, "check the unit of the amounts, raise [quarantine] max_abs_amount"),
     "future_event": (EVENT_TIME, f"{_CHECK_TIMES}, and the date of the run"),
     "absurd_time": (EVENT_TIME, _CHECK_TIMES),
+    "far_before": (EVENT_TIME, "correct times that stand for missing ones, such as 1970-01-01"),
     "duplicate": (TRANSACTION_ID, "check whether the export has rows twice"),
     "conflicting_duplicate": (TRANSACTION_ID, "map a column that names each transaction once"),
 }

@@ -25,11 +25,12 @@ from recsys.fraud.config import FraudConfig
 from recsys.fraud.embedding.autoencoder import FittedAutoencoder, InputColumns
 from recsys.fraud.embedding.autoencoder_training import fit_autoencoder
 from recsys.fraud.embedding.inputs import TransactionInputs
+from recsys.fraud.embedding.observed import Clusters, observe
 from recsys.fraud.fitting.labelled import ConfirmedLabels, with_labels
 from recsys.fraud.fitting.profiling import ProfiledLog, profile_log
 from recsys.fraud.fitting.score_tails import fit_score_tail
 from recsys.fraud.fitting.weighing import Weighed, fit_judge
-from recsys.fraud.model import Clusters, FraudModel, evidence_names, observe
+from recsys.fraud.model import FraudModel, evidence_names
 from recsys.fraud.profiles.arrays import Floats
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.account_days import AccountDays
@@ -183,8 +184,14 @@ class _Clock:
 
 
 def _num_fit_rows(table: pa.Table, config: FraudConfig) -> int:
-    """Rows before the part that scores are calibrated on."""
+    """Rows before the part that scores are calibrated on, which is cut by days with transactions.
+
+    Days without any count as no time, so that a gap in the log does not move the cut.
+    """
     days_N = day_of(table)
+    whole_N = np.floor(days_N)
+    _, places_N = np.unique(whole_N, return_inverse=True)
+    days_N = places_N + (days_N - whole_N)
     span = float(days_N[-1] - days_N[0]) if len(days_N) else 0.0
     scoring = config.scoring
     length = min(scoring.calibration_share * span, scoring.max_calibration_days)
@@ -194,7 +201,7 @@ def _num_fit_rows(table: pa.Table, config: FraudConfig) -> int:
             file="transactions",
             expected=f"at least {_MIN_ROWS} transactions to fit on, and as many after them to "
             "calibrate on",
-            got=f"{num_fit} and {len(days_N) - num_fit} over {span:.1f} days",
+            got=f"{num_fit} and {len(days_N) - num_fit} over {span:.1f} days with transactions",
             remedy="bring a longer log, or change [scoring] calibration_share",
         )
     return num_fit
