@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.console import Reporter, json_text
+from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.job import last_whole_day, new_run_id
 from pipelines.jobs.job_run import job_run
 from pipelines.recommender.config import JobConfig

@@ -43,11 +43,11 @@ DEADLINE_EXIT_CODE = 8
 class DeadlinesConfig:
     """Seconds after which a stage of a job is given up; the last good output stays live."""
 
-    load_s: float = Field(default=3600, gt=0)
+    load_s: float = Field(default=3600, gt=0, le=31_536_000)
     """Reading and checking tables."""
-    work_s: float = Field(default=43_200, gt=0)
+    work_s: float = Field(default=43_200, gt=0, le=31_536_000)
     """Training or scoring."""
-    publish_s: float = Field(default=3600, gt=0)
+    publish_s: float = Field(default=3600, gt=0, le=31_536_000)
     """Writing, auditing and making live; lists are scored while they are written."""
 
 

@@ -98,7 +98,7 @@ def load_checked(
 
 
 def tell_left_out(num_left_out: Mapping[str, int], num_rows: int, reporter: Reporter) -> None:
-    """Say how many interactions are not used, by reason; those far before all others are a fault."""
+    """Say how many interactions are not used, by reason, and warn of those with impossible times."""
     told = {reason: count for reason, count in num_left_out.items() if count}
     if told:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in told.items())

@@ -1,5 +1,4 @@
-"""Interactions that must not count: later than the run, far before all others, told twice, or far
-too many of one user.
+"""Interactions that must not count: too late, far before all others, told twice, or too many.
 
 Whatever is left out is counted, so that rows in are rows used and rows left out.
 """

@@ -33,7 +33,9 @@ def is_far_before(times_N: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     gaps, spans = np.diff(ordered), ordered[-1] - ordered[1:]
     few = max(1, int(MAX_FAR_SHARE * num_rows))
     wide = np.flatnonzero(gaps > np.maximum(spans, _MIN_GAP_US)) + 1  # rows before each gap
-    chosen = [int(n) for n in wide if n <= few or (2 * n < num_rows and ordered[0] == ordered[n - 1])]
+    chosen = [
+        int(n) for n in wide if n <= few or (2 * n < num_rows and ordered[0] == ordered[n - 1])
+    ]
     if not chosen:
         return np.zeros(num_rows, dtype=np.bool_)
     return np.asarray(times_N < ordered[max(chosen)])

@@ -8,7 +8,6 @@ say.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -169,7 +168,7 @@ def _table_format(folder: Path, *, only_sure: bool = False) -> str:
         only_sure: Whether to look for names alone that nothing else has.
     """
     try:
-        names = set(os.listdir(folder))
+        names = {path.name for path in folder.iterdir()}
     except OSError:  # a folder above may be closed to us, or be no folder
         return ""
     checks: list[tuple[str, Callable[[], bool]]] = [
@@ -190,7 +189,7 @@ def _table_format(folder: Path, *, only_sure: bool = False) -> str:
 
 def _is_iceberg(metadata: Path) -> bool:
     try:
-        names = os.listdir(metadata)
+        names = [path.name for path in metadata.iterdir()]
     except OSError:
         return False
     return any(

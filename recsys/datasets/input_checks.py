@@ -54,7 +54,7 @@ class GatesConfig:
 
     enabled: bool = True
     """Whether the newest day is looked at."""
-    reference_days: int = Field(default=28, ge=7)
+    reference_days: int = Field(default=28, ge=7, le=36_525)
     """Days before it that show what is usual."""
     max_stale_days: int = Field(default=0, ge=0)
     """Days without any event up to the day of the run, which counts."""
@@ -74,7 +74,7 @@ class GatesConfig:
     """Kolmogorov-Smirnov distance that the day's amounts may have from those of the days before."""
     max_amount_extremes: float = Field(default=0.02, ge=0, le=1)
     """Share of the day's amounts that may lie outside of what 99.8 % of those before lay within."""
-    lookback_days: int = Field(default=3, ge=0)
+    lookback_days: int = Field(default=3, ge=0, le=36_525)
     """Days before the day of a run whose late transactions `score-accounts` still learns."""
     max_late_share: float = Field(default=0.05, ge=0)
     """Transactions that came too late to be learnt, as a share of those of the day."""

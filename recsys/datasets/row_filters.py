@@ -169,9 +169,9 @@ def _compared(column: pa.ChunkedArray, op: str, value: Value, origin: Origin) ->
         moments = in_microseconds(column).cast(pa.timestamp("us", tz="UTC"))
         return compare(moments, _moment(value, origin))
     raise origin.refusal(
-        expected=f"a column that can be compared with {_described(value)}, as the row filter does",
+        expected=f"a column to compare with {_described(value)}, as the row filter does",
         got=str(kind),
-        remedy="correct the filter under [data.where]: text stands in single quotes, numbers do not",
+        remedy="correct the filter under [data.where]: text is in single quotes, numbers are not",
     )
 
 

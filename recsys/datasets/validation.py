@@ -25,7 +25,7 @@ from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, ITEM_ID, USER_ID, WEIGHT
 class ValidationConfig:
     """Limits beyond which a dataset is refused."""
 
-    max_future_s: int = Field(default=300, ge=0)
+    max_future_s: int = Field(default=300, ge=0, le=3_155_760_000)
     """Seconds by which an event may lie after the date of the run, for clocks that differ."""
     max_unknown_user_share: float = Field(default=0.05, ge=0, le=1)
     """Share of interactions whose user may be absent from the users table."""

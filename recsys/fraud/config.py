@@ -80,7 +80,7 @@ class ScoringConfig:
 class LabelsConfig:
     """What is done with confirmed labels, where a table of them is given."""
 
-    delay_days: float = Field(default=7.0, ge=0)
+    delay_days: float = Field(default=7.0, ge=0, le=36_525)
     """Days after a transaction from which on its label counts as known."""
     stacker: StackerConfig = StackerConfig()
     """The trees that weigh evidence and labels together."""
@@ -98,5 +98,5 @@ class FraudConfig:
     """How evidence becomes a score."""
     labels: LabelsConfig = LabelsConfig()
     """What is done with confirmed labels."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
     """Seed of everything random."""

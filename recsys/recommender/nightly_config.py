@@ -28,7 +28,7 @@ class PromotionConfig:
     canary_margin: float = Field(default=0.2, ge=0, lt=1)
     """NDCG on a frozen sample of users that may be lost, as a share of the median of the models
     that became live since the sample was drawn."""
-    canary_days: int = Field(default=30, ge=1)
+    canary_days: int = Field(default=30, ge=1, le=36_525)
     """Days of the data after which a new sample is drawn: tastes move, and models with them."""
     baselines: Literal["ahead", "not_behind", "ignored"] = "not_behind"
     """What popularity and item-item cosine decide: a new model must be ahead of each of them, or

@@ -57,7 +57,7 @@ class QuarantineConfig:
 
     max_abs_amount: float = Field(default=1e9, gt=0)
     """Amounts further from 0 are absurd."""
-    max_future_s: int = Field(default=300, ge=0)
+    max_future_s: int = Field(default=300, ge=0, le=3_155_760_000)
     """Seconds by which an event may lie after the date of the run, for clocks that differ."""
     max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
     """Share of rows that may be set aside."""
