@@ -101,9 +101,10 @@ def raise_if_drifting(checked: CheckedDrift) -> None:
             rule="drift",
             place=str(checked.file),
             column=worst.name,
-            observed=f"{worst.psi:.3f}, most of it at {worst.shift.bin}",
+            observed=f"{worst.psi:.3f}",
             limit=f"a stability index of at most {usual:.3f}",
-            remedy="look at the data of these days; train anew if the change is real",
+            remedy="look at the data of these days, and in the file at where most of it is; train anew if "
+            "the change is real",
         )
 
 
@@ -140,7 +141,9 @@ def _tell(report: DriftReport, reporter: Reporter) -> None:
     table.columns[0].no_wrap = True
     for one in sorted(report.columns, key=lambda one: -one.psi):
         weeks = "-" if one.yardstick is None else f"{one.yardstick:.4f}"
-        shift = f"{one.shift.bin}: {one.shift.reference_share:.1%} to {one.shift.current_share:.1%}"
+        # A term is a value of the data, which is for the published file and not for a log.
+        place = "a term" if one.kind == "terms" else one.shift.bin
+        shift = f"{place}: {one.shift.reference_share:.1%} to {one.shift.current_share:.1%}"
         row = (one.name, f"{one.psi:.4f}", f"{one.bound:.4f}", weeks, one.verdict, shift)
         table.add_row(*row)
     Console(stderr=True, highlight=False, markup=False).print(table)

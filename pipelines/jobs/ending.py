@@ -41,8 +41,17 @@ def run_to_the_end(command: Callable[[], object]) -> None:
         place, reason = error.filename or "a file", error.strerror or error
         _end(1, "FAILED", f"{place}: cannot read or write: {reason}", {"file": str(place)})
     except Exception as error:  # noqa: BLE001  the last place to tell of it
-        traceback.print_exc()
+        _tell_where(error)
         _end(DEFECT_EXIT_CODE, "FAILED", f"a defect: {type(error).__name__}; please report it", {})
+
+
+def _tell_where(error: Exception) -> None:
+    """The way to a defect: its lines of code, and not what it says, which may be a value."""
+    told: BaseException | None = error
+    while told is not None:
+        lines = traceback.format_tb(told.__traceback__)
+        sys.stderr.write(f"{''.join(lines)}{type(told).__name__}\n")
+        told = told.__cause__
 
 
 def tell_findings(job: str, report: Mapping[str, object], refusals: Sequence[RecsysError]) -> None:

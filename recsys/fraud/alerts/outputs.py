@@ -163,7 +163,7 @@ def read_back(path: Path) -> pa.Table:
         return pq.ParquetFile(path, page_checksum_verification=True).read()
     except (OSError, pa.ArrowException) as error:
         raise PublishError(
-            f"{path}: expected the file as it was written, got {' '.join(str(error).split())}; "
+            f"{path}: expected the file as it was written, got {reason_without_values(error)}; "
             "run the job again"
         ) from error
 
