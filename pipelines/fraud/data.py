@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.compiled import num_threads as num_threads
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.input_checks import Finding, check_newest_day, raise_if_held
 from recsys.datasets.transactions.loading import TransactionLog, load_transactions
@@ -76,8 +76,3 @@ def check_gates(
 def is_term(feature: FeatureConfig) -> bool:
     """Whether a feature has terms, of which there may be new ones."""
     return feature.kind == "categorical"
-
-
-def num_threads() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
