@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.compiled import num_threads as num_threads
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.input_checks import Finding, check_newest_day, raise_if_held
 from recsys.datasets.transactions.loading import TransactionLog, load_transactions

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.fraud.data import check_gates, load_checked_transactions, num_threads
+from pipelines.fraud.data import check_gates, load_checked_transactions
 from pipelines.fraud.labels import label_digest, labels_of
 from pipelines.fraud.late_rows import DAY_ROWS, check_late, day_rows, find_start, tell_late
 from pipelines.fraud.night_states import (
@@ -25,6 +25,7 @@ from pipelines.jobs.job import last_whole_day, new_run_id, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
 from pipelines.jobs.provenance import output_digest, settings_and_version
 from recsys.artifacts import digest_table
+from recsys.compiled import num_threads
 from recsys.datasets.transactions.days import (
     day_number,
     end_of_day,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.fraud.data import check_gates, load_checked_transactions, num_threads
+from pipelines.fraud.data import check_gates, load_checked_transactions
 from pipelines.fraud.labels import label_digest, labels_of
 from pipelines.fraud.late_rows import DAY_ROWS, day_rows
 from pipelines.fraud.promotion import judge_model, latest_rows
@@ -18,6 +18,7 @@ from pipelines.jobs.job import last_whole_day, new_run_id, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
 from pipelines.jobs.provenance import output_digest, publication_order, settings_and_version
 from recsys.artifacts import digest_table, read_bundle
+from recsys.compiled import num_threads
 from recsys.config import config_to_dict
 from recsys.datasets.transactions.days import end_of_day, rows_before
 from recsys.fraud.alerts.canary import plant_and_score

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import pyarrow as pa
 import pyarrow.types as pt
 
 from recsys.datasets.dataset import FeatureConfig
@@ -51,6 +53,7 @@ _INTERACTION_NAMES: Mapping[str, Sequence[str]] = {
     ITEM_ID: ("article", "productid", "movie", "film", "book", "song_id", "stockcode"),
     EVENT_TIME: ("when", "bought_at", "event_at", "viewed_at", "rated_at", "datetime_utc"),
 }
+_MAX_NULLS = 0.5  # share of a column; one that is mostly empty may say what became of few rows
 _LIKE_LABELS = ("fraud", "label", "chargeback", "target", "class", "score", "alert")
 
 
@@ -149,9 +152,12 @@ def find_features(
     frame = guesses.frame
     taken = {*besides, *(name for name in frame.names if _is_like_label(name))}
     names = [name for name in frame.names if name not in taken]
-    table = {name: column for name in names if (column := _readable(frame, name)) is not None}
-    import pyarrow as pa
-
+    columns = {name: column for name in names if (column := _readable(frame, name)) is not None}
+    table = {
+        name: column
+        for name, column in columns.items()
+        if column.null_count <= _MAX_NULLS * len(column)
+    }
     found = guess_features(pa.table(table), besides=())
     features = {
         name: FeatureConfig(kind=kind)
@@ -180,8 +186,6 @@ def in_words_of_python() -> Iterator[None]:
 
 
 def _in_python(remedy: str) -> str:
-    import re
-
     remedy = remedy.replace(", under [columns] or [features]", "")
     remedy = remedy.replace("into the config", "as a keyword")
     remedy = re.sub(r"\[columns\] ", "", remedy)
@@ -248,7 +252,8 @@ def _is_naive_text(frame: NamedFrame, column: str) -> bool:
     return not (time.endswith(("Z", "z")) or "+" in time or "-" in time)
 
 
-def _readable(frame: NamedFrame, name: str):  # noqa: ANN202
+def _readable(frame: NamedFrame, name: str) -> pa.ChunkedArray | None:
+    """A column, or None where it cannot be read."""
     try:
         return frame.column(name)
     except DataError:

@@ -1,7 +1,7 @@
 """Frames of pandas, polars and Arrow: in as Arrow columns, out as the kind that came in.
 
-pandas columns are converted one by one, so that a refusal names its column and a column that nobody
-asked for is not looked at. Everything else comes through the Arrow C stream, which needs no library.
+pandas columns are converted one by one, so that a refusal names its column and a column that
+nobody asked for is not looked at. All else comes through the Arrow C stream, without a library.
 """
 
 from __future__ import annotations

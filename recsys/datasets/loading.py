@@ -58,8 +58,8 @@ def load_dataset(
     features = features or FeaturesConfig()
     dataset = Dataset(
         interactions=_read_interactions(data, columns, features, read),
-        users=_read_side("users", data.users, data, columns, features, read),
-        items=_read_side("items", data.items, data, columns, features, read),
+        users=_read_side("users", data.users, data, columns, features, read=read),
+        items=_read_side("items", data.items, data, columns, features, read=read),
         data=data,
         columns=columns,
         features=features,
@@ -85,7 +85,7 @@ def _read_interactions(
     named = {name: convert for name, convert in converters.items() if getattr(columns, name)}
     optional = [EVENT_TIME] if columns.event_time == EVENT_TIME else []
     origins = {name: find_origin("interactions", name, data, columns, features) for name in named}
-    table = _read(data.interactions, named, origins, optional, data.csv.delimiter, read)
+    table = _read(data.interactions, named, origins, optional, data.csv.delimiter, read=read)
     if columns.event_types is None:
         return table
     return _with_event_types(table, columns.event_types, origins[EVENT_TYPE])
@@ -97,6 +97,7 @@ def _read_side(
     data: DataConfig,
     columns: ColumnsConfig,
     features: FeaturesConfig,
+    *,
     read: TableReader,
 ) -> pa.Table | None:
     """The users or the items table, or None when its path is not given."""
@@ -116,7 +117,7 @@ def _read_side(
     optional = [TITLE] if side == "items" and data.item_title else []
     converters.update(dict.fromkeys(optional, _text_column))
     origins = {name: find_origin(side, name, data, columns, features) for name in converters}
-    return _read(path, converters, origins, optional, data.csv.delimiter, read)
+    return _read(path, converters, origins, optional, data.csv.delimiter, read=read)
 
 
 def _read(
@@ -125,6 +126,7 @@ def _read(
     origins: dict[str, Origin],
     optional: list[str],
     delimiter: str,
+    *,
     read: TableReader,
 ) -> pa.Table:
     """The columns that `converters` names, under these names, each in its standard type."""

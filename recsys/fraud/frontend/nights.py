@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.compiled import num_threads
-from recsys.datasets.transactions.days import day_number, rows_of_day, start_of
+from recsys.datasets.transactions.days import day_number, rows_before, rows_of_day, start_of
 from recsys.fraud.alerts.daily import judge_day
 from recsys.fraud.alerts.selection import AlertConfig
 from recsys.fraud.model import FraudModel
@@ -58,8 +58,7 @@ def nights_of(
         scores, state = model.score(rows, state, num_threads=num_threads(), labels=labels)
         # As the job has it: the day is over, and what comes of it later comes too late.
         state = replace(state, until=float(day_number(day) + 1))
-        before = table.filter(pc.less(table[EVENT_TIME], pa.scalar(start_of(day),
-                                                                  table[EVENT_TIME].type)))  # fmt: skip
+        before = rows_before(table, start_of(day))
         result = judge_day(
             model, state, rows, scores, pa.concat_tables([history, before]),
             day=day, config=alerts, with_labels=labels is not None,
