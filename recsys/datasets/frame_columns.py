@@ -140,7 +140,11 @@ def time_settings(
 
 
 def find_features(
-    guesses: Guesses, *, besides: Iterable[str], kinds: Sequence[FeatureKind] | None = None
+    guesses: Guesses,
+    *,
+    besides: Iterable[str],
+    kinds: Sequence[FeatureKind] | None = None,
+    hint: str = "",
 ) -> dict[str, FeatureConfig]:
     """Columns that look like features, but none that looks like a label.
 
@@ -148,6 +152,7 @@ def find_features(
         guesses: The frame, and where guesses are noted.
         besides: Columns that are something else.
         kinds: Kinds that the table may have; all by default.
+        hint: What a person should know about them.
     """
     frame = guesses.frame
     taken = {*besides, *(name for name in frame.names if _is_like_label(name))}
@@ -166,7 +171,7 @@ def find_features(
     }
     if features:
         shown = listing([f"{name} ({one.kind})" for name, one in features.items()])
-        guesses.note(f"features are {shown}", "features={...}")
+        guesses.note(f"features are {shown}{hint}", "features={...}")
     return features
 
 

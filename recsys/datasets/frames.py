@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 import pandas as pd
 import pyarrow as pa
 
+from recsys.datasets.ids import plain_column
 from recsys.datasets.origin import Origin, listing
 from recsys.errors import DataError
 
@@ -55,7 +56,9 @@ class NamedFrame:
         if isinstance(self.frame, pd.DataFrame):
             return self._from_pandas(name)
         column: pa.ChunkedArray = self.frame[name]
-        return column
+        if isinstance(column.type, pa.BaseExtensionType):
+            return column
+        return plain_column(column)
 
     @property
     def num_rows(self) -> int:
@@ -92,7 +95,8 @@ def named_frame(frame: Frame, name: str) -> NamedFrame:
     if isinstance(frame, pd.DataFrame):
         levels = [level for level in frame.index.names if level is not None]
         names = [*frame.columns, *(level for level in levels if level not in frame.columns)]
-        found, kind = frame, "pandas"
+        kind: FrameKind = "pandas"
+        found = frame
     else:
         found, kind = _arrow_table(frame, name), _kind_of(frame)
         names = list(found.column_names)

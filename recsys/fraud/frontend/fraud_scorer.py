@@ -150,9 +150,7 @@ class FraudScorer:
         Raises:
             DataError: The frame breaks a rule, or has too few transactions.
         """
-        found = transactions_of_frame(
-            transactions, labels, names=self._names, features=self._features, limits=self._limits
-        )
+        found = self._read(transactions, labels)
         last: datetime = pc.max(found.table[EVENT_TIME]).as_py()
         fitted = fit_fraud_model(
             found.table, dict(found.log.features), self._config,
@@ -288,6 +286,12 @@ class FraudScorer:
         loaded._served = open_saved(Path(folder))
         loaded._config = loaded._served.model.config
         return loaded
+
+    def _read(self, transactions: Frame, labels: Frame | str | None) -> FrameTransactions:
+        """Transactions to learn from, and their labels."""
+        return transactions_of_frame(
+            transactions, labels, names=self._names, features=self._features, limits=self._limits
+        )
 
     def _later(
         self, verb: str, transactions: Frame, labels: Frame | str | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -37,6 +38,7 @@ from recsys.schema import (
 
 Features = Mapping[str, FeatureConfig]
 
+_NOT_LATER = " (none may say what becomes known only later, as a label does)"
 _REQUIRED = (TRANSACTION_ID, ACCOUNT_ID, EVENT_TIME, AMOUNT)
 _OPTIONAL = (COUNTERPARTY_ID, CURRENCY)
 _NO_FILES = TransactionsDataConfig(transactions=Path("transactions"), labels=Path("labels"))
@@ -103,8 +105,12 @@ def transactions_of_frame(
         columns = _columns(guesses, names, labels)
         if features is None:
             taken = [getattr(columns, name) for name in (*_REQUIRED, *_OPTIONAL, IS_FRAUD)]
-            features = find_features(guesses, besides=[one for one in taken if one],
-                                     kinds=("categorical", "numeric"))  # fmt: skip
+            features = find_features(
+                guesses,
+                besides=[one for one in taken if one],
+                kinds=("categorical", "numeric"),
+                hint=_NOT_LATER,
+            )
         guesses.tell()
         data = replace(_NO_FILES, transactions=Path(argument))
         log = load_transactions(data, columns, features, read=reader_of({argument: given}))
@@ -139,7 +145,7 @@ def labels_of_frame(labels: Frame | None, log: TransactionLog, names: Names) -> 
              if own in frame.names or name in names.is_given}  # fmt: skip
     found = find_columns(guesses, asked, required=(TRANSACTION_ID, IS_FRAUD))
     guesses.tell()
-    columns = replace(log.columns, **found)
+    columns = replace(log.columns, **cast("dict[str, Any]", found))
     return load_labels(_NO_FILES, columns, log, read=reader_of({"labels": frame}))
 
 
@@ -170,4 +176,5 @@ def _columns(
         guesses, found[EVENT_TIME], columns.event_time_zone, columns.event_time_unit
     )
     missing = {name: None for name in _OPTIONAL if name not in found}
-    return replace(columns, **found, **missing, event_time_zone=zone, event_time_unit=unit)
+    told = cast("dict[str, Any]", {**found, **missing})
+    return replace(columns, **told, event_time_zone=zone, event_time_unit=unit)

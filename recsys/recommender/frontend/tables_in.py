@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import pyarrow as pa
 
@@ -75,7 +76,7 @@ def dataset_of_frames(
         frames = _with_keys(frames, columns)
         if features is None:
             features = _features(frames, columns)
-        data = DataConfig(**{name: Path(name) for name in frames})  # type: ignore[arg-type]
+        data = DataConfig(**cast("dict[str, Any]", {name: Path(name) for name in frames}))
         dataset = load_dataset(data, columns, features, read=reader_of(frames))
         report = validate_dataset(dataset, limits=limits, needs_time=needs_time)
         report.raise_if_refused()
@@ -97,7 +98,7 @@ def rows_of_ids(frame: NamedFrame, standard: tuple[str, ...], names: Names) -> p
     asked = {name: own for name, own in known.items() if own in frame.names}
     found = find_columns(guesses, asked, required=standard)
     guesses.tell()
-    theirs = replace(names.columns, **found)
+    theirs = replace(names.columns, **cast("dict[str, Any]", found))
     read = reader_of({frame.name: frame})
     with in_words_of_python():
         return load_ids(Path(frame.name), standard, columns=theirs, csv=CsvConfig(), read=read)
@@ -128,7 +129,7 @@ def _columns(frame: NamedFrame, names: Names) -> ColumnsConfig:
     guesses.tell()
     return replace(
         columns,
-        **{**found, EVENT_TIME: found.get(EVENT_TIME)},
+        **cast("dict[str, Any]", {**found, EVENT_TIME: found.get(EVENT_TIME)}),
         event_time_zone=zone,
         event_time_unit=unit,
     )
