@@ -47,7 +47,7 @@ def compare_scorers(
         raise ConfigError(f"test_share: expected a number between 0 and 1, got {test_share}")
     scorer = FraudScorer(**settings)  # type: ignore[arg-type]
     found = scorer._read(transactions, labels)
-    table, features, config = found.table, dict(found.log.features), scorer._config
+    table, features, config = found.table, dict(found.log.features), scorer._settings.fraud
     start = _first_day(table, test_share)
     train = rows_before(table, start_of(start))
     fitted = fit_fraud_model(train, features, config, num_threads=num_threads())

@@ -6,7 +6,6 @@ the jobs, and what they publish opens here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
@@ -14,30 +13,21 @@ from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
 
 from recsys.compiled import num_threads
-from recsys.config import config_class, config_of
+from recsys.config import config_of
 from recsys.datasets.frame_columns import LOG
 from recsys.datasets.frames import Frame, FrameKind, as_kind
 from recsys.datasets.times import TimeUnit
-from recsys.datasets.transactions.config import TransactionColumnsConfig, TransactionFeatures
+from recsys.datasets.transactions.config import TransactionColumnsConfig
 from recsys.datasets.transactions.days import end_of_day
-from recsys.datasets.transactions.quarantine_report import QuarantineConfig
 from recsys.errors import ConfigError
-from recsys.fraud.alerts.selection import AlertConfig
-from recsys.fraud.config import (
-    AutoencoderConfig,
-    FraudConfig,
-    LabelsConfig,
-    ProfilesConfig,
-    ScoringConfig,
-)
 from recsys.fraud.fitting.labelled import ConfirmedLabels
-from recsys.fraud.fitting.train import FitCallbacks, FitReport, fit_fraud_model
+from recsys.fraud.fitting.train import FitCallbacks, fit_fraud_model
 from recsys.fraud.frontend.checks import check_frame, merged_labels
 from recsys.fraud.frontend.nights import ScoredNight, nights_of
 from recsys.fraud.frontend.saved import open_saved, save_published
+from recsys.fraud.frontend.settings import FraudSettings, Setting
 from recsys.fraud.frontend.tables_in import (
     FrameTransactions,
     Names,
@@ -48,26 +38,12 @@ from recsys.fraud.serving import FraudScorer as ServedFraudScorer
 from recsys.schema import ALERT, EVENT_TIME, TRANSACTION_ID
 
 
-@config_class
-class _Settings:
-    """The sections of the settings that the scorer takes as keywords."""
-
-    features: TransactionFeatures = Field(default_factory=dict)
-    autoencoder: AutoencoderConfig = AutoencoderConfig()
-    profiles: ProfilesConfig = ProfilesConfig()
-    scoring: ScoringConfig = ScoringConfig()
-    labels: LabelsConfig = LabelsConfig()
-    alerts: AlertConfig = AlertConfig()
-    quarantine: QuarantineConfig = QuarantineConfig()
-    seed: int = Field(default=0, ge=0)
-
-
 class FraudScorer:
     """Says how unusual transactions are for their accounts, which accounts to look into, and why.
 
-    Every keyword is a column or a section of the settings, and all have defaults: columns are
-    guessed from their names, which is said aloud on the logger `recsys`. Sections are given as
-    their dataclass or as a mapping, e.g. `alerts={"alert_budget": 5}`.
+    All keywords have defaults. Columns are guessed from their names where they are not given, which
+    is said aloud on the logger `recsys`. The other settings are sections of the config file of the
+    jobs, given as their dataclass or as a mapping, e.g. `alerts={"alert_budget": 5}`.
 
     Args:
         transaction_id: Column of the key of a transaction; guessed when None, like the next ones.
@@ -79,15 +55,8 @@ class FraudScorer:
         is_fraud: Column of the answers in a frame of labels.
         event_time_zone: Time zone of times that name none.
         event_time_unit: Unit of times that are integers since 1970.
-        features: Features of transactions by name, e.g. `{"category": "categorical"}`; guessed
-            when None, none when empty.
-        autoencoder: The embedding of transactions (`AutoencoderConfig`).
-        profiles: What is normal for an account (`ProfilesConfig`).
-        scoring: How evidence becomes a score (`ScoringConfig`).
-        labels: What is done with confirmed labels (`LabelsConfig`).
-        alerts: Which accounts are flagged (`AlertConfig`).
-        quarantine: Limits beyond which rows are set aside (`QuarantineConfig`).
-        seed: Seed of everything random.
+        settings: The fields of `FraudSettings`: features, e.g. `{"category": "categorical"}`,
+            autoencoder, profiles, scoring, labels, alerts, quarantine and seed.
 
     Raises:
         ConfigError: A setting is wrong.
@@ -105,8 +74,7 @@ class FraudScorer:
         is_fraud: str | None = None,
         event_time_zone: str | None = None,
         event_time_unit: TimeUnit | None = None,
-        features: Mapping[str, object] | None = None,
-        **sections: object,
+        **settings: Setting,
     ) -> None:
         columns = {
             "transaction_id": transaction_id, "account_id": account_id, "event_time": event_time,
@@ -119,21 +87,12 @@ class FraudScorer:
             columns=config_of(TransactionColumnsConfig, given, name="FraudScorer"),
             is_given=frozenset(given),
         )
-        if features is not None:
-            sections["features"] = features
-        settings = config_of(_Settings, sections, name="FraudScorer")
-        self._features = None if features is None else settings.features
-        self._alerts, self._limits = settings.alerts, settings.quarantine
-        self._config = FraudConfig(
-            autoencoder=settings.autoencoder, profiles=settings.profiles,
-            scoring=settings.scoring, labels=settings.labels, seed=settings.seed,
-        )  # fmt: skip
+        self._settings = config_of(FraudSettings, settings, name="FraudScorer")
         self._served: ServedFraudScorer | None = None
         self._history: pa.Table | None = None
         self._labels: pa.Table | None = None
         self._nights: dict[date, pa.Table] = {}
         self._kind: FrameKind = "pandas"
-        self._report: FitReport | None = None
 
     def fit(self, transactions: Frame, labels: Frame | str | None = None) -> Self:
         """Learn what is normal for every account; no label is needed.
@@ -153,7 +112,7 @@ class FraudScorer:
         found = self._read(transactions, labels)
         last: datetime = pc.max(found.table[EVENT_TIME]).as_py()
         fitted = fit_fraud_model(
-            found.table, dict(found.log.features), self._config,
+            found.table, dict(found.log.features), self._settings.fraud,
             num_threads=num_threads(),
             labels=None
             if found.labels is None
@@ -161,7 +120,6 @@ class FraudScorer:
             callbacks=FitCallbacks(on_stage=LOG.info),
         )  # fmt: skip
         self._served = ServedFraudScorer(model=fitted.model, state=fitted.state)
-        self._report = fitted.report
         self._names = Names(columns=found.names, is_given=_fields_of(found.names))
         self._history, self._labels, self._kind = found.table, found.labels, found.kind
         self._nights = {}
@@ -215,7 +173,7 @@ class FraudScorer:
         nights: list[ScoredNight] = list(
             nights_of(
                 served.model, served.state, found.table, history,
-                labels=known, alerts=self._alerts,
+                labels=known, alerts=self._settings.alerts,
             )
         )  # fmt: skip
         ids = pa.chunked_array([c for one in nights for c in one.transaction_ids.chunks],
@@ -271,7 +229,7 @@ class FraudScorer:
         return save_published(self._require("save"), Path(folder), table=self._history)
 
     @classmethod
-    def load(cls, folder: Path | str, **settings: object) -> Self:
+    def load(cls, folder: Path | str, **settings: Setting) -> Self:
         """Open a scorer that was saved here or published by the jobs, with its latest state.
 
         Args:
@@ -282,16 +240,19 @@ class FraudScorer:
         Raises:
             ArtifactError: There is none, or it is damaged.
         """
-        loaded = cls(**settings)  # type: ignore[arg-type]
+        loaded = cls(**settings)
         loaded._served = open_saved(Path(folder))
-        loaded._config = loaded._served.model.config
         return loaded
 
     def _read(self, transactions: Frame, labels: Frame | str | None) -> FrameTransactions:
         """Transactions to learn from, and their labels."""
         return transactions_of_frame(
-            transactions, labels, names=self._names, features=self._features, limits=self._limits
-        )
+            transactions,
+            labels,
+            names=self._names,
+            features=self._settings.features,
+            limits=self._settings.quarantine,
+        )  # fmt: skip
 
     def _later(
         self, verb: str, transactions: Frame, labels: Frame | str | None
@@ -300,7 +261,7 @@ class FraudScorer:
         served = self._require(verb)
         found = transactions_of_frame(
             transactions, labels, names=self._names, features=served.model.inputs.features,
-            limits=self._limits,
+            limits=self._settings.quarantine,
         )  # fmt: skip
         check_frame(served, found)
         return served, found

@@ -6,35 +6,22 @@ the jobs, and what they publish opens here.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import pyarrow as pa
-
-from recsys.config import config_of
-from recsys.datasets.dataset import ColumnsConfig, Dataset, FeaturesConfig
+from recsys.datasets.dataset import Dataset, FeaturesConfig
 from recsys.datasets.frame_columns import LOG, in_words_of_python
 from recsys.datasets.frames import Frame, FrameKind, as_kind
-from recsys.datasets.splits import SplitConfig, split_interactions
-from recsys.datasets.times import TimeUnit
-from recsys.datasets.validation import ValidationConfig
+from recsys.datasets.splits import split_interactions
 from recsys.errors import ConfigError
 from recsys.recommender.compatibility import check_tables
-from recsys.recommender.config import (
-    EvaluationConfig,
-    IndexConfig,
-    RecommenderConfig,
-    TwoTowerConfig,
-)
-from recsys.recommender.evaluation.comparison import verdict
-from recsys.recommender.evaluation.holdout import MODEL, Comparison, compare
+from recsys.recommender.evaluation.holdout import compare
 from recsys.recommender.fitting.experiment import Experiment, run_experiment
 from recsys.recommender.fitting.train import TrainingCallbacks
+from recsys.recommender.frontend.measures import held_out, measures_table, tell_verdict
 from recsys.recommender.frontend.requests import (
-    Request,
+    check_beside_log,
     filters_of,
     known_items,
     read_features,
@@ -42,6 +29,7 @@ from recsys.recommender.frontend.requests import (
     request_of_log,
 )
 from recsys.recommender.frontend.saved import open_saved, save_published
+from recsys.recommender.frontend.settings import Setting, names_and_settings
 from recsys.recommender.frontend.tables_in import (
     FrameDataset,
     Names,
@@ -50,13 +38,11 @@ from recsys.recommender.frontend.tables_in import (
 )
 from recsys.recommender.lists.list_files import lists_table, similar_items_table
 from recsys.recommender.lists.recommend import similar_items
+from recsys.recommender.ranking.ranker import list_length
 from recsys.recommender.serving import Recommender as ServedRecommender
 from recsys.recommender.serving import build_index, similarity_index
-from recsys.training import TrainingConfig
 
-_NOT_SAVED = ""
-"""Fingerprint of an index whose model was not saved yet."""
-_MEASURES = ("recall", "ndcg", "mrr", "hit_rate", "coverage", "novelty", "popularity")
+_NOT_SAVED = ""  # fingerprint of an index whose model was not saved yet
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,27 +56,18 @@ class _Fitted:
 class Recommender:
     """Recommends items to users, known or new, from a log of who did what.
 
-    Every keyword is a column or a section of the settings, and all have defaults: columns are
-    guessed from their names, which is said aloud on the logger `recsys`. Sections are given as
-    their dataclass or as a mapping, e.g. `training={"num_epochs": 5}`.
+    All keywords have defaults. Columns are guessed from their names where they are not given, which
+    is said aloud on the logger `recsys`. The other settings are sections of the config file of the
+    jobs, given as their dataclass or as a mapping, e.g. `training={"num_epochs": 5}`.
 
     Args:
         user_id: Column of the users; guessed when None, like the next two.
         item_id: Column of the items.
         event_time: Column of the times; a log need not have one.
-        weight: Column of strengths of interactions.
-        event_type: Column that says what an interaction was.
-        event_types: Event types to keep.
-        event_time_zone: Time zone of times that name none.
-        event_time_unit: Unit of times that are integers since 1970.
-        features: Features of users and items (`FeaturesConfig`); guessed from their tables when
-            None.
-        model: What is trained (`TwoTowerConfig`).
-        training: How it is trained (`TrainingConfig`), the seed among it.
-        split: What is held out to choose settings and to measure (`SplitConfig`).
-        evaluation: What is measured (`EvaluationConfig`).
-        index: How item vectors are searched (`IndexConfig`).
-        validation: Limits beyond which tables are refused (`ValidationConfig`).
+        others: The other columns, `weight`, `event_type` (with `event_types` to keep) and
+            `split_column`; how to read times, `event_time_zone` and `event_time_unit`; and the
+            fields of `RecommenderSettings`: features, model, training (with the seed), split,
+            evaluation, index, validation and filter_seen.
 
     Raises:
         ConfigError: A setting is wrong.
@@ -113,39 +90,10 @@ class Recommender:
         user_id: str | None = None,
         item_id: str | None = None,
         event_time: str | None = None,
-        weight: str | None = None,
-        event_type: str | None = None,
-        event_types: Sequence[str] | None = None,
-        event_time_zone: str | None = None,
-        event_time_unit: TimeUnit | None = None,
-        features: FeaturesConfig | Mapping[str, object] | None = None,
-        model: TwoTowerConfig | Mapping[str, object] | None = None,
-        training: TrainingConfig | Mapping[str, object] | None = None,
-        split: SplitConfig | Mapping[str, object] | None = None,
-        evaluation: EvaluationConfig | Mapping[str, object] | None = None,
-        index: IndexConfig | Mapping[str, object] | None = None,
-        validation: ValidationConfig | Mapping[str, object] | None = None,
+        **others: Setting,
     ) -> None:
-        columns = {
-            "user_id": user_id, "item_id": item_id, "event_time": event_time, "weight": weight,
-            "event_type": event_type, "event_time_zone": event_time_zone,
-            "event_time_unit": event_time_unit,
-            "event_types": None if event_types is None else tuple(event_types),
-        }  # fmt: skip
-        given = {name: value for name, value in columns.items() if value is not None}
-        self._columns = config_of(ColumnsConfig, given, name="Recommender")
-        self._is_given = frozenset(given)
-        self._features = None if features is None else config_of(
-            FeaturesConfig, features, name="features"
-        )  # fmt: skip
-        self._config = RecommenderConfig(
-            model=config_of(TwoTowerConfig, model, name="model"),
-            training=config_of(TrainingConfig, training, name="training"),
-        )
-        self._split = None if split is None else config_of(SplitConfig, split, name="split")
-        self._evaluation = config_of(EvaluationConfig, evaluation, name="evaluation")
-        self._index = config_of(IndexConfig, index, name="index")
-        self._limits = config_of(ValidationConfig, validation, name="validation")
+        columns = {"user_id": user_id, "item_id": item_id, "event_time": event_time}
+        self._names, self._settings = names_and_settings(columns, others)
         self._served: ServedRecommender | None = None
         self._fitted: _Fitted | None = None
         self._kind: FrameKind = "pandas"
@@ -167,24 +115,26 @@ class Recommender:
             DataError: A table breaks a rule.
             TrainingError: Training cannot go on.
         """
-        found = self._dataset(interactions, users, self._features, items)
-        dataset = found.dataset
+        settings = self._settings
+        found = self._read(interactions, users, items, features=settings.features)
+        dataset, seed = found.dataset, settings.training.seed
+        evaluation = self._settings.evaluation_of(dataset)
         with in_words_of_python():
-            split = split_for(self._split, dataset)
-            parts = split_interactions(dataset.interactions, split, seed=self._config.training.seed)
+            split = split_for(settings.split, dataset)
+            parts = split_interactions(dataset.interactions, split, seed=seed)
             experiment = run_experiment(
-                dataset, parts, self._config, self._evaluation,
+                dataset, parts, settings.recommender, evaluation,
+                filter_seen=settings.filter_seen, had=found.had,
                 callbacks=TrainingCallbacks(on_stage=LOG.info),
             )  # fmt: skip
         index = build_index(
-            experiment.model, self._index,
-            model_fingerprint=_NOT_SAVED, seed=self._config.training.seed,
-        )  # fmt: skip
+            experiment.model, settings.index, model_fingerprint=_NOT_SAVED, seed=seed
+        )
         self._served = ServedRecommender(model=experiment.model, index=index)
         self._fitted = _Fitted(dataset=dataset, experiment=experiment)
         self._kind = found.kind
         if experiment.comparison is not None:
-            _tell_verdict(experiment.comparison, self._evaluation.k)
+            tell_verdict(experiment.comparison, evaluation.k)
         return self
 
     def recommend(
@@ -194,7 +144,7 @@ class Recommender:
         *,
         interactions: Frame | None = None,
         user_features: Frame | None = None,
-        filter_seen: bool = True,
+        filter_seen: bool | None = None,
         deny: Frame | None = None,
         eligible: Frame | None = None,
     ) -> Frame:
@@ -207,33 +157,38 @@ class Recommender:
             users: Ids, or a frame with a column of them; all known users when None.
             k: Length of the lists.
             interactions: The log of today, where it has gone on since the fit.
-            user_features: The users table of today.
-            filter_seen: Whether items that a user already had are left out.
+            user_features: The users table of today, beside `interactions`.
+            filter_seen: Whether items that a user already had are left out; as in the fit when
+                None.
             deny: A frame of pairs of user and item that must not be recommended.
             eligible: Items that may be recommended, as ids or as a frame; all when None.
 
         Returns:
             user_id, item_id, rank, score and source, a row a user and rank, as the kind of frame
-            that came in.
+            that was fitted on.
 
         Raises:
-            DataError: Ids of another type than in the fit, null or repeated.
+            DataError: Ids of another type than in the fit, or null.
             ConfigError: Nothing was fitted, or k is below 1.
         """
-        served = self._require_served("recommend")
-        request = self._request(users, interactions, user_features)
-        filters = filters_of(
-            served.model, request, filter_seen=filter_seen, deny=deny, eligible=eligible,
-            names=self._names,
-        )  # fmt: skip
-        lists = served.recommend(
-            request.users.terms, k=k, filters=filters, histories=request.histories,
-            user_table=request.user_table,
-        )  # fmt: skip
-        table = lists_table(
-            lists, user_id_type=request.users.terms.type, item_ids=served.model.items
+        served = self._require("recommend")
+        today = self._today(served, interactions, user_features)
+        table = None if self._fitted is None else self._fitted.dataset.users
+        request = (
+            request_of_fit(served.model, users, table, self._known_names)
+            if today is None
+            else request_of_log(served.model, users, today, self._known_names)
         )
-        return as_kind(table, self._kind)
+        filters = filters_of(
+            served.model, request, deny=deny, eligible=eligible, names=self._known_names,
+            filter_seen=served.model.selection.filter_seen if filter_seen is None else filter_seen,
+        )  # fmt: skip
+        ids, items = request.users.terms, served.model.items
+        lists = served.recommend(
+            ids, k=list_length(k, len(items)), filters=filters, histories=request.histories,
+            repeats=request.repeats, user_table=request.user_table,
+        )  # fmt: skip
+        return as_kind(lists_table(lists, user_id_type=ids.type, item_ids=items), self._kind)
 
     def similar_items(self, items: Frame | None = None, k: int = 20) -> Frame:
         """The k items most like each item, by the cosine of their vectors.
@@ -248,10 +203,10 @@ class Recommender:
         Raises:
             DataError: Ids of another type, or that the model does not know.
         """
-        served = self._require_served("similar_items")
+        served = self._require("similar_items")
         catalogue = served.model.items
-        index = similarity_index(served, self._index, seed=self._config.training.seed)
-        numbers = None if items is None else known_items(items, served.model, self._names)
+        numbers = None if items is None else known_items(items, served.model, self._known_names)
+        index = similarity_index(served, self._settings.index, seed=self._settings.training.seed)
         lists = similar_items(index, item_ids=catalogue, k=k, numbers=numbers)
         return as_kind(similar_items_table(lists, item_ids=catalogue), self._kind)
 
@@ -266,20 +221,23 @@ class Recommender:
             A row a method: method, num_users, and measures such as recall@20 and ndcg@20.
 
         Raises:
-            ConfigError: Nothing was fitted, or nothing was held out.
+            ConfigError: Nothing was fitted here, or nothing was held out.
         """
-        served = self._require_served("evaluate")
+        model = self._require("evaluate").model
         if self._fitted is None:
             raise ConfigError(
                 "evaluate: expected a recommender that was fitted here, got one that was loaded; "
-                "its folder has metrics.json, or fit one on your log"
+                "fit one on your log, or read metrics.json in its folder"
             )
+        dataset, k = self._fitted.dataset, self._settings.evaluation_of(self._fitted.dataset).k
         if interactions is None:
-            return as_kind(self._held_out(), self._kind)
-        later = self._dataset(interactions, None, FeaturesConfig()).dataset
-        check_tables(served.model, later)
-        found = compare(served.model, self._fitted.dataset, later.interactions, self._evaluation)
-        return as_kind(measures_table(found, self._evaluation.k), self._kind)
+            found = held_out(self._fitted.experiment)
+        else:
+            later = self._read(interactions, features=FeaturesConfig()).dataset
+            check_tables(model, later)
+            evaluation = self._settings.evaluation_of(dataset)
+            found = compare(model, dataset, later.interactions, evaluation)
+        return as_kind(measures_table(found, k), self._kind)
 
     def save(self, folder: Path | str) -> Path:
         """Publish the model into a folder as `recsys train-recommender` does, and make it live.
@@ -295,12 +253,11 @@ class Recommender:
         Raises:
             PublishError: The disk refuses.
         """
-        served = self._require_served("save")
         dataset = None if self._fitted is None else self._fitted.dataset
-        return save_published(served, Path(folder), dataset=dataset)
+        return save_published(self._require("save"), Path(folder), dataset=dataset)
 
     @classmethod
-    def load(cls, folder: Path | str, **settings: object) -> Self:
+    def load(cls, folder: Path | str, **settings: Setting) -> Self:
         """Open a recommender that was saved here or published by the jobs.
 
         Args:
@@ -310,82 +267,43 @@ class Recommender:
         Raises:
             ArtifactError: There is none, or it is damaged.
         """
-        loaded = cls(**settings)  # type: ignore[arg-type]
+        loaded = cls(**settings)
         loaded._served = open_saved(Path(folder))
         return loaded
 
     @property
-    def _names(self) -> Names:
-        """Names of the columns as the caller, or else the fit, has them."""
-        columns = self._columns if self._fitted is None else self._fitted.dataset.columns
-        return Names(columns=columns, is_given=self._is_given)
+    def _known_names(self) -> Names:
+        """Names of the columns as the fit, or else the caller, has them."""
+        if self._fitted is None:
+            return self._names
+        return Names(columns=self._fitted.dataset.columns, is_given=self._names.is_given)
 
-    def _dataset(
-        self, interactions: Frame, users: Frame | None, features: FeaturesConfig | None,
-        items: Frame | None = None,
+    def _read(
+        self, interactions: Frame, users: Frame | None = None, items: Frame | None = None,
+        *, features: FeaturesConfig | None,
     ) -> FrameDataset:  # fmt: skip
         return dataset_of_frames(
             {"interactions": interactions, "users": users, "items": items},
-            names=Names(columns=self._columns, is_given=self._is_given),
+            names=self._names,
             features=features,
-            limits=self._limits,
-            needs_time=self._split is not None and self._split.needs_time,
+            limits=self._settings.validation,
+            needs_time=self._settings.needs_time,
         )
 
-    def _request(
-        self, users: Frame | None, interactions: Frame | None, user_features: Frame | None
-    ) -> Request:
-        """Whom to make lists for, and what is known of them."""
-        model = self._require_served("recommend").model
+    def _today(
+        self, served: ServedRecommender, interactions: Frame | None, user_features: Frame | None
+    ) -> FrameDataset | None:
+        """The log of today, where one is given."""
         if interactions is None:
-            if user_features is not None:
-                raise ConfigError(
-                    "user_features: expected interactions beside it, got none; pass the log of "
-                    "today as interactions=..."
-                )
-            table = None if self._fitted is None else self._fitted.dataset.users
-            return request_of_fit(model, users, table, self._names)
-        features = read_features(model, self._features if user_features is not None else None)
-        if user_features is None:
-            features = FeaturesConfig()
-        today = self._dataset(interactions, user_features, features).dataset
+            check_beside_log(user_features)
+            return None
+        features = read_features(served.model, self._settings.features, user_features)
+        today = self._read(interactions, user_features, features=features)
         with in_words_of_python():
-            check_tables(model, today)
-        return request_of_log(model, users, today, self._names)
+            check_tables(served.model, today.dataset)
+        return today
 
-    def _held_out(self) -> pa.Table:
-        """What the fit measured on the end of its log."""
-        found = None if self._fitted is None else self._fitted.experiment.comparison
-        if found is None:
-            raise ConfigError(
-                "evaluate: expected interactions that came later, got none held out; pass them, "
-                'or fit with split={"test_share": 0.1, "valid_share": 0.1}'
-            )
-        return measures_table(found, self._evaluation.k)
-
-    def _require_served(self, verb: str) -> ServedRecommender:
+    def _require(self, verb: str) -> ServedRecommender:
         if self._served is None:
             raise ConfigError(f"{verb}: expected a fitted recommender, got none; call fit first")
         return self._served
-
-
-def measures_table(comparison: Comparison, k: int) -> pa.Table:
-    """Measures of each method of a comparison, a row each."""
-    names = list(comparison.evaluations)
-    found = [comparison.evaluations[name].overall for name in names]
-    return pa.table(
-        {
-            "method": pa.array(names, pa.string()),
-            "num_users": pa.array([int(one["num_users"]) for one in found]),
-            **{f"{name}@{k}": pa.array([one[f"{name}@{k}"] for one in found], pa.float64())
-               for name in _MEASURES},
-        }
-    )  # fmt: skip
-
-
-def _tell_verdict(comparison: Comparison, k: int) -> None:
-    """Say whether the model beats its baselines; aloud where it does not."""
-    found = verdict(
-        comparison.evaluations[MODEL], comparison.baselines, (f"recall@{k}", f"ndcg@{k}")
-    )
-    LOG.log(logging.INFO if found.startswith("The model beats") else logging.WARNING, "%s", found)

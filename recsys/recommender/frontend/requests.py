@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.datasets.dataset import Dataset, FeatureConfig, FeaturesConfig
+from recsys.datasets.dataset import FeatureConfig, FeaturesConfig
 from recsys.datasets.frames import Frame, is_frame, named_frame, values_of
 from recsys.datasets.ids import id_column
 from recsys.datasets.origin import Origin
+from recsys.errors import ConfigError
 from recsys.features.encoder import TableEncoder
-from recsys.features.history import UserItemMatrix, history_matrix
+from recsys.features.history import UserItemMatrix, history_matrix, repeat_matrix, user_item_matrix
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
-from recsys.recommender.frontend.tables_in import Names, rows_of_ids
+from recsys.recommender.frontend.tables_in import FrameDataset, Names, rows_of_ids
 from recsys.recommender.lists.filters import Filters, eligible_items, user_item_pairs
-from recsys.recommender.model import RecommenderModel, rows_or_empty
+from recsys.recommender.model import RecommenderModel
 from recsys.recommender.ranking.ranker import Numbers
 from recsys.schema import ITEM_ID, USER_ID
 
@@ -29,6 +30,10 @@ class Request:
     """Their ids, in the order of the lists."""
     histories: UserItemMatrix | None
     """What they did, by a log of today; as at the fit when None."""
+    repeats: UserItemMatrix | None
+    """How often they took each item; as at the fit when None."""
+    had: UserItemMatrix
+    """Every item that they had, learnt from or not."""
     user_table: pa.Table | None
     """Their features, if there are any."""
 
@@ -39,21 +44,33 @@ def request_of_fit(
     """Users as the fit knows them: all of its log and of its users table by default."""
     chunks = [model.users.terms, *([] if table is None else table[USER_ID].chunks)]
     everyone = pa.chunked_array(chunks, type=model.users.terms.type)
-    return Request(users=_asked(users, everyone, model, names), histories=None, user_table=table)
+    asked = _asked(users, everyone, model, names)
+    return Request(
+        users=asked, histories=None, repeats=None, had=model.had(asked.terms), user_table=table
+    )
 
 
 def request_of_log(
-    model: RecommenderModel, users: Frame | None, today: Dataset, names: Names
+    model: RecommenderModel, users: Frame | None, today: FrameDataset, names: Names
 ) -> Request:
     """Users as a later log knows them."""
-    chunks = list(today.interactions[USER_ID].chunks)
-    chunks += [] if today.users is None else today.users[USER_ID].chunks
+    log, table = today.dataset.interactions, today.dataset.users
+    chunks = [*today.had[USER_ID].chunks, *([] if table is None else table[USER_ID].chunks)]
     everyone = pa.chunked_array(chunks, type=model.users.terms.type)
     asked = _asked(users, everyone, model, names)
-    histories = history_matrix(
-        today.interactions, users=asked, items=model.items, ordered=model.config.reads_order
+    repeats = None
+    if model.selection.repeat_weight:
+        half_life = model.selection.repeat_half_life_days
+        repeats = repeat_matrix(log, users=asked, items=model.items, half_life_days=half_life)
+    return Request(
+        users=asked,
+        histories=history_matrix(
+            log, users=asked, items=model.items, ordered=model.config.reads_order
+        ),
+        repeats=repeats,
+        had=user_item_matrix(today.had, users=asked, items=model.items),
+        user_table=table,
     )
-    return Request(users=asked, histories=histories, user_table=today.users)
 
 
 def filters_of(
@@ -73,10 +90,7 @@ def filters_of(
     users, items = request.users, model.items
     filters = Filters(num_items=len(items))
     if filter_seen:
-        seen = request.histories
-        if seen is None:
-            seen = rows_or_empty(model.histories, model.users.numbers(users.terms))
-        filters = replace(filters, seen=seen)
+        filters = replace(filters, seen=request.had)
     if deny is not None:
         pairs = rows_of_ids(named_frame(deny, "deny"), (USER_ID, ITEM_ID), names)
         _check_type(pairs[USER_ID], model.users, "deny", names.columns.user_id)
@@ -105,13 +119,27 @@ def known_items(items: Frame, model: RecommenderModel, names: Names) -> Numbers:
     return numbers
 
 
-def read_features(model: RecommenderModel, given: FeaturesConfig | None) -> FeaturesConfig:
+def read_features(
+    model: RecommenderModel, given: FeaturesConfig | None, user_features: Frame | None
+) -> FeaturesConfig:
     """Features of users that a model reads, under the names that the caller gave them."""
     encoder = model.user_encoder
-    if encoder is None:
+    if encoder is None or user_features is None:
         return FeaturesConfig()
-    known = {} if given is None else given.users
-    return FeaturesConfig(users={**_kinds(encoder), **known})
+    return FeaturesConfig(users={**_kinds(encoder), **({} if given is None else given.users)})
+
+
+def check_beside_log(user_features: Frame | None) -> None:
+    """Refuse features of users without the log that they belong to.
+
+    Raises:
+        ConfigError: There are some.
+    """
+    if user_features is not None:
+        raise ConfigError(
+            "user_features: expected interactions beside it, got none; pass the log of today as "
+            "interactions=..."
+        )
 
 
 def _kinds(encoder: TableEncoder) -> dict[str, FeatureConfig]:

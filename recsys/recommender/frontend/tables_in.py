@@ -45,7 +45,9 @@ class FrameDataset:
     """Checked tables, and how they came."""
 
     dataset: Dataset
-    """The tables that are used."""
+    """The tables that are learnt from."""
+    had: pa.Table
+    """All interactions: what is not learnt from is still what a user has."""
     kind: FrameKind
     """What the interactions came as."""
 
@@ -84,7 +86,11 @@ def dataset_of_frames(
     told = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items() if count)
     if told:
         LOG.warning("interactions: left out: %s of %s rows", told, f"{report.num_interactions:,}")
-    return FrameDataset(dataset=replace(dataset, interactions=log), kind=frames[INTERACTIONS].kind)
+    return FrameDataset(
+        dataset=replace(dataset, interactions=log),
+        had=dataset.interactions,
+        kind=frames[INTERACTIONS].kind,
+    )
 
 
 def rows_of_ids(frame: NamedFrame, standard: tuple[str, ...], names: Names) -> pa.Table:
