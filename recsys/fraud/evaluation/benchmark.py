@@ -13,9 +13,9 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.arrays import BoolArray, Float64Array, Int64Array
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.transactions.days import day_number, day_of
 from recsys.datasets.transactions.labels import known_labels
@@ -30,12 +30,9 @@ from recsys.fraud.evaluation.baselines import (
 )
 from recsys.fraud.evaluation.metrics import FraudMeasures, Scored, known_compromised, measure_fraud
 from recsys.fraud.fitting.train import FittedFraud
-from recsys.fraud.profiles.arrays import Codes, Days
 from recsys.fraud.scoring.account_days import AccountDays
 from recsys.schema import ACCOUNT_ID
 
-Array = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 FittedT = TypeVar("FittedT")
 
 _MAX_BASELINE_ROWS = 200_000
@@ -46,16 +43,18 @@ _LATEST = datetime.max.replace(tzinfo=UTC)
 class TestRows:
     """What every method is measured on."""
 
-    account: Codes
+    account: Int64Array
     """Account of each transaction. Shape (N,)."""
-    day: Days
+    day: Float64Array
     """Its time in days. Shape (N,)."""
-    is_fraud: Flags
+    is_fraud: BoolArray
     """Its label. Shape (N,)."""
-    keep: Flags
+    keep: BoolArray
     """Whether it is evaluated. Shape (N,)."""
 
-    def measure(self, score_N: Array, account_days: AccountDays | None = None) -> FraudMeasures:
+    def measure(
+        self, score_N: Float64Array, account_days: AccountDays | None = None
+    ) -> FraudMeasures:
         """Measure scores of transactions.
 
         Args:
@@ -137,7 +136,7 @@ def measure_baselines(
 
 
 def _measured(
-    fit: Callable[[], FittedT], score: Callable[[FittedT, slice], Array], rows: TestRows
+    fit: Callable[[], FittedT], score: Callable[[FittedT, slice], Float64Array], rows: TestRows
 ) -> BaselineResult:
     start = time.perf_counter()
     fitted = fit()
@@ -160,7 +159,7 @@ class ScoredTest:
 
     test: pa.Table
     """The test rows."""
-    anomaly_score: Array
+    anomaly_score: Float64Array
     """Their scores. Shape (N,)."""
     account_ids: pa.Array
     """Account of each account-day."""
@@ -196,13 +195,13 @@ def score_test(
     days = AccountDays.of(
         scores.account[in_test_N],
         day_of(rest)[in_test_N],
-        scores.judgement.combined[in_test_N],
+        scores.calibrated.combined[in_test_N],
         scores.passed.num_known[in_test_N],
     )
     p_values_M = fitted.model.account_p_values(days, with_labels=labels is not None)
     return ScoredTest(
         test=rest.filter(pa.array(in_test_N)),
-        anomaly_score=scores.judgement.anomaly_score[in_test_N],
+        anomaly_score=scores.calibrated.anomaly_score[in_test_N],
         account_ids=state.account_ids.lookup(days.account),
         account_days=replace(days, highest=1 - p_values_M),
         num_scored=rest.num_rows,

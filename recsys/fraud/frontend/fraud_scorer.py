@@ -146,7 +146,7 @@ class FraudScorer:
         scores, _ = served.model.score(
             found.table, served.state, num_threads=num_threads(), labels=known
         )
-        anomaly = pa.array(scores.judgement.anomaly_score)
+        anomaly = pa.array(scores.calibrated.anomaly_score)
         table = aligned(anomaly, found.table[TRANSACTION_ID], found)
         return as_kind(table, found.kind, index=found.index)
 

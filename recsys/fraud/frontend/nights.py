@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from recsys.compiled import num_threads
 from recsys.datasets.transactions.days import day_number, rows_before, rows_of_day, start_of
-from recsys.fraud.alerts.daily import judge_day
+from recsys.fraud.alerts.daily import result_of_day
 from recsys.fraud.alerts.selection import AlertConfig
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.state import ProfileState
@@ -59,7 +59,7 @@ def nights_of(
         # As the job has it: the day is over, and what comes of it later comes too late.
         state = replace(state, until=float(day_number(day) + 1))
         before = rows_before(table, start_of(day))
-        result = judge_day(
+        result = result_of_day(
             model, state, rows, scores, pa.concat_tables([history, before]),
             day=day, config=alerts, with_labels=labels is not None,
         )  # fmt: skip
@@ -67,7 +67,7 @@ def nights_of(
         yield ScoredNight(
             day=day,
             transaction_ids=rows[TRANSACTION_ID],
-            anomaly_scores=pa.array(scores.judgement.anomaly_score),
+            anomaly_scores=pa.array(scores.calibrated.anomaly_score),
             accounts=result.account_scores(bundle_id="").drop_columns([BUNDLE_ID]),
             state=state,
         )

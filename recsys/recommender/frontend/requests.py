@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Int64Array
 from recsys.datasets.dataset import FeatureConfig, FeaturesConfig
 from recsys.datasets.frames import Frame, is_frame, named_frame, values_of
 from recsys.datasets.ids import id_column
@@ -18,7 +19,6 @@ from recsys.features.vocabulary import UNKNOWN, Vocabulary
 from recsys.recommender.frontend.tables_in import FrameDataset, Names, rows_of_ids
 from recsys.recommender.lists.filters import Filters, eligible_items, user_item_pairs
 from recsys.recommender.model import RecommenderModel
-from recsys.recommender.ranking.ranker import Numbers
 from recsys.schema import ITEM_ID, USER_ID
 
 
@@ -102,7 +102,7 @@ def filters_of(
     return filters
 
 
-def known_items(items: Frame, model: RecommenderModel, names: Names) -> Numbers:
+def known_items(items: Frame, model: RecommenderModel, names: Names) -> Int64Array:
     """Numbers of items of the catalogue.
 
     Raises:
