@@ -63,7 +63,7 @@ def load_checked(
 
     Raises:
         DataError: The first refusal.
-        GateError: The newest day is not like the days before it.
+        CheckError: The newest day is not like the days before it.
     """
     from recsys.datasets.cleaning import clean_interactions, rows_until
     from recsys.datasets.input_checks import raise_if_held
@@ -98,14 +98,14 @@ def load_checked(
 
 
 def tell_left_out(num_left_out: Mapping[str, int], num_rows: int, reporter: Reporter) -> None:
-    """Say how many interactions are not used, by reason, and warn of those with impossible times."""
-    told = {reason: count for reason, count in num_left_out.items() if count}
-    if told:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in told.items())
+    """Say how many interactions are not used, by reason; warn of those with a time far off."""
+    reported = {reason: count for reason, count in num_left_out.items() if count}
+    if reported:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in reported.items())
         reporter.say(f"  left out: {counts} of {num_rows:,} rows")
-    if told.get("far_before"):
+    if reported.get("far_before"):
         reporter.warn(
-            f"{told['far_before']:,} interactions lie far before all others, as a missing time "
+            f"{reported['far_before']:,} interactions lie far before all others, as a missing time "
             "written as 1970 does; they are not used"
         )
 
@@ -116,12 +116,12 @@ def newest_day_findings(config: JobConfig, dataset: Dataset, day: date) -> list[
     from recsys.datasets.input_checks import check_newest_day
 
     log = dataset.interactions
-    if not config.gates.enabled or EVENT_TIME not in log.column_names:
+    if not config.input_checks.enabled or EVENT_TIME not in log.column_names:
         return []
     return check_newest_day(
         rows_until(log, end_of(day)),
         day,
-        config.gates,
+        config.input_checks,
         terms=[USER_ID, ITEM_ID],
         origin=partial(dataset.origin, "interactions"),
     )

@@ -8,7 +8,8 @@ year and than all the time from there on. A log that began slowly keeps its firs
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from recsys.arrays import BoolArray, Int64Array
 
 MAX_FAR_SHARE = 0.05
 """Share of rows that may be set aside for it."""
@@ -17,7 +18,7 @@ _MIN_ROWS = 20
 _MIN_GAP_US = 365 * 86_400_000_000
 
 
-def is_far_before(times_N: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def is_far_before(times_N: Int64Array) -> BoolArray:
     """Whether each time lies far before all others.
 
     Args:

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from recsys.datasets.column_names import KNOWN_NAMES, folded
+from recsys.datasets.epochs import TimeUnit
 from recsys.datasets.feature_columns import FeatureKind
-from recsys.datasets.times import TimeUnit
 
 _MAX_TERMS_SHARE = 0.5
 """Texts of which more than this share are distinct are names or prose, not categories."""
@@ -33,7 +33,9 @@ def guess_time_unit(column: pa.ChunkedArray) -> TimeUnit | None:
     digits = len(str(abs(pc.max(column).as_py())))
     if digits <= 11:
         return "s"
-    return "ms" if digits <= 14 else "us"
+    if digits <= 14:
+        return "ms"
+    return "us" if digits <= 17 else "ns"
 
 
 def guess_features(table: pa.Table, *, besides: Sequence[str]) -> dict[str, FeatureKind]:

@@ -23,7 +23,7 @@ from recsys.datasets.feature_columns import feature_column, number_column, term_
 from recsys.datasets.ids import id_column
 from recsys.datasets.origin import Origin
 from recsys.datasets.row_filters import parsed_filters
-from recsys.datasets.tables import Note, read_input
+from recsys.datasets.tables import Note, TableReader, read_input
 from recsys.datasets.text import first_row
 from recsys.datasets.times import time_column
 from recsys.errors import ConfigError
@@ -39,6 +39,7 @@ def load_dataset(
     features: FeaturesConfig | None = None,
     *,
     note: Note | None = None,
+    read: TableReader | None = None,
 ) -> Dataset:
     """Read the tables, rename their columns to the standard names and settle their types.
 
@@ -50,6 +51,7 @@ def load_dataset(
         columns: The user's names of the standard columns; the standard names when None.
         features: The features to read; none when None.
         note: Told of each table that is read.
+        read: What reads tables in place of files, such as frames in memory.
 
     Raises:
         ConfigError: Features of a table that is not given.
@@ -58,7 +60,7 @@ def load_dataset(
     """
     columns = columns or ColumnsConfig()
     features = features or FeaturesConfig()
-    reader = _Reader(data=data, columns=columns, features=features, note=note)
+    reader = _Reader(data=data, columns=columns, features=features, note=note, read_as=read)
     interactions, num_left_out = _read_interactions(reader)
     dataset = Dataset(
         interactions=interactions,
@@ -82,6 +84,7 @@ class _Reader:
     columns: ColumnsConfig
     features: FeaturesConfig
     note: Note | None
+    read_as: TableReader | None
 
     def read(
         self,
@@ -105,6 +108,7 @@ class _Reader:
             optional=[origins[name].column for name in optional],
             delimiter=self.data.csv.delimiter,
             where=parsed_filters({**self.data.where}).get(table),
+            read=self.read_as,
         )
         if self.note is not None:
             self.note(table, found)

@@ -11,7 +11,7 @@ from recsys.datasets.dataset import ColumnsConfig, CsvConfig
 from recsys.datasets.ids import id_column
 from recsys.datasets.origin import Origin
 from recsys.datasets.row_filters import parsed_filters
-from recsys.datasets.tables import Note, is_csv, read_input
+from recsys.datasets.tables import Note, TableReader, is_csv, read_input
 from recsys.schema import ITEM_ID, USER_ID
 
 
@@ -24,6 +24,7 @@ def load_ids(
     role: str = "",
     where: Mapping[str, str] | None = None,
     note: Note | None = None,
+    read: TableReader | None = None,
 ) -> pa.Table:
     """Read id columns, exact, under their standard names.
 
@@ -35,6 +36,7 @@ def load_ids(
         role: What the table is: `deny` or `eligible`.
         where: Row filters by role.
         note: Told of the table that is read.
+        read: What reads the table in place of files, such as frames in memory.
 
     Raises:
         DataError: The file cannot be read, lacks a column, or holds ids of another type.
@@ -42,7 +44,7 @@ def load_ids(
     types = {USER_ID: csv.user_id_type, ITEM_ID: csv.item_id_type}
     theirs = [getattr(columns, name) for name in names]
     row_filter = parsed_filters({**(where or {})}).get(role)
-    found = read_input(path, columns=theirs, delimiter=csv.delimiter, where=row_filter)
+    found = read_input(path, columns=theirs, delimiter=csv.delimiter, where=row_filter, read=read)
     if note is not None:
         note(role, found)
     table = found.table

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -20,7 +21,7 @@ from recsys.datasets.parquet_files import read_parquet
 from recsys.datasets.row_filters import RowFilter
 from recsys.datasets.text import check_utf8
 
-__all__ = ["InputTable", "Note", "is_csv", "read_input", "read_table"]
+__all__ = ["InputTable", "Note", "TableReader", "is_csv", "read_input", "read_table"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,6 +39,20 @@ class InputTable:
     entries: Entries = field(default_factory=Entries)
     num_filtered: int = 0
     has_filter: bool = False
+
+
+class TableReader(Protocol):
+    """Reads columns of a table that lies elsewhere than in files."""
+
+    def __call__(
+        self,
+        path: Path,
+        *,
+        columns: Sequence[str] | None = None,
+        optional: Sequence[str] = (),
+        delimiter: str = ",",
+    ) -> pa.Table:
+        """The columns of the table that a path names."""
 
 
 Note = Callable[[str, InputTable], None]
@@ -77,8 +92,9 @@ def read_input(
     optional: Sequence[str] = (),
     delimiter: str = ",",
     where: RowFilter | None = None,
+    read: TableReader | None = None,
 ) -> InputTable:
-    """Read a table as `read_table` does, keep the rows of a filter, and tell what was found.
+    """Read a table as `read_table` does, keep the rows of a filter, and report what was found.
 
     Args:
         path: The file or folder.
@@ -86,26 +102,21 @@ def read_input(
         optional: Columns to read as well where they are present.
         delimiter: Separator of a CSV file.
         where: Which rows to keep; all when None.
+        read: What reads the table in place of files, such as frames in memory.
 
     Raises:
         DataError: As `read_table`; also a filter that does not fit the columns.
     """
     location = Path(path)
     origin = Origin(file=str(path), is_text=is_csv(location))
-    if not (location.is_file() or location.is_dir()):
-        raise origin.refusal(
-            expected="a Parquet file or folder, or a CSV file",
-            got="neither a file nor a folder" if location.exists() else "no such path",
-            remedy="check the path",
-        )
     asked = columns
     if where is not None and columns is not None:
         asked = list(dict.fromkeys([*columns, *where.columns]))
-    entries = Entries()
-    if location.is_file() and origin.is_text:
-        table = read_csv(location, origin, asked, optional, delimiter)
+    if read is None:
+        table, entries = _read_files(location, origin, asked, optional, delimiter)
     else:
-        table, entries = read_parquet(location, origin, asked, optional)
+        table = read(location, columns=asked, optional=optional, delimiter=delimiter)
+        entries = Entries()
     for name in table.column_names:
         check_utf8(table[name], replace(origin, column=name))
     if where is None:
@@ -116,3 +127,22 @@ def read_input(
         kept = kept.drop_columns(extra)
     filtered = table.num_rows - kept.num_rows
     return InputTable(table=kept, entries=entries, num_filtered=filtered, has_filter=True)
+
+
+def _read_files(
+    location: Path,
+    origin: Origin,
+    columns: Sequence[str] | None,
+    optional: Sequence[str],
+    delimiter: str,
+) -> tuple[pa.Table, Entries]:
+    """The columns of a file or folder, and what the path held."""
+    if not (location.is_file() or location.is_dir()):
+        raise origin.refusal(
+            expected="a Parquet file or folder, or a CSV file",
+            got="neither a file nor a folder" if location.exists() else "no such path",
+            remedy="check the path",
+        )
+    if location.is_file() and origin.is_text:
+        return read_csv(location, origin, columns, optional, delimiter), Entries()
+    return read_parquet(location, origin, columns, optional)

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from recsys.config import config_class
-from recsys.fraud.labels.meta_model import StackerConfig
+from recsys.fraud.labels.meta_model import MetaModelConfig
 
 
 @config_class
@@ -82,7 +82,9 @@ class LabelsConfig:
 
     delay_days: float = Field(default=7.0, ge=0, le=36_525)
     """Days after a transaction from which on its label counts as known."""
-    stacker: StackerConfig = StackerConfig()
+    meta_model: MetaModelConfig = Field(
+        default=MetaModelConfig(), validation_alias="stacker", serialization_alias="stacker"
+    )
     """The trees that weigh evidence and labels together."""
 
 

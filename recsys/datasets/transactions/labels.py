@@ -7,14 +7,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Int8Array
 from recsys.datasets.ids import id_column, plain_column
 from recsys.datasets.origin import Origin
 from recsys.datasets.row_filters import parsed_filters
-from recsys.datasets.tables import Note, is_csv, read_input
+from recsys.datasets.tables import Note, TableReader, is_csv, read_input
 from recsys.datasets.text import first_row
 from recsys.datasets.transactions.config import TransactionColumnsConfig, TransactionsDataConfig
 from recsys.datasets.transactions.loading import TransactionLog
@@ -37,6 +37,7 @@ def load_labels(
     log: TransactionLog,
     *,
     note: Note | None = None,
+    read: TableReader | None = None,
 ) -> pa.Table:
     """Read labels: transaction_id, of the type it has in the log, and is_fraud, by ascending id.
 
@@ -47,6 +48,7 @@ def load_labels(
         columns: The user's names of the columns.
         log: The transactions that the labels are for.
         note: Told of the table that is read.
+        read: What reads the table in place of files, such as frames in memory.
 
     Raises:
         ConfigError: `data.labels` is not set.
@@ -65,6 +67,7 @@ def load_labels(
         columns=names,
         delimiter=data.csv.delimiter,
         where=parsed_filters({**data.where}).get("labels"),
+        read=read,
     )
     if note is not None:
         note("labels", found)
@@ -81,9 +84,7 @@ def load_labels(
     return _one_answer_each(pa.table({TRANSACTION_ID: ids, IS_FRAUD: answers}), answer_origin)
 
 
-def known_labels(
-    table: pa.Table, labels: pa.Table, *, delay_days: int, at: datetime
-) -> npt.NDArray[np.int8]:
+def known_labels(table: pa.Table, labels: pa.Table, *, delay_days: int, at: datetime) -> Int8Array:
     """What is known about each transaction at a moment: 1 fraud, 0 legitimate, -1 nothing yet.
 
     A label becomes known `delay_days` after the event of its transaction, to the microsecond.

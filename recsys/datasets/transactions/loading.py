@@ -14,7 +14,7 @@ from recsys.datasets.ids import id_column, plain_column
 from recsys.datasets.loading import Converter, settled
 from recsys.datasets.origin import Origin
 from recsys.datasets.row_filters import parsed_filters
-from recsys.datasets.tables import Note, is_csv, read_input
+from recsys.datasets.tables import Note, TableReader, is_csv, read_input
 from recsys.datasets.text import numbers_from_text
 from recsys.datasets.times import time_column
 from recsys.datasets.transactions.config import (
@@ -69,6 +69,7 @@ def load_transactions(
     features: Mapping[str, FeatureConfig] | None = None,
     *,
     note: Note | None = None,
+    read: TableReader | None = None,
 ) -> TransactionLog:
     """Read transactions, rename their columns to the standard names and settle their types.
 
@@ -80,6 +81,7 @@ def load_transactions(
         columns: The user's names of the standard columns; the standard names when None.
         features: The features to read; none when None.
         note: Told of the table that is read.
+        read: What reads the table in place of files, such as frames in memory.
 
     Raises:
         ConfigError: A feature that transactions cannot have, or that is the label.
@@ -96,6 +98,7 @@ def load_transactions(
         columns=[origin.column for origin in origins.values()],
         delimiter=data.csv.delimiter,
         where=parsed_filters({**data.where}).get("transactions"),
+        read=read,
     )
     if note is not None:
         note("transactions", found)
