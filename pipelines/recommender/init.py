@@ -63,7 +63,8 @@ def _columns(path: Path, log: pa.Table) -> dict[str, str]:
                 file=str(path),
                 expected=f"a column whose name tells that it holds {name}",
                 got=shown_names(log.column_names, ()),
-                remedy=f"write a header if the file has none, rename one, or write the config by hand with [columns] {name} = ...",
+                remedy="write a header if the file has none, rename a column, or write the config "
+                f"by hand with [columns] {name} = ...",
             )
     if found[EVENT_TIME] is None:
         found[EVENT_TIME] = _only_times(log)

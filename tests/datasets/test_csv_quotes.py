@@ -63,13 +63,13 @@ def test_a_stray_quote_swallows_no_row_without_a_word(
     path = tmp_path_factory.mktemp("csv") / "t.csv"
     path.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n")
 
+    said, num_rows = "", 0
     try:
-        table = read_table(path)
+        num_rows = read_table(path).num_rows
     except DataError as error:
-        assert "quote" in str(error)
-        assert not any(line.split(",")[2].strip('"') in str(error).split() for line in lines)
-    else:
-        assert table.num_rows == 60
+        said = str(error)
+    assert ("quote" in said) != (num_rows == 60)
+    assert not any(line.split(",")[2].strip('"') in said.split() for line in lines)
 
 
 @pytest.mark.parametrize("block_bytes", [40, 64, 1000, 2**20])

@@ -50,7 +50,7 @@ def test_links_are_followed_and_never_read_twice(tmp_path: Path) -> None:
     assert _values(folder) == [1, 2]
 
     (folder / "latest.parquet").symlink_to(folder / "a.parquet")
-    with pytest.raises(DataError, match="same file as 'a.parquet'.*count twice"):
+    with pytest.raises(DataError, match=r"same file as 'a.parquet'.*count twice"):
         _values(folder)
     (folder / "latest.parquet").unlink()
     os.link(folder / "a.parquet", folder / "hard.parquet")

@@ -27,7 +27,7 @@ OPERATORS = {
 
 
 def _kept(text: str, origin: Origin = ORIGIN, **columns: object) -> list[int]:
-    table = pa.table({name: values for name, values in columns.items()})
+    table = pa.table(columns)
     numbered = table.append_column("row", pa.array(range(table.num_rows)))
     rows: list[int] = RowFilter.parse(text).apply(numbered, origin)["row"].to_pylist()
     return rows
@@ -125,7 +125,7 @@ def test_text_of_csv_is_compared_as_what_the_value_is() -> None:
 )  # fmt: skip
 def test_what_is_no_condition_is_a_wrong_setting(text: str) -> None:
     """The message shows the filter and where it stops being one; nothing is run as code."""
-    with pytest.raises(ConfigError, match="where: interactions: expected .* of the row filter"):
+    with pytest.raises(ConfigError, match=r"where: interactions: expected .* of the row filter"):
         DataConfig(interactions=Path("x"), where={"interactions": text})
 
 
@@ -140,7 +140,7 @@ def test_a_filter_that_does_not_fit_its_column_is_refused() -> None:
 
 
 def test_rows_that_a_filter_leaves_out_are_counted(tmp_path: Path) -> None:
-    """Columns of a filter need not be mapped; refunds go, and rows in are rows used and left out."""
+    """Refunds go, counted; a column that a filter looks at need not be mapped."""
     log = {
         "user_id": [1, 2, 3],
         "item_id": [1, 2, 3],
