@@ -164,6 +164,8 @@ def _noun(annotation: object) -> str:
 
 
 def _default_text(field: FieldInfo) -> str:
+    if field.default_factory is dict:
+        return "none"
     if field.default is PydanticUndefined:
         return "required"
     return "not set" if field.default is None else f"`{_toml(field.default)}`"
