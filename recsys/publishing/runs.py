@@ -87,7 +87,7 @@ def current_run(root: Path) -> Path:
 
 
 def published_runs(root: Path) -> list[PublishedRun]:
-    """Complete runs in `root`, in order of publication; others are skipped.
+    """Complete runs in `root`, in order of publication.
 
     Folders without a valid manifest are skipped and, where there is a key, runs whose signature
     does not match.
