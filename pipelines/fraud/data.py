@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -96,8 +95,3 @@ def check_inputs(
 def is_term(feature: FeatureConfig) -> bool:
     """Whether a feature has terms, of which there may be new ones."""
     return feature.kind == "categorical"
-
-
-def num_threads() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

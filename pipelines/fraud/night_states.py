@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.fraud.data import num_threads
 from pipelines.jobs.job import require_live
+from recsys.compiled import num_threads
 from recsys.datasets.transactions.days import day_number, rows_before, rows_of_day, start_of
 from recsys.errors import ArtifactError, DataError
 from recsys.fraud.alerts.daily import account_days, choose_and_remember

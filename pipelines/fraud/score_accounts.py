@@ -12,7 +12,6 @@ from pipelines.fraud.data import (
     check_inputs,
     follow_from,
     load_checked_transactions,
-    num_threads,
 )
 from pipelines.fraud.labels import labels_of
 from pipelines.fraud.late_rows import DAY_ROWS, check_late, day_rows, find_start, tell_late
@@ -29,6 +28,7 @@ from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.job import last_whole_day, new_run_id, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
 from pipelines.jobs.provenance import output_digest
+from recsys.compiled import num_threads
 from recsys.datasets.transactions.days import (
     day_number,
     end_of_day,

@@ -13,7 +13,6 @@ from pipelines.fraud.data import (
     check_inputs,
     follow_from,
     load_checked_transactions,
-    num_threads,
 )
 from pipelines.fraud.labels import labels_of
 from pipelines.fraud.late_rows import DAY_ROWS, day_rows
@@ -23,6 +22,7 @@ from pipelines.jobs.job import last_whole_day, new_run_id, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
 from pipelines.jobs.provenance import output_digest, publication_order
 from recsys.artifacts import digest_table, read_bundle
+from recsys.compiled import num_threads
 from recsys.config import config_to_dict
 from recsys.datasets.transactions.days import end_of_day, rows_before
 from recsys.fraud.alerts.canary import plant_and_score

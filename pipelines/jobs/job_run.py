@@ -120,7 +120,7 @@ class JobRun:
         *,
         provenance: Mapping[str, str],
         keep: int,
-        scorer: Callable[[Path, Written], Sequence[CheckError]] = lambda _folder, _written: (),
+        find_faults: Callable[[Path, Written], Sequence[CheckError]] = lambda _folder, _written: (),
         audit: Callable[[Path, Written], None] = lambda _folder, _written: None,
     ) -> Outcome[Written]:
         """Write, audit and publish outputs within the deadline of that stage.
@@ -130,27 +130,27 @@ class JobRun:
             write: Writes them into a folder, and says what was written.
             provenance: What they follow from.
             keep: How many runs stay.
-            scorer: Looks at what was written and gives the reasons to hold it.
+            find_faults: Checks what was written; returns the reasons to hold it.
             audit: Reads what was written back, and refuses it by raising.
         """
-        reported: list[tuple[Written, Sequence[CheckError]]] = []
+        results: list[tuple[Written, Sequence[CheckError]]] = []
 
-        def written_and_judged(folder: Path) -> None:
+        def write_and_check(folder: Path) -> None:
             written = write(folder)
-            reported.append((written, scorer(folder, written)))
+            results.append((written, find_faults(folder, written)))
 
         with self.stage("publish"):
             run = publish(
                 self.root,
                 day,
-                written_and_judged,
-                hold=lambda _folder: str(reported[0][1][0]) if reported[0][1] else "",
+                write_and_check,
+                hold=lambda _folder: str(results[0][1][0]) if results[0][1] else "",
                 run_id=new_run_id(),
-                audit=lambda folder: audit(folder, reported[0][0]),
+                audit=lambda folder: audit(folder, results[0][0]),
                 provenance=provenance,
                 keep=keep,
             )
-        written, faults = reported[0]
+        written, faults = results[0]
         return Outcome(job=self.name, run=run, written=written, faults=faults)
 
 

@@ -60,7 +60,7 @@ def _write_similar(
         write,
         provenance=provenance,
         keep=config.output.keep,
-        scorer=lambda folder, summary: check_floor(
+        find_faults=lambda folder, summary: check_floor(
             summary, folder / FILE_NAME, config.output_checks
         ),
         audit=lambda folder, summary: audit_similar_items(folder / FILE_NAME, k=k, summary=summary),

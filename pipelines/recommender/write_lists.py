@@ -93,7 +93,7 @@ def _write_lists(
         partial(_write, request),
         provenance=provenance,
         keep=config.output.keep,
-        scorer=partial(_faults, config, live, has_same_rules=has_same_rules),
+        find_faults=partial(_faults, config, live, has_same_rules=has_same_rules),
         audit=lambda folder, summary: audit_recommendations(
             folder / FILE_NAME, k=request.k, summary=summary
         ),

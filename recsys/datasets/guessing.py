@@ -41,7 +41,9 @@ def guess_time_unit(column: pa.ChunkedArray) -> TimeUnit | None:
     digits = len(str(abs(pc.max(column).as_py())))
     if digits <= 11:
         return "s"
-    return "ms" if digits <= 14 else "us"
+    if digits <= 14:
+        return "ms"
+    return "us" if digits <= 17 else "ns"
 
 
 def guess_features(table: pa.Table, *, besides: Sequence[str]) -> dict[str, FeatureKind]:

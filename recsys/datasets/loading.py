@@ -21,7 +21,7 @@ from recsys.datasets.dataset import (
 from recsys.datasets.feature_columns import feature_column, number_column, term_column
 from recsys.datasets.ids import id_column
 from recsys.datasets.origin import Origin, listing
-from recsys.datasets.tables import read_table
+from recsys.datasets.tables import TableReader, read_table
 from recsys.datasets.text import first_row
 from recsys.datasets.times import time_column
 from recsys.errors import ConfigError
@@ -35,6 +35,8 @@ def load_dataset(
     data: DataConfig,
     columns: ColumnsConfig | None = None,
     features: FeaturesConfig | None = None,
+    *,
+    read: TableReader = read_table,
 ) -> Dataset:
     """Read the tables, rename their columns to the standard names and settle their types.
 
@@ -45,6 +47,7 @@ def load_dataset(
         data: Where the tables are.
         columns: The user's names of the standard columns; the standard names when None.
         features: The features to read; none when None.
+        read: How a table is read; from files by default.
 
     Raises:
         ConfigError: Features of a table that is not given.
@@ -54,9 +57,9 @@ def load_dataset(
     columns = columns or ColumnsConfig()
     features = features or FeaturesConfig()
     dataset = Dataset(
-        interactions=_read_interactions(data, columns, features),
-        users=_read_side("users", data.users, data, columns, features),
-        items=_read_side("items", data.items, data, columns, features),
+        interactions=_read_interactions(data, columns, features, read),
+        users=_read_side("users", data.users, data, columns, features, read=read),
+        items=_read_side("items", data.items, data, columns, features, read=read),
         data=data,
         columns=columns,
         features=features,
@@ -67,7 +70,7 @@ def load_dataset(
 
 
 def _read_interactions(
-    data: DataConfig, columns: ColumnsConfig, features: FeaturesConfig
+    data: DataConfig, columns: ColumnsConfig, features: FeaturesConfig, read: TableReader
 ) -> pa.Table:
     converters: dict[str, Converter] = {
         USER_ID: partial(id_column, text_type=data.csv.user_id_type),
@@ -82,7 +85,7 @@ def _read_interactions(
     named = {name: convert for name, convert in converters.items() if getattr(columns, name)}
     optional = [EVENT_TIME] if columns.event_time == EVENT_TIME else []
     origins = {name: find_origin("interactions", name, data, columns, features) for name in named}
-    table = _read(data.interactions, named, origins, optional, data.csv.delimiter)
+    table = _read(data.interactions, named, origins, optional, data.csv.delimiter, read=read)
     if columns.event_types is None:
         return table
     return _with_event_types(table, columns.event_types, origins[EVENT_TYPE])
@@ -94,6 +97,8 @@ def _read_side(
     data: DataConfig,
     columns: ColumnsConfig,
     features: FeaturesConfig,
+    *,
+    read: TableReader,
 ) -> pa.Table | None:
     """The users or the items table, or None when its path is not given."""
     declared: dict[str, FeatureConfig] = getattr(features, side)
@@ -112,7 +117,7 @@ def _read_side(
     optional = [TITLE] if side == "items" and data.item_title else []
     converters.update(dict.fromkeys(optional, _text_column))
     origins = {name: find_origin(side, name, data, columns, features) for name in converters}
-    return _read(path, converters, origins, optional, data.csv.delimiter)
+    return _read(path, converters, origins, optional, data.csv.delimiter, read=read)
 
 
 def _read(
@@ -121,11 +126,13 @@ def _read(
     origins: dict[str, Origin],
     optional: list[str],
     delimiter: str,
+    *,
+    read: TableReader,
 ) -> pa.Table:
     """The columns that `converters` names, under these names, each in its standard type."""
     required = [origins[name].column for name in converters if name not in optional]
     welcome = [origins[name].column for name in optional]
-    raw = read_table(path, columns=required, optional=welcome, delimiter=delimiter)
+    raw = read(path, columns=required, optional=welcome, delimiter=delimiter)
     present = {name for name in converters if origins[name].column in raw.column_names}
     return pa.table(
         {

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -31,6 +32,20 @@ _DISK = LocalFileSystem()
 _CSV_END = "\x1fend of file\x1f"  # no text of a real file
 _FIELDS = re.compile(r"(?<=columns, got )(\d+):.*", re.DOTALL)  # a row, which may hold ids
 _CSV_BLOCK_BYTES = 16 * 2**20  # a row must fit into one block
+
+
+class TableReader(Protocol):
+    """Reads columns of a table as `read_table` does."""
+
+    def __call__(
+        self,
+        path: Path,
+        *,
+        columns: Sequence[str] | None = None,
+        optional: Sequence[str] = (),
+        delimiter: str = ",",
+    ) -> pa.Table:
+        """The columns of the table that a path names."""
 
 
 def is_csv(path: Path) -> bool:

@@ -12,11 +12,11 @@ from recsys.datasets.origin import Origin
 from recsys.datasets.text import integers_from_text, unreadable_row
 from recsys.schema import EVENT_TIME_TYPE
 
-TimeUnit = Literal["s", "ms", "us"]
+TimeUnit = Literal["s", "ms", "us", "ns"]
 """Unit of times that are written as integers since 1970-01-01 UTC."""
 
 _SET_ZONE = 'set [columns] event_time_zone = "UTC" (or the zone they were written in)'
-_SET_UNIT = 'set [columns] event_time_unit = "s" (or "ms", "us")'
+_SET_UNIT = 'set [columns] event_time_unit = "s" (or "ms", "us", "ns")'
 
 
 def time_column(

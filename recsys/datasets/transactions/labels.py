@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from recsys.arrays import Int8Array
 from recsys.datasets.ids import id_column, plain_column
 from recsys.datasets.origin import Origin
-from recsys.datasets.tables import is_csv, read_table
+from recsys.datasets.tables import TableReader, is_csv, read_table
 from recsys.datasets.text import first_row
 from recsys.datasets.transactions.config import TransactionColumnsConfig, TransactionsDataConfig
 from recsys.datasets.transactions.loading import TransactionLog
@@ -29,7 +29,11 @@ _ANSWERS = {"0": False, "1": True, "false": False, "true": True}
 
 
 def load_labels(
-    data: TransactionsDataConfig, columns: TransactionColumnsConfig, log: TransactionLog
+    data: TransactionsDataConfig,
+    columns: TransactionColumnsConfig,
+    log: TransactionLog,
+    *,
+    read: TableReader = read_table,
 ) -> pa.Table:
     """Read labels: transaction_id, of the type it has in the log, and is_fraud, by ascending id.
 
@@ -39,6 +43,7 @@ def load_labels(
         data: Where the labels are.
         columns: The user's names of the columns.
         log: The transactions that the labels are for.
+        read: How the table is read; from files by default.
 
     Raises:
         ConfigError: `data.labels` is not set.
@@ -52,7 +57,7 @@ def load_labels(
             "without labels"
         )
     names = (columns.transaction_id, columns.is_fraud)
-    raw = read_table(path, columns=names, delimiter=data.csv.delimiter)
+    raw = read(path, columns=names, delimiter=data.csv.delimiter)
     id_origin, answer_origin = (
         Origin(file=str(path), column=name, is_text=is_csv(path)) for name in names
     )

@@ -13,7 +13,7 @@ from recsys.datasets.feature_columns import feature_column, term_column
 from recsys.datasets.ids import id_column, plain_column
 from recsys.datasets.loading import Converter
 from recsys.datasets.origin import Origin
-from recsys.datasets.tables import is_csv, read_table
+from recsys.datasets.tables import TableReader, is_csv, read_table
 from recsys.datasets.text import numbers_from_text
 from recsys.datasets.times import time_column
 from recsys.datasets.transactions.config import (
@@ -59,6 +59,8 @@ def load_transactions(
     data: TransactionsDataConfig,
     columns: TransactionColumnsConfig | None = None,
     features: Mapping[str, FeatureConfig] | None = None,
+    *,
+    read: TableReader = read_table,
 ) -> TransactionLog:
     """Read transactions, rename their columns to the standard names and settle their types.
 
@@ -69,6 +71,7 @@ def load_transactions(
         data: Where the table is.
         columns: The user's names of the standard columns; the standard names when None.
         features: The features to read; none when None.
+        read: How the table is read; from files by default.
 
     Raises:
         ConfigError: A feature that transactions cannot have, or that is the label.
@@ -80,7 +83,7 @@ def load_transactions(
     converters = _converters(data, columns, features)
     origins = {name: _find_origin(name, data, columns, features) for name in converters}
     _check_no_label_is_read(origins, columns, features)
-    raw = read_table(
+    raw = read(
         data.transactions,
         columns=[origin.column for origin in origins.values()],
         delimiter=data.csv.delimiter,
