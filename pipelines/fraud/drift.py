@@ -42,7 +42,7 @@ _US_PER_DAY, _US_PER_HOUR = 86_400_000_000, 3_600_000_000
 
 
 def fraud_columns(config: FraudJobConfig, windows: Windows, reporter: Reporter) -> Iterator[Column]:
-    """All columns of a fraud scorer, those of a model or of scores where there are any.
+    """All columns of a fraud scorer, including those of the model and of scores if they exist.
 
     Raises:
         DataError: The table is refused, or no transaction lies in one of the windows.

@@ -1,7 +1,7 @@
 """One run of a job: its lock, its deadlines, and whether its work is done already.
 
-A job is one run at a time for each kind of output. A watchdog ends a run whose stage takes longer
-than it may; publishing is safe at any instant, so ending the process is too.
+For each kind of output one run of a job works at a time. A watchdog ends a run whose stage exceeds
+its deadline; publishing is safe at any instant, so the process may be ended at any time.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class DeadlinesConfig:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JobRun:
-    """What a job has while it runs."""
+    """A running job."""
 
     name: str
     """Its command."""
@@ -64,7 +64,7 @@ class JobRun:
     force: bool = False
     """Whether work that is done already is done again."""
     inputs: Inputs = field(default_factory=Inputs)
-    """The way to its tables and models, which remembers what was read."""
+    """Reads its tables and models, and remembers what was read."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -100,7 +100,7 @@ class JobRun:
     def skip_if_done(self, day: date, provenance: Mapping[str, str]) -> None:
         """Refuse to repeat what a stored run of the day was made from.
 
-        A run that was held is judged again: what it was compared with may have changed.
+        A run that was held is checked again: what it was compared with may have changed.
 
         Raises:
             SkippedError: There is such a run.
@@ -156,7 +156,7 @@ class JobRun:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome(Generic[Written]):
-    """How a job ended that wrote something."""
+    """The outcome of a job that wrote outputs."""
 
     job: str
     """Its command."""
@@ -168,7 +168,7 @@ class Outcome(Generic[Written]):
     """Why it is not live, if it was held."""
 
     def raise_if_held(self) -> None:
-        """Raise the first fault, with the way to make the run live all the same."""
+        """Raise the first fault, with the command that makes the run live anyway."""
         raise_if_held(self.faults, self.run, self.run.folder.parents[2].name)
 
     def status(self, **figures: object) -> dict[str, object]:
@@ -232,7 +232,7 @@ def raise_if_held(faults: Sequence[CheckError], run: PublishedRun, output: str) 
 
 
 def _give_up(job: str, stage: str, seconds: float) -> None:
-    """End the process, whatever it hangs in."""
+    """End the process, wherever it hangs."""
     message = (
         f"{job}: expected the stage {stage!r} to end within {seconds:g} s, got no end; "
         f"look for what holds it, or raise [deadlines] {stage}_s"

@@ -1,4 +1,4 @@
-"""The job that says what the data holds and whether it would be accepted."""
+"""The job that reports what the data holds and whether jobs would accept it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def validate_job(config: JobConfig, as_of: date | None, reporter: Reporter) -> V
     dataset = load_dataset(config.data, config.columns, config.features)
     report = validate_dataset(
         dataset,
-        as_of=datetime.now(UTC),  # as in jobs: a log may go on after the day of the run
+        as_of=datetime.now(UTC),  # as in jobs: a log may continue after the day of the run
         limits=config.validation,
         needs_time=config.split.needs_time,
     )
