@@ -1,4 +1,4 @@
-"""The job that looks for drift: compare columns of either half, publish, track, tell."""
+"""The job that looks for drift: compare columns, publish a report, track it, print it."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def check_drift_job(
     """Compare the days up to one with the weeks before; publish and track the figures.
 
     Args:
-        config: Settings of either half.
-        as_of: The last day that is judged; yesterday by default.
-        reporter: Whom to tell.
+        config: Settings of the recommender or the fraud scorer.
+        as_of: The last day of the current window; yesterday by default.
+        reporter: Prints progress.
 
     Raises:
         DataError: The tables are refused, or no event lies in one of the windows.
-        ConfigError: A column that is asked for does not exist.
+        ConfigError: A requested column does not exist.
     """
     day, root = as_of or last_whole_day(), config.output.directory / "drift"
     windows = Windows.of(config.drift, day)
@@ -71,7 +71,7 @@ def check_drift_job(
             published = publish(root, day, write, run_id=new_run_id(), keep=config.output.keep)
     file = published.folder / FILE_NAME
     tracked = _track(config, report, file)
-    _tell(report, reporter)
+    _report(report, reporter)
     status = {
         "job": "check-drift",
         "outcome": "PUBLISHED",
@@ -88,7 +88,7 @@ def check_drift_job(
 
 
 def raise_if_drifting(checked: CheckedDrift) -> None:
-    """End the job where the settings ask for it; the report is published all the same.
+    """End the job with an error if the settings ask for it; the report is published anyway.
 
     Raises:
         CheckError: The verdict is major, and `drift.fail_on` says so.
@@ -111,7 +111,7 @@ def raise_if_drifting(checked: CheckedDrift) -> None:
 def _columns(
     inputs: Inputs, config: JobConfig | FraudJobConfig, windows: Windows, reporter: Reporter
 ) -> Iterator[Column]:
-    """The columns of the half that the settings are of."""
+    """The columns of the recommender or of the fraud scorer, by the kind of settings."""
     if isinstance(config, JobConfig):
         from pipelines.recommender.drift import recommender_columns
 
@@ -122,7 +122,7 @@ def _columns(
 
 
 def _track(config: JobConfig | FraudJobConfig, report: DriftReport, file: Path) -> str:
-    """Figures, verdict and report at the tracking server; gives where they are."""
+    """Send figures, verdict and report to the tracking server; returns where they are."""
     name = f"check-drift {report.windows.last_day}"
     with start_run(config.tracking, run_name=name) as run:
         run.log_params({"drift": config_to_dict(config.drift)})
@@ -132,7 +132,7 @@ def _track(config: JobConfig | FraudJobConfig, report: DriftReport, file: Path) 
         return run.location
 
 
-def _tell(report: DriftReport, reporter: Reporter) -> None:
+def _report(report: DriftReport, reporter: Reporter) -> None:
     """The columns as a table, the worst first."""
     if reporter.quiet:
         return

@@ -45,11 +45,11 @@ class FraudJobConfig:
     autoencoder: AutoencoderConfig = AutoencoderConfig()
     """The embedding of transactions."""
     profiles: ProfilesConfig = ProfilesConfig()
-    """What is normal for an account."""
+    """The state of each account, and what it is compared with."""
     scoring: ScoringConfig = ScoringConfig()
     """How evidence becomes a score."""
     labels: LabelsConfig = LabelsConfig()
-    """What is done with confirmed labels, where there are any."""
+    """How confirmed labels are used, where there are any."""
     alerts: AlertConfig = AlertConfig()
     """Which accounts are flagged."""
     seed: int = Field(default=0, ge=0, lt=1 << 32)
@@ -63,11 +63,11 @@ class FraudJobConfig:
     input_checks: InputChecksConfig = Field(
         default=InputChecksConfig(), validation_alias="gates", serialization_alias="gates"
     )
-    """What the newest day of the data may be like."""
+    """How far the newest day of the data may differ from the days before it."""
     output_checks: ScoreChecksConfig = Field(
         default=ScoreChecksConfig(), validation_alias="guards", serialization_alias="guards"
     )
-    """What a new model and a night's scores may be like."""
+    """How far a new model and a night's scores may differ from those before."""
     deadlines: DeadlinesConfig = DeadlinesConfig()
     """How long a job may take."""
 
@@ -107,7 +107,7 @@ def load_fraud_config(
     """Read a config file; relative paths in it start at its folder, those of options do not.
 
     Args:
-        path: A TOML file; None for nothing but defaults and options.
+        path: A TOML file; None for defaults and options alone.
         overrides: Options `--set section.key=value`.
         data: Paths of tables given as options, by name; None where not given.
 

@@ -29,8 +29,8 @@ def embed_accounts(
     Args:
         config: Settings.
         as_of: The last day that counts; yesterday by default.
-        reporter: Whom to tell.
-        force: Whether to write again what the day's vectors were made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's vectors were made from the same inputs.
 
     Returns:
         What happened, for the status line.

@@ -1,4 +1,4 @@
-"""The job that says what a table of transactions holds and whether it would be accepted."""
+"""The job that reports what a table of transactions holds and whether jobs would accept it."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from recsys.errors import RecsysError
 
 STOPPED_EXIT_CODE, DEFECT_EXIT_CODE = 143, 70
 GRACE_S = 20.0
-"""Seconds that the code at work has to let go after SIGTERM; then the process ends anyway."""
+"""Seconds that running code has to stop after SIGTERM; then the process ends anyway."""
 
 
 def run_to_the_end(command: Callable[[], object]) -> None:
@@ -54,7 +54,9 @@ def _tell_where(error: Exception) -> None:
         told = told.__cause__
 
 
-def tell_findings(job: str, report: Mapping[str, object], refusals: Sequence[RecsysError]) -> None:
+def report_findings(
+    job: str, report: Mapping[str, object], refusals: Sequence[RecsysError]
+) -> None:
     """The status line of a job that only looks, and the first refusal as its end.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a job reads: one door for all of it, which writes down what the run follows from."""
+"""Reads all inputs of a job, and records their digests for the provenance of the run."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 class Inputs:
     """Tables, models and states that a run reads, each by its role and the digest of its content.
 
-    A job has no other way to its tables, so that none can be forgotten when it is asked whether
-    its work is done already. What counts is the content that was loaded: it is the same whether it
-    lies in one file, in a folder, or behind a link.
+    A job reads its tables in no other way, so that none can be forgotten when the job decides
+    whether its work is done already. The loaded content counts: it is the same whether it lies in
+    one file, in a folder, or behind a link.
     """
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ class Inputs:
     def table(self, role: str, table: pa.Table | None) -> None:
         """A table that is read, or the part of it that the run follows from.
 
-        A run for a day does not follow from later rows: a log that has gone on gives the same.
+        Only rows up to the day of the run count, so that a log that goes on gives the same digest.
         """
         if table is not None:
             self._tables[role] = table

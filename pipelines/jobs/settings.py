@@ -38,7 +38,7 @@ def read_config(
 
     Args:
         cls: What the file configures.
-        path: A TOML file; None for nothing but defaults and options.
+        path: A TOML file; None for defaults and options alone.
         overrides: Options `--set section.key=value`.
         data: Paths of tables given as options, by name; None where not given.
         fill_in: Adds settings that follow from others where they are not given.

@@ -36,7 +36,7 @@ class ListsConfig:
     """Items a list; a list is no longer than the catalogue."""
     filter_seen: bool = True
     """Whether items that a user already interacted with are left out. Models are chosen and
-    measured under the same rule; where lists may hold such items again, these gain by how often
+    measured under the same rule; if lists may repeat such items, their scores rise with how often
     they were taken."""
     deny: Path | None = None
     """Table of pairs user_id, item_id that must not be recommended."""
@@ -77,13 +77,13 @@ class JobConfig:
     input_checks: InputChecksConfig = Field(
         default=InputChecksConfig(), validation_alias="gates", serialization_alias="gates"
     )
-    """What the newest day of the data may be like."""
+    """How far the newest day of the data may differ from the days before it."""
     promotion: PromotionConfig = PromotionConfig()
     """When a new model becomes live."""
     output_checks: ListChecksConfig = Field(
         default=ListChecksConfig(), validation_alias="guards", serialization_alias="guards"
     )
-    """What lists may be like beside those of the night before."""
+    """How far lists may differ from those of the night before."""
     deadlines: DeadlinesConfig = DeadlinesConfig()
     """How long a job may take."""
 
@@ -111,7 +111,7 @@ class JobConfig:
         return RecommenderConfig(model=self.model, training=self.training)
 
     def within(self, num_items: int) -> JobConfig:
-        """The settings with lists that are no longer than the catalogue: what is beyond costs."""
+        """The settings with lists that are no longer than the catalogue."""
         k = min(self.evaluation.k, max(num_items, 1))
         return replace(self, evaluation=replace(self.evaluation, k=k))
 
@@ -140,7 +140,7 @@ def load_job_config(
     """Read a config file; relative paths in it start at its folder, those of options do not.
 
     Args:
-        path: A TOML file; None for nothing but defaults and options.
+        path: A TOML file; None for defaults and options alone.
         overrides: Options `--set section.key=value`.
         data: Paths of tables given as options, by name; None where not given.
 

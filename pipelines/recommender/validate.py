@@ -1,4 +1,4 @@
-"""The job that says what the data holds and whether it would be accepted."""
+"""The job that reports what the data holds and whether jobs would accept it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def validate_job(
     inputs.tell_passed_over(reporter)
     report = validate_dataset(
         dataset,
-        as_of=datetime.now(UTC),  # as in jobs: a log may go on after the day of the run
+        as_of=datetime.now(UTC),  # as in jobs: a log may continue after the day of the run
         limits=config.validation,
         needs_time=config.split.needs_time,
     )

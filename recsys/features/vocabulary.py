@@ -53,7 +53,7 @@ class Vocabulary:
         return len(self.terms)
 
     def numbers(self, column: pa.Array | pa.ChunkedArray) -> Int64Array:
-        """Numbers of the terms in a column, `UNKNOWN` for nulls and terms not known.
+        """Numbers of the terms in a column; `UNKNOWN` for nulls and for terms of no number.
 
         Args:
             column: Shape (N,).
