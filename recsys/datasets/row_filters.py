@@ -202,13 +202,13 @@ def _described(value: Value) -> str:
     return "text" if isinstance(value, str) else "a number"
 
 
-def parsed_filters(texts: Mapping[str, str]) -> dict[str, RowFilter]:
+def parsed_filters(texts: Mapping[_TableT, str]) -> dict[_TableT, RowFilter]:
     """Row filters by table.
 
     Raises:
         ValueError: One is not a condition; the message names its table.
     """
-    found = {}
+    found: dict[_TableT, RowFilter] = {}
     for table, text in texts.items():
         try:
             found[table] = RowFilter.parse(text)
@@ -217,7 +217,7 @@ def parsed_filters(texts: Mapping[str, str]) -> dict[str, RowFilter]:
     return found
 
 
-def _checked(texts: dict[str, str]) -> dict[str, str]:
+def _checked(texts: dict[_TableT, str]) -> dict[_TableT, str]:
     parsed_filters(texts)
     return texts
 
