@@ -8,7 +8,6 @@ limits leave room for that. A log shorter than two weeks is judged by its freshn
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -16,13 +15,13 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from recsys.arrays import Float64Array, Int64Array
 from recsys.config import config_class
 from recsys.datasets.daily import (
     DailyFigure,
+    currency_groups,
     daily_share,
     day_counts,
     day_numbers,
@@ -239,13 +238,7 @@ def _amounts(
     amounts_N = np.log(np.maximum(np.abs(recent[AMOUNT].to_numpy()), 1e-9))
     groups = {"": np.ones(len(days_N), dtype=np.bool_)}
     if CURRENCY in recent.column_names:
-        codes = sorted(pc.unique(recent[CURRENCY].drop_null()).to_pylist())
-        groups = {
-            _currency_name(code, number): np.asarray(
-                pc.equal(recent[CURRENCY], code).fill_null(False)
-            )
-            for number, code in enumerate(codes, start=1)
-        }
+        groups = currency_groups(recent[CURRENCY])
     for currency, mine_N in groups.items():
         today = amounts_N[mine_N & (days_N == day)]
         before = {
@@ -255,11 +248,6 @@ def _amounts(
         before = {one: values for one, values in before.items() if len(values) >= _MIN_ROWS}
         if len(today) >= _MIN_ROWS and len(before) >= _MIN_DAYS:
             yield from _shift(currency, today, list(before.values()), config, origin)
-
-
-def _currency_name(code: object, number: int) -> str:
-    """A currency for messages: its code where it is one, as another column may be mapped to it."""
-    return str(code) if re.fullmatch(r"[A-Z]{3}", str(code)) else f"currency{number}"
 
 
 def _shift(
