@@ -14,7 +14,7 @@ import typer
 from pipelines.drift.cli import add_drift_command
 from pipelines.fraud.cli import add_fraud_commands
 from pipelines.jobs.console import Reporter, print_result
-from pipelines.jobs.ending import run_to_the_end, report_findings
+from pipelines.jobs.ending import report_findings, run_to_the_end
 from pipelines.jobs.live_runs_cli import add_live_run_commands
 from pipelines.jobs.process import tune_process
 from pipelines.jobs.tracking_cli import add_tracking_command

@@ -1,6 +1,6 @@
-"""Interactions that must not count: later than the run, told twice, or far too many of one user.
+"""Leaves out interactions that are later than the run, duplicates, or too many of one user.
 
-Whatever is left out is counted, so that rows in are rows used and rows left out.
+Everything left out is counted, so that rows used and rows left out add up to all rows.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def rows_until(log: pa.Table, moment: datetime) -> pa.Table:
 
 
 def _has_times_of_day(log: pa.Table, zone: str) -> bool:
-    """Whether times are more than dates: then equal rows are one event told twice.
+    """Whether times are more than dates: then equal rows are duplicates of one event.
 
     Dates are midnights where they were written, which in UTC may be any hour.
     """
@@ -68,8 +68,8 @@ def _has_times_of_day(log: pa.Table, zone: str) -> bool:
 def _within_cap(log: pa.Table, cap: int | None) -> BoolArray:
     """Whether each event is among the latest of its user that count, by `default_cap` if not set.
 
-    Of events at one time, those whose other columns sort first go first, so that nothing depends
-    on the order of rows; in a log without times that order is all there is.
+    Among events at the same time, those whose other columns sort first come first, so that nothing
+    depends on the order of rows. In a log without times the order of rows decides.
     """
     codes = log[USER_ID].combine_chunks().dictionary_encode().indices.to_numpy()
     counts = np.bincount(codes)
@@ -88,15 +88,15 @@ def _within_cap(log: pa.Table, cap: int | None) -> BoolArray:
 
 
 def default_cap(counts: Int64Array) -> int:
-    """The most events of a user that can be a person's: beyond, the latest ones count.
+    """Default cap: the most events that one person can have; beyond it only the latest count.
 
     The number of events of a person is roughly lognormal, so that the busiest of N people is
     expected at the median times exp(s z), where z is the normal quantile of 1/N and s the spread of
-    the logs. Both are taken from places that a few accounts cannot move, whatever they do: the
-    median, and how far the upper quarter and the upper tenth lie above it. The highest number
-    itself, or one in a thousand, is what bots are made of. Five times the expectation leaves people
-    alone: on Gowalla, MovieLens 1M, MovieTweetings and Complete Journey the busiest user has 0.2 to
-    1.5 times the expectation. Nobody is capped below 1000.
+    the logs. Both are estimated from quantiles that a few accounts cannot move: the median, and the
+    distances of the upper quartile and the upper decile from it. The highest counts, up to one in a
+    thousand, are often those of bots. Five times the expectation does not affect people: on
+    Gowalla, MovieLens 1M, MovieTweetings and Complete Journey the busiest user has 0.2 to 1.5 times
+    the expectation. Nobody is capped below 1000.
 
     Args:
         counts: Events of each user, one or more.

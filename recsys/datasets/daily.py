@@ -20,12 +20,12 @@ _WEEKS, _MIN_KNOWN = 4, 7
 
 @dataclass(frozen=True, kw_only=True)
 class DailyFigure:
-    """A figure of the judged day, and what it was on days before, oldest first.
+    """A figure of the newest day, and its values on the days before, oldest first.
 
     Args:
-        observed: Of the judged day; NaN where it cannot be said.
+        observed: Value of the newest day; NaN where there is none.
         before: Of each earlier day of the reference window that has one.
-        num_rows: Rows of the judged day.
+        num_rows: Rows of the newest day.
     """
 
     observed: float
@@ -40,7 +40,7 @@ def day_numbers(table: pa.Table) -> Int64Array:
 
 
 def day_counts(days_N: Int64Array, day: int) -> Int64Array:
-    """Rows of each day, from the first one of a log to the judged one. Shape (T,)."""
+    """Rows of each day, from the first one of a log to the newest. Shape (T,)."""
     earlier_N = days_N[days_N <= day]
     if not len(earlier_N):
         return np.zeros(1, dtype=np.int64)
@@ -49,10 +49,10 @@ def day_counts(days_N: Int64Array, day: int) -> Int64Array:
 
 
 def volume(counts_T: Int64Array, *, num_days: int) -> tuple[DailyFigure, float]:
-    """Log of a day's rows over what the days before let expect, and that expectation.
+    """Log of a day's rows over the number expected from the days before, and that number.
 
-    What is expected is the median of four weeks, or of the same weekday in them, whichever told
-    the days before the judged one better.
+    The expectation is the median of four weeks, or of the same weekday in them, whichever predicted
+    the days before better.
 
     Args:
         counts_T: Rows of each day, the judged one last. Shape (T,).
@@ -94,8 +94,8 @@ def _trailing_median(counts_T: Int64Array, step: int) -> Float64Array:
 def stale_days(counts_T: Int64Array, *, num_days: int) -> tuple[int, int]:
     """Days without rows at the end of a log, and how many are usual on such a day.
 
-    Where the days without rows follow the week, as with a shop that is closed on Sundays, usual is
-    what the same weekday had in the weeks before; elsewhere, the longest gap.
+    If days without rows follow the week, as with a shop that is closed on Sundays, the usual number
+    is that of the same weekday before; otherwise it is the longest gap.
 
     Args:
         counts_T: Rows of each day, the judged one last. Shape (T,).
@@ -119,7 +119,7 @@ def stale_days(counts_T: Int64Array, *, num_days: int) -> tuple[int, int]:
 
 
 def daily_share(marked_N: BoolArray, days_N: Int64Array, day: int, *, num_days: int) -> DailyFigure:
-    """Share of marked rows on the judged day, and on each day before it."""
+    """Share of marked rows on the newest day, and on each day before it."""
     within_N = (days_N <= day) & (days_N >= day - num_days)
     number_N = days_N[within_N] - (day - num_days)
     rows = np.bincount(number_N, minlength=num_days + 1)
@@ -169,7 +169,7 @@ def first_of_each(table: pa.Table, key: str, *, most: int) -> BoolArray:
 
 
 def shift(values: Float64Array, usual: float) -> float:
-    """How far the median of values lies from what is usual."""
+    """Distance of the median of values from the usual one."""
     return abs(float(np.median(values)) - usual)
 
 

@@ -1,4 +1,4 @@
-"""A first guess at what the columns of unknown tables are; a person corrects it once, in TOML."""
+"""Guesses what the columns of unknown tables are; a person corrects the guess once, in TOML."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAMES: Mapping[str, Sequence[str]] = {
 _MAX_TERMS_SHARE = 0.5
 """Texts of which more than this share are distinct are names or prose, not categories."""
 _MAX_CODES = 100
-"""Integers with at most so many distinct values are codes, with more they are numbers."""
+"""Integers with at most this many distinct values are codes; with more they are numbers."""
 
 
 def guess_column(names: Sequence[str], standard_name: str) -> str | None:

@@ -1,6 +1,6 @@
-"""Files to Arrow tables: Parquet (file, folder, Hive partitions) and CSV, nothing guessed.
+"""Files to Arrow tables: Parquet (file, folder, Hive partitions) and CSV, without guessing.
 
-A CSV file holds text, so every column of one comes out as strings; who knows what a column means
+A CSV file holds text, so all of its columns are strings here; code that knows what a column means
 converts it. The same holds for the keys of Hive partitions: `region=01` stays `"01"`.
 """
 
@@ -125,7 +125,7 @@ def _opened(path: Path, then: bytes = b"") -> pa.TransformInputStream:
 
 
 def _without_last_row(table: pa.Table, origin: Origin) -> pa.Table:
-    """The table without the row that marks the end, which a quote left open would swallow."""
+    """The table without the marker row at the end, which an unclosed quote would swallow."""
     num_rows = table.num_rows - 1
     if num_rows < 0 or table.column(0)[num_rows].as_py() != _CSV_END:
         raise origin.refusal(
@@ -158,7 +158,7 @@ def _read_parquet(
 
 
 def _parquet_files(folder: Path, origin: Origin) -> list[Path]:
-    """Parquet files below a folder by name; names that start with `_` or `.` are no data."""
+    """Parquet files below a folder by name; names that start with `_` or `.` are not data."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     visible = [path for path in paths if not _is_hidden(path.relative_to(folder))]
     files = [path for path in visible if path.suffix == ".parquet"]

@@ -1,4 +1,4 @@
-"""Event times: whatever the file holds becomes microseconds in UTC, or is refused as ambiguous."""
+"""Event times: all forms become microseconds in UTC, or are refused as ambiguous."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _from_text(column: pa.ChunkedArray, origin: Origin, unit: TimeUnit | None) -
     """ISO 8601 text to timestamps, or epoch text to integers where a unit says so."""
     if unit is not None:
         return integers_from_text(column, origin)
-    # Microseconds reach further than nanoseconds; only text with more digits needs the latter.
+    # Microseconds have a wider range than nanoseconds; only text with more digits needs the latter.
     for resolution in ("us", "ns"):
         for zone in ("UTC", None):
             try:

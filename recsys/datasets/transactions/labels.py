@@ -1,4 +1,4 @@
-"""Confirmed labels: read apart from the transactions, and revealed only after their delay."""
+"""Confirmed labels: read separately from the transactions, and used only after their delay."""
 
 # Shape suffixes: N transactions.
 
@@ -37,7 +37,7 @@ def load_labels(
 ) -> pa.Table:
     """Read labels: transaction_id, of the type it has in the log, and is_fraud, by ascending id.
 
-    Rows without an id or an answer say nothing and are left out; equal rows count once.
+    Rows without an id or an answer are left out; equal rows count once.
 
     Args:
         data: Where the labels are.

@@ -1,9 +1,8 @@
-"""Detectors that users would otherwise reach for: amount alone, isolation forest, neighbours.
+"""Baseline detectors that users might use instead: amount alone, isolation forest, neighbours.
 
-None of them sees a label. `BaselineInputs` makes the matrix that they take of a table; each
-detector is fitted on the matrix of the training rows and gives a score a row, higher for more
-anomalous. Rows are scored in blocks, so that memory does not grow with their number, and each row
-by itself.
+They use no labels. `BaselineInputs` turns a table into their input matrix; each detector is fitted
+on the matrix of the training rows and gives a score a row, higher for more anomalous. Rows are
+scored in blocks, so that memory does not grow with their number, and each row by itself.
 
 Shapes: N rows, F columns of the matrix, K neighbours, T terms of a feature and one for the others.
 """
@@ -108,7 +107,7 @@ class NearestNeighbours:
     seed: int = Field(ge=0)
     """Seed of the choice of training rows."""
     num_neighbours: int = Field(default=5, ge=1)
-    """K; as many as there are where there are fewer rows."""
+    """K; all rows if there are fewer."""
     max_rows: int = Field(default=20_000, ge=1)
     """Distinct training rows to keep, chosen at random."""
 

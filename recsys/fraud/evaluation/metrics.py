@@ -70,7 +70,7 @@ class FraudMeasures:
     values: dict[str, float]
     """What the scores reach; NaN where a measure is not defined."""
     ceilings: dict[str, float]
-    """What the labels reach as scores: the days have fewer frauds than places, so it may be low."""
+    """What a perfect ranking reaches; low if days have fewer frauds than k."""
 
 
 def measure_fraud(

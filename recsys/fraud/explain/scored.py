@@ -1,4 +1,4 @@
-"""A scored day as explanations read it: the rows of the flagged accounts, before and on the day.
+"""A scored day for explanations: the rows of the flagged accounts, before and on the day.
 
 Shapes: N transactions of the day, P earlier ones of the flagged accounts, A flagged accounts.
 """

@@ -20,7 +20,7 @@ class ReasonRow:
     text: str
     """The sentence."""
     observed: str
-    """What came."""
+    """What was observed."""
     expected: str
     """What is usual."""
     odds: str
@@ -83,7 +83,7 @@ class Columns:
 
 
 def columns_of(transactions: Iterable[AlertTransaction]) -> Columns:
-    """The columns that some transaction fills, in the order in which they come up."""
+    """The columns that have a value in some transaction, in the order of their appearance."""
     shown = list(transactions)
     return Columns(
         counterparty=any(one.counterparty for one in shown),

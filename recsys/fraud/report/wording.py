@@ -10,7 +10,7 @@ from recsys.fraud.report.content import AlertPage, AlertTransaction
 from recsys.reporting import formats
 
 _MAX_DECIMALS = 9
-_RAREST = 1e-6  # further out no calibration reaches
+_RAREST = 1e-6  # beyond the range of calibration
 
 
 def score(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Popularity of items now: events count less with age, at a half-life chosen on validation data.
+"""Popularity of items: events count less with age, by a half-life chosen on validation data.
 
 Shapes: U users, C items.
 """
@@ -22,7 +22,7 @@ from recsys.schema import EVENT_TIME, ITEM_ID
 _NUM_HALVINGS = 9
 _DAY_US = 86_400_000_000
 _FLOOR_SHARE = 1e-6
-"""Share of all events that every item is taken to have at least."""
+"""Least share of all events that every item is assumed to have."""
 
 
 def popularity(
