@@ -96,7 +96,7 @@ def default_cap(counts: Int64Array) -> int:
     distances of the upper quartile and the upper decile from it. The highest counts, up to one in a
     thousand, are often those of bots. Five times the expectation does not affect people: on
     Gowalla, MovieLens 1M, MovieTweetings and Complete Journey the busiest user has 0.2 to 1.5 times
-    the expectation. Nobody is capped below 1000.
+    the expectation. The cap is never below 1000.
 
     Args:
         counts: Events of each user, one or more.

@@ -1,4 +1,4 @@
-"""Figures of each day of a log, beside those of the days before it.
+"""Figures of each day of a log, compared with the days before it.
 
 Shapes: N rows, T days from the first of a log to the last, both included.
 """
@@ -55,8 +55,8 @@ def volume(counts_T: Int64Array, *, num_days: int) -> tuple[DailyFigure, float]:
     the days before better.
 
     Args:
-        counts_T: Rows of each day, the judged one last. Shape (T,).
-        num_days: Days before the judged one that are looked at.
+        counts_T: Rows of each day, the newest last. Shape (T,).
+        num_days: Days before the newest that are used.
     """
     found = []
     for step in (1, 7):
@@ -98,8 +98,8 @@ def stale_days(counts_T: Int64Array, *, num_days: int) -> tuple[int, int]:
     is that of the same weekday before; otherwise it is the longest gap.
 
     Args:
-        counts_T: Rows of each day, the judged one last. Shape (T,).
-        num_days: Days before the judged one that are looked at.
+        counts_T: Rows of each day, the newest last. Shape (T,).
+        num_days: Days before the newest that are used.
     """
     has_rows = np.flatnonzero(counts_T)
     if not len(has_rows):

@@ -204,7 +204,8 @@ def known_compromised(
 
     Handbook, section 3.4: labels are known after a delay, the days between training and test. A
     fraud of the last `num_train_days` training days is known to the whole test; one on a later day
-    f is known on the days after f + delay. Leave these rows out: nobody needs a score to find them.
+    f is known on the days after f + delay. These rows are left out: no score is needed to find
+    them.
 
     Args:
         accounts_N: Accounts of all transactions, those before the test included.

@@ -44,8 +44,8 @@ class Usual:
     new_share: Float64Array
     """Share of new counterparties among the account's transactions. Shape (R,)."""
     most_hour: Int64Array
-    """Transactions within an hour that the account has at most, nine times in ten, where everybody
-    is as busy as at the end of the day. Shape (R,)."""
+    """The number of transactions within an hour that the account exceeds once in ten times, when
+    all accounts are as busy as at the end of the day. Shape (R,)."""
     most_day: Int64Array
     """The same within 24 hours. Shape (R,)."""
     sum_day: Float64Array

@@ -56,7 +56,7 @@ class TransactionRow:
     amount: str
     """How much."""
     counterparty: str
-    """With whom."""
+    """The other side."""
     details: tuple[str, ...]
     """Other values, one a column."""
     score: str
@@ -67,7 +67,7 @@ class TransactionRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """The columns that the tables of one account have beside those of every table."""
+    """Optional columns of the tables of one account."""
 
     counterparty: bool
     """Whether anybody is on the other side."""

@@ -5,10 +5,10 @@ ascending. A row of `items_UK` is one user's list, best first, distinct items, p
 with `NO_ITEM`.
 
 Accuracy measures take the matrix of hits, read its first k columns and return one value a user,
-NaN for a user without relevant items, whom means leave out. Recall and NDCG follow the convention
-of the LightGCN line of papers (He et al. 2020, "LightGCN", SIGIR): recall divides by all of the
-user's relevant items, not by min(k, relevant), and NDCG cuts the ideal list at k, with binary
-relevance.
+NaN for a user without relevant items; means are over the other users. Recall and NDCG follow the
+convention of the LightGCN line of papers (He et al. 2020, "LightGCN", SIGIR): recall divides by all
+of the user's relevant items, not by min(k, relevant), and NDCG cuts the ideal list at k, with
+binary relevance.
 
 Shapes: U users, C items of the catalogue, K list length, D embedding width, G groups of users.
 """
