@@ -17,8 +17,8 @@ from recsys.datasets.daily import repeated
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.validation import ValidationConfig
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, USER_ID
+from recsys.time_units import US_PER_DAY
 
-_US_PER_DAY = 86_400_000_000
 _LEAST_CAP, _CAP_FACTOR, _TAIL_SHARES = 1000, 5, (0.75, 0.9)
 
 
@@ -62,7 +62,7 @@ def _has_times_of_day(log: pa.Table, zone: str) -> bool:
     Dates are midnights where they were written, which in UTC may be any hour.
     """
     local = pc.local_timestamp(log[EVENT_TIME].cast(pa.timestamp("us", tz=zone)))
-    return bool(np.any(local.cast(pa.int64()).to_numpy() % _US_PER_DAY))
+    return bool(np.any(local.cast(pa.int64()).to_numpy() % US_PER_DAY))
 
 
 def _within_cap(log: pa.Table, cap: int | None) -> BoolArray:

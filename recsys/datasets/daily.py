@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from recsys.arrays import BoolArray, Float64Array, Int64Array
 from recsys.schema import AMOUNT, EVENT_TIME
+from recsys.time_units import US_PER_DAY
 
-_US_PER_DAY = 86_400_000_000
 _WEEKS, _MIN_KNOWN = 4, 7
 
 
@@ -36,7 +36,7 @@ class DailyFigure:
 def day_numbers(table: pa.Table) -> Int64Array:
     """Day of each row, as days since 1970 in UTC. Shape (N,)."""
     times = table[EVENT_TIME].cast(pa.int64()).to_numpy()
-    return np.asarray(times // _US_PER_DAY, dtype=np.int64)
+    return np.asarray(times // US_PER_DAY, dtype=np.int64)
 
 
 def day_counts(days_N: Int64Array, day: int) -> Int64Array:

@@ -23,13 +23,14 @@ from recsys.fraud.profiles.cumulative_score import HALF_LIVES
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.scorer import ADDED_CAP
 from recsys.schema import ACCOUNT_ID, AMOUNT, EVENT_TIME, EVENT_TIME_TYPE, TRANSACTION_ID
+from recsys.time_units import US_PER_DAY, US_PER_S
 
 HIGH_SCORE = 0.99
 """An anomaly score that one in a hundred normal transactions exceeds."""
 
 _NUM_ACCOUNTS, _MAX_ROUNDS, _NUM_PLANTED, _AMOUNT_FACTOR = 1200, 16, 6, 3.0
 _QUIET = 3 * ADDED_CAP  # cumulative score of three extremely unusual transactions
-_DAY_US, _STEP_US = 86_400_000_000, 600_000_000
+_STEP_US = 600 * US_PER_S
 
 
 FALSE_SHARE = 0.05
@@ -117,7 +118,7 @@ def _planted(
     donor_P = rng.integers(0, rows.num_rows, len(owner_P))
     accounts = rows[ACCOUNT_ID].combine_chunks()
     step_P = np.repeat(np.arange(_NUM_PLANTED), len(owners_A))
-    times_P = _day_after(state) + _DAY_US // 2 + step_P * _STEP_US
+    times_P = _day_after(state) + US_PER_DAY // 2 + step_P * _STEP_US
     donated = rows.take(pa.array(donor_P))
     own = rows.take(pa.array(owner_P))
     columns = {name: donated[name] for name in rows.column_names}
@@ -142,7 +143,7 @@ def _untouched(
         rng.random(len(owners_A) * _NUM_PLANTED) * np.tile(length_A, _NUM_PLANTED)
     ).astype(np.int64)
     own = rows.take(pa.array(order[places_P]))
-    times_P = own[EVENT_TIME].cast(pa.int64()).to_numpy() % _DAY_US + _day_after(state)
+    times_P = own[EVENT_TIME].cast(pa.int64()).to_numpy() % US_PER_DAY + _day_after(state)
     columns = {name: own[name] for name in own.column_names}
     columns[EVENT_TIME] = pa.array(times_P, pa.int64()).cast(EVENT_TIME_TYPE)
     columns[TRANSACTION_ID] = _new_ids(own.schema.field(TRANSACTION_ID).type, len(places_P))
@@ -151,7 +152,7 @@ def _untouched(
 
 def _day_after(state: ProfileState) -> int:
     """Microseconds from 1970 to the beginning of the next whole day."""
-    return math.ceil(state.until) * _DAY_US
+    return math.ceil(state.until) * US_PER_DAY
 
 
 def _of_quiet_accounts(state: ProfileState, rows: pa.Table) -> pa.Table:

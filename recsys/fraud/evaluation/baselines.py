@@ -26,12 +26,12 @@ from recsys.errors import ConfigError, DataError
 from recsys.features.scaling import RobustScaler
 from recsys.features.vocabulary import Vocabulary
 from recsys.schema import AMOUNT, EVENT_TIME
+from recsys.time_units import US_PER_DAY
 
 AMOUNT_COLUMN = 0
 """Column of the matrix of `BaselineInputs` that has the logarithm of the amount."""
 _MAX_ONE_HOT = 32
 _BLOCK_ROWS = 1 << 16
-_DAY_US = 86_400_000_000
 
 
 class FittedBaseline(Protocol):
@@ -264,7 +264,7 @@ def _floats(column: pa.ChunkedArray) -> Float64Array:
 def _time_of_day(column: pa.ChunkedArray) -> Float64Array:
     """Share of the UTC day that has passed, 0 for null."""
     times_N = np.asarray(pc.fill_null(column.cast(pa.int64()), 0))
-    return (times_N % _DAY_US) / _DAY_US
+    return (times_N % US_PER_DAY) / US_PER_DAY
 
 
 def _term_numbers(column: pa.ChunkedArray, terms: Vocabulary) -> Int64Array:
