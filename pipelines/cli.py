@@ -112,8 +112,9 @@ def validate_command(
     settings = _load(config, overrides, interactions, users, items)
     from pipelines.recommender.validate import validate_job
 
-    report = validate_job(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
-    report_findings("validate", report.to_dict(), report.refusals)
+    day = as_of.date() if as_of else None
+    report, found = validate_job(settings, day, Reporter(quiet=quiet))
+    report_findings("validate", {**report.to_dict(), **found}, report.refusals)
 
 
 @app.command("train-recommender")

@@ -39,7 +39,7 @@ class TrainingConfig:
     time_budget_s: float | None = Field(default=None, gt=0)
     """Seconds that choosing settings and the fit after it may take, within which as much is trained
     as there is time for; by default training takes what it needs."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
     """Seed of everything random."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes CUDA if it is there."""

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.jobs.console import Reporter, json_text
+from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.job import last_whole_day, new_run_id
 from pipelines.jobs.job_run import job_run
 from pipelines.recommender.config import JobConfig
@@ -58,7 +59,9 @@ def check_drift_job(
     windows = Windows.of(config.drift, day)
     with job_run("check-drift", root, config.deadlines) as job:
         with job.stage("work"):
-            report = check_drift(_columns(config, windows, reporter), config.drift, windows)
+            report = check_drift(
+                _columns(job.inputs, config, windows, reporter), config.drift, windows
+            )
         text = json_text(report.to_dict(), indent=1) + "\n"
 
         def write(folder: Path) -> None:
@@ -79,6 +82,7 @@ def check_drift_job(
         "skipped": report.skipped,
         "file": str(file),
         "tracked": tracked,
+        "inputs": job.inputs.found(),
     }
     return CheckedDrift(report=report, file=file, status=status)
 
@@ -97,23 +101,24 @@ def raise_if_drifting(checked: CheckedDrift) -> None:
             rule="drift",
             place=str(checked.file),
             column=worst.name,
-            observed=f"{worst.psi:.3f}, most of it at {worst.shift.bin}",
+            observed=f"{worst.psi:.3f}",
             limit=f"a stability index of at most {usual:.3f}",
-            remedy="look at the data of these days; train anew if the change is real",
+            remedy="look at the data of these days, and in the file at where most of it is; train "
+            "anew if the change is real",
         )
 
 
 def _columns(
-    config: JobConfig | FraudJobConfig, windows: Windows, reporter: Reporter
+    inputs: Inputs, config: JobConfig | FraudJobConfig, windows: Windows, reporter: Reporter
 ) -> Iterator[Column]:
     """The columns of the recommender or of the fraud scorer, by the kind of settings."""
     if isinstance(config, JobConfig):
         from pipelines.recommender.drift import recommender_columns
 
-        return recommender_columns(config, windows, reporter)
+        return recommender_columns(inputs, config, windows, reporter)
     from pipelines.fraud.drift import fraud_columns
 
-    return fraud_columns(config, windows, reporter)
+    return fraud_columns(inputs, config, windows, reporter)
 
 
 def _track(config: JobConfig | FraudJobConfig, report: DriftReport, file: Path) -> str:
@@ -136,7 +141,9 @@ def _report(report: DriftReport, reporter: Reporter) -> None:
     table.columns[0].no_wrap = True
     for one in sorted(report.columns, key=lambda one: -one.psi):
         weeks = "-" if one.yardstick is None else f"{one.yardstick:.4f}"
-        shift = f"{one.shift.bin}: {one.shift.reference_share:.1%} to {one.shift.current_share:.1%}"
+        # A term is a value of the data, which is for the published file and not for a log.
+        place = "a term" if one.kind == "terms" else one.shift.bin
+        shift = f"{place}: {one.shift.reference_share:.1%} to {one.shift.current_share:.1%}"
         row = (one.name, f"{one.psi:.4f}", f"{one.bound:.4f}", weeks, one.verdict, shift)
         table.add_row(*row)
     Console(stderr=True, highlight=False, markup=False).print(table)

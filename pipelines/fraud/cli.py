@@ -108,8 +108,8 @@ def validate_transactions_command(
     settings = _load(config, overrides, transactions, labels)
     from pipelines.fraud.validate import validate_transactions
 
-    report = validate_transactions(settings, Reporter(quiet=quiet))
-    report_findings("validate-transactions", report.to_dict(), report.refusals)
+    report, found = validate_transactions(settings, Reporter(quiet=quiet))
+    report_findings("validate-transactions", {**report.to_dict(), **found}, report.refusals)
 
 
 def benchmark_fraud_command(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
@@ -54,7 +52,7 @@ class FraudJobConfig:
     """How confirmed labels are used, where there are any."""
     alerts: AlertConfig = AlertConfig()
     """Which accounts are flagged."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
     """Seed of everything random."""
     tracking: TrackingConfig = TrackingConfig()
     """Where runs are tracked."""
@@ -116,19 +114,4 @@ def load_fraud_config(
     Raises:
         ConfigError: The file or an override is wrong.
     """
-    return _rebased(*read_config(FraudJobConfig, path, overrides=overrides, data=data))
-
-
-def _rebased(config: FraudJobConfig, folder: Path) -> FraudJobConfig:
-    """Every relative path made absolute."""
-
-    def at(path: Path) -> Path:
-        return Path(os.path.normpath(folder / path))
-
-    data = config.data
-    labels = None if data.labels is None else at(data.labels)
-    return replace(
-        config,
-        data=replace(data, transactions=at(data.transactions), labels=labels),
-        output=replace(config.output, directory=at(config.output.directory)),
-    )
+    return read_config(FraudJobConfig, path, overrides=overrides, data=data)

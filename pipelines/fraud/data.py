@@ -37,6 +37,7 @@ def load_checked_transactions(
         DataError: The table cannot be read, or too many rows are unusable.
     """
     log = inputs.transactions(config.data, config.columns, config.features)
+    inputs.tell_passed_over(reporter)
     checked = quarantine(log, as_of=datetime.now(UTC), limits=config.quarantine)
     report = checked.report
     report.raise_if_refused()

@@ -160,7 +160,9 @@ def _score(
         later=checked.table.num_rows - table.num_rows,
         relearnt=start.num_relearnt,
     )
-    return _status(published, page, live, checked, counts)
+    status = _status(published, page, live, checked, counts)
+    rows_read = {"rows": log.num_rows, "filtered": log.num_filtered}
+    return {**status, **rows_read, "inputs": job.inputs.found()}
 
 
 def _page(
@@ -247,7 +249,6 @@ def _status(
         "accounts": page.num_accounts,
         "cold": page.num_cold,
         "alerts": len(page.alerts),
-        "rows": report.num_rows,
         **asdict(counts),
         "quarantined": {name: count for name, count in report.num_quarantined.items() if count},
         "peak_rss_mb": peak_rss_mb(),

@@ -143,8 +143,12 @@ def _train(
         "run": str(published.folder),
         "digest": output_digest(published),
         **run.delivery.status(),
+        "rows": log.num_rows,
         "transactions": table.num_rows,
+        "later": checked.table.num_rows - table.num_rows,
         "quarantined": checked.report.num_rows - checked.report.num_used,
+        "filtered": log.num_filtered,
+        "inputs": job.inputs.found(),
         "peak_rss_mb": peak_rss_mb(),
     }
 

@@ -41,14 +41,23 @@ def run_to_the_end(command: Callable[[], object]) -> None:
         place, reason = error.filename or "a file", error.strerror or error
         _end(1, "FAILED", f"{place}: cannot read or write: {reason}", {"file": str(place)})
     except Exception as error:  # noqa: BLE001  the last place to tell of it
-        traceback.print_exc()
+        _tell_where(error)
         _end(DEFECT_EXIT_CODE, "FAILED", f"a defect: {type(error).__name__}; please report it", {})
+
+
+def _tell_where(error: Exception) -> None:
+    """The way to a defect: its lines of code, and not what it says, which may be a value."""
+    reported: BaseException | None = error
+    while reported is not None:
+        lines = traceback.format_tb(reported.__traceback__)
+        sys.stderr.write(f"{''.join(lines)}{type(reported).__name__}\n")
+        reported = reported.__cause__
 
 
 def report_findings(
     job: str, report: Mapping[str, object], refusals: Sequence[RecsysError]
 ) -> None:
-    """Print the status line of a job that only reports; the first refusal ends it.
+    """The status line of a job that only looks, and the first refusal as its end.
 
     Raises:
         SystemExit: There is a refusal.

@@ -43,11 +43,11 @@ DEADLINE_EXIT_CODE = 8
 class DeadlinesConfig:
     """Seconds after which a stage of a job is given up; the last good output stays live."""
 
-    load_s: float = Field(default=3600, gt=0)
+    load_s: float = Field(default=3600, gt=0, le=31_536_000)
     """Reading and checking tables."""
-    work_s: float = Field(default=43_200, gt=0)
+    work_s: float = Field(default=43_200, gt=0, le=31_536_000)
     """Training or scoring."""
-    publish_s: float = Field(default=3600, gt=0)
+    publish_s: float = Field(default=3600, gt=0, le=31_536_000)
     """Writing, auditing and making live; lists are scored while they are written."""
 
 
@@ -151,7 +151,9 @@ class JobRun:
                 keep=keep,
             )
         written, faults = results[0]
-        return Outcome(job=self.name, run=run, written=written, faults=faults)
+        return Outcome(
+            job=self.name, run=run, written=written, faults=faults, inputs=self.inputs.found()
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -166,6 +168,8 @@ class Outcome(Generic[Written]):
     """What its outputs hold."""
     faults: Sequence[CheckError]
     """Why it is not live, if it was held."""
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    """What its tables were read from."""
 
     def raise_if_held(self) -> None:
         """Raise the first fault, with the command that makes the run live anyway."""
@@ -179,6 +183,7 @@ class Outcome(Generic[Written]):
             "live": self.run.is_current,
             "digest": output_digest(self.run),
             **figures,
+            "inputs": self.inputs,
         }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -148,9 +147,7 @@ def load_job_config(
     Raises:
         ConfigError: The file or an override is wrong.
     """
-    return _rebased(
-        *read_config(JobConfig, path, overrides=overrides, data=data, fill_in=_measure_as_written)
-    )
+    return read_config(JobConfig, path, overrides=overrides, data=data, fill_in=_measure_as_written)
 
 
 def _measure_as_written(mapping: dict[str, object]) -> dict[str, object]:
@@ -159,26 +156,3 @@ def _measure_as_written(mapping: dict[str, object]) -> dict[str, object]:
     if not isinstance(lists, dict) or not isinstance(evaluation, dict) or "k" not in lists:
         return mapping
     return {**mapping, "evaluation": {"k": lists["k"], **evaluation}}
-
-
-def _rebased(config: JobConfig, folder: Path) -> JobConfig:
-    """Every relative path made absolute."""
-
-    def at(path: Path) -> Path:
-        return Path(os.path.normpath(folder / path))
-
-    def given(path: Path | None) -> Path | None:
-        return None if path is None else at(path)
-
-    data, lists = config.data, config.lists
-    return replace(
-        config,
-        data=replace(
-            data,
-            interactions=at(data.interactions),
-            users=given(data.users),
-            items=given(data.items),
-        ),
-        lists=replace(lists, deny=given(lists.deny), eligible=given(lists.eligible)),
-        output=replace(config.output, directory=at(config.output.directory)),
-    )

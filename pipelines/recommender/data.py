@@ -11,6 +11,7 @@ from pipelines.jobs.job import end_of, require_live
 from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pyarrow as pa
@@ -69,6 +70,7 @@ def load_checked(
     from recsys.datasets.validation import validate_dataset
 
     dataset = inputs.dataset(config.data, config.columns, config.features)
+    inputs.tell_passed_over(reporter)
     report = validate_dataset(
         dataset, as_of=datetime.now(UTC), limits=config.validation, needs_time=needs_time
     )
@@ -77,23 +79,35 @@ def load_checked(
     had = dataset.interactions if until is None else rows_until(dataset.interactions, until)
     inputs.table("interactions", had)
     log, left_out = clean_interactions(dataset, until=until, limits=config.validation)
+    num_left_out = {**dataset.num_left_out, **left_out}
+    num_rows = dataset.interactions.num_rows + sum(dataset.num_left_out.values())
     findings = [] if as_of is None else newest_day_findings(config, dataset, as_of)
     raise_if_held(findings)
     reporter.say(
         f"data: {log.num_rows:,} interactions of {report.num_users:,} users with "
         f"{report.num_items:,} items"
     )
-    reported = {reason: count for reason, count in left_out.items() if count}
-    if reported:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in reported.items())
-        reporter.say(f"  left out: {counts} of {report.num_interactions:,} rows")
+    tell_left_out(num_left_out, num_rows, reporter)
     return CheckedDataset(
         dataset=replace(dataset, interactions=log),
         had=had,
-        num_rows=report.num_interactions,
-        num_left_out=left_out,
+        num_rows=num_rows,
+        num_left_out=num_left_out,
         findings=findings,
     )
+
+
+def tell_left_out(num_left_out: Mapping[str, int], num_rows: int, reporter: Reporter) -> None:
+    """Say how many interactions are not used, by reason; warn of those with a time far off."""
+    reported = {reason: count for reason, count in num_left_out.items() if count}
+    if reported:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in reported.items())
+        reporter.say(f"  left out: {counts} of {num_rows:,} rows")
+    if reported.get("far_before"):
+        reporter.warn(
+            f"{reported['far_before']:,} interactions lie far before all others, as a missing time "
+            "written as 1970 does; they are not used"
+        )
 
 
 def newest_day_findings(config: JobConfig, dataset: Dataset, day: date) -> list[Finding]:

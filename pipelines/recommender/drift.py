@@ -39,15 +39,15 @@ _MAX_RUNS = 4
 
 
 def recommender_columns(
-    config: JobConfig, windows: Windows, reporter: Reporter
+    inputs: Inputs, config: JobConfig, windows: Windows, reporter: Reporter
 ) -> Iterator[Column]:
     """All columns of a recommender, including those of the model and of lists if they exist.
 
     Raises:
         DataError: The tables are refused, or no event lies in one of the windows.
     """
-    # Events after the day are not a fault: a check of an earlier day reads a log that goes on.
-    dataset = load_checked(Inputs(), config, None, reporter, needs_time=True).dataset
+    # Later events than the day are no fault: a check of an earlier day reads a log that went on.
+    dataset = load_checked(inputs, config, None, reporter, needs_time=True).dataset
     times_N = np.asarray(dataset.interactions[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
     blocks_N = windows.blocks(times_N // US_PER_DAY)
     windows.require_rows(blocks_N, dataset.origin("interactions", EVENT_TIME))

@@ -42,7 +42,14 @@ def load_rules(inputs: Inputs, config: JobConfig, model: RecommenderModel) -> Ru
     for role, names in {"deny": (USER_ID, ITEM_ID), "eligible": (ITEM_ID,)}.items():
         path: Path | None = getattr(config.lists, role)
         if path is not None:
-            table = inputs.ids(role, path, names, columns=config.columns, csv=config.data.csv)
+            table = inputs.ids(
+                role,
+                path,
+                names,
+                columns=config.columns,
+                csv=config.data.csv,
+                where={**config.data.where},
+            )
             check_id_types(model, table, file=str(path), columns=config.columns)
             tables[role] = table
     return Rules(denied=tables["deny"], eligible=tables["eligible"])

@@ -13,9 +13,9 @@ from recsys.config import config_class
 class DriftConfig:
     """Which days `recsys check-drift` compares, and how large a difference is called drift."""
 
-    window_days: int = Field(default=7, ge=1)
-    """Days up to the day of the check that are compared; whole weeks hold every weekday equally."""
-    reference_days: int = Field(default=28, ge=1)
+    window_days: int = Field(default=7, ge=1, le=36_525)
+    """Days up to the day of the check that are judged; whole weeks leave no weekday out."""
+    reference_days: int = Field(default=28, ge=1, le=36_525)
     """Days before them that they are compared with."""
     moderate: float = Field(default=0.1, gt=0)
     """Stability index above which drift is moderate, if it also exceeds chance and earlier

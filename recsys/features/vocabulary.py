@@ -65,6 +65,8 @@ class Vocabulary:
             DataError: The column has another type than the terms.
         """
         values = _as_array(column)
+        if not len(values):  # nothing to number, whatever its type
+            return np.empty(0, np.int64)
         if values.type != self.terms.type:
             raise DataError(
                 file="vocabulary",

@@ -80,7 +80,7 @@ class ScoringConfig:
 class LabelsConfig:
     """What is done with confirmed labels, where a table of them is given."""
 
-    delay_days: float = Field(default=7.0, ge=0)
+    delay_days: float = Field(default=7.0, ge=0, le=36_525)
     """Days after a transaction from which on its label counts as known."""
     meta_model: MetaModelConfig = Field(
         default=MetaModelConfig(), validation_alias="stacker", serialization_alias="stacker"
@@ -100,5 +100,5 @@ class FraudConfig:
     """How evidence becomes a score."""
     labels: LabelsConfig = LabelsConfig()
     """What is done with confirmed labels."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
     """Seed of everything random."""

@@ -28,8 +28,8 @@ class PromotionConfig:
     canary_margin: float = Field(default=0.2, ge=0, lt=1)
     """NDCG that may be lost on a frozen sample of users, as a share of the median of the models
     that became live since the sample was drawn."""
-    canary_days: int = Field(default=30, ge=1)
-    """Days of the data after which a new sample is drawn, since tastes change."""
+    canary_days: int = Field(default=30, ge=1, le=36_525)
+    """Days of the data after which a new sample is drawn: tastes move, and models with them."""
     baselines: Literal["ahead", "not_behind", "ignored"] = "not_behind"
     """Comparison with popularity and item-item cosine: `ahead` requires a new model to beat each of
     them, the default only that it is not worse by more than chance (95 % interval of the

@@ -183,8 +183,14 @@ class _Clock:
 
 
 def _num_fit_rows(table: pa.Table, config: FraudConfig) -> int:
-    """Rows before the part that scores are calibrated on."""
+    """Rows before the part that scores are calibrated on, which is cut by days with transactions.
+
+    Days without any count as no time, so that a gap in the log does not move the cut.
+    """
     days_N = day_of(table)
+    whole_N = np.floor(days_N)
+    _, places_N = np.unique(whole_N, return_inverse=True)
+    days_N = places_N + (days_N - whole_N)
     span = float(days_N[-1] - days_N[0]) if len(days_N) else 0.0
     scoring = config.scoring
     length = min(scoring.calibration_share * span, scoring.max_calibration_days)
@@ -194,7 +200,7 @@ def _num_fit_rows(table: pa.Table, config: FraudConfig) -> int:
             file="transactions",
             expected=f"at least {_MIN_ROWS} transactions to fit on, and as many after them to "
             "calibrate on",
-            got=f"{num_fit} and {len(days_N) - num_fit} over {span:.1f} days",
+            got=f"{num_fit} and {len(days_N) - num_fit} over {span:.1f} days with transactions",
             remedy="bring a longer log, or change [scoring] calibration_share",
         )
     return num_fit
