@@ -47,11 +47,11 @@ def run_to_the_end(command: Callable[[], object]) -> None:
 
 def _tell_where(error: Exception) -> None:
     """The way to a defect: its lines of code, and not what it says, which may be a value."""
-    told: BaseException | None = error
-    while told is not None:
-        lines = traceback.format_tb(told.__traceback__)
-        sys.stderr.write(f"{''.join(lines)}{type(told).__name__}\n")
-        told = told.__cause__
+    reported: BaseException | None = error
+    while reported is not None:
+        lines = traceback.format_tb(reported.__traceback__)
+        sys.stderr.write(f"{''.join(lines)}{type(reported).__name__}\n")
+        reported = reported.__cause__
 
 
 def report_findings(

@@ -187,8 +187,8 @@ def _repeats(
 def _learnt_until(bundle: Bundle) -> datetime | None:
     if "documents/data.json" not in bundle.manifest.files:
         return None
-    told = cast("dict[str, str]", bundle.document("data"))
-    return datetime.fromisoformat(told["last_event"])
+    stored = cast("dict[str, str]", bundle.document("data"))
+    return datetime.fromisoformat(stored["last_event"])
 
 
 def _lists(model: RecommenderModel) -> pa.Array:

@@ -40,14 +40,14 @@ _HISTORY_BOUNDS = (1, 5, 20, 100)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """What the lists of one ranker are worth.
+    """Quality of the lists of one ranker.
 
     Args:
         overall: Measures over all users: `recall@k`, `ndcg@k`, `mrr@k`, `hit_rate@k`, `novelty@k`,
             `popularity@k`, `popularity_lift@k`, `diversity@k` (with item embeddings), `coverage@k`,
             `exposure_gini@k` for each k, `num_users` (users with test items), and
             `recall@k_margin`, `ndcg@k_margin`: half the width of the 95% confidence interval.
-            NaN where nothing can be said.
+            NaN where a measure is not defined.
         by_segment: The same without coverage and Gini, by segment and by label.
         per_user: Values (U,) of the measures that have one a user, NaN where a user has none.
     """
