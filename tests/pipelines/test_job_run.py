@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from shop import (
-    HANG_S,
     RECSYS,
     SMALL_MODEL,
     UNTRACKED,
@@ -23,6 +22,7 @@ from shop import (
     shop_dataset,
     write_shop,
 )
+from warm_commands import HANG_S
 
 from pipelines.jobs.ending import run_to_the_end
 from pipelines.jobs.job_run import DeadlinesConfig, job_run
