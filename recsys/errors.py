@@ -4,7 +4,7 @@
     ├── ConfigError          exit code 2   a setting or an option is wrong
     ├── HeldError            exit code 3   something was checked and refused; a person should look
     │   ├── DataError                      a table: file, column, expected, got, remedy
-    │   └── GateError                      a rule: what was observed, and its limit
+    │   └── CheckError                      a rule: what was observed, and its limit
     ├── ArtifactError        exit code 4   a bundle or an index cannot be used
     │   └── FingerprintMismatchError       it belongs to another model
     ├── TrainingError        exit code 5   training cannot go on, e.g. a loss that is not finite
@@ -77,7 +77,7 @@ class DataError(HeldError):
         }
 
 
-class GateError(HeldError):
+class CheckError(HeldError):
     """A rule refused data, a model or an output.
 
     Args:

@@ -19,7 +19,7 @@ from recsys.config import config_to_dict
 from recsys.drift.columns import Column
 from recsys.drift.report import DriftReport, check_drift
 from recsys.drift.windows import Windows
-from recsys.errors import GateError
+from recsys.errors import CheckError
 from recsys.files import write_new
 from recsys.publishing import publish
 from recsys.tracking import start_run
@@ -87,13 +87,13 @@ def raise_if_drifting(checked: CheckedDrift) -> None:
     """End the job where the settings ask for it; the report is published all the same.
 
     Raises:
-        GateError: The verdict is major, and `drift.fail_on` says so.
+        CheckError: The verdict is major, and `drift.fail_on` says so.
     """
     report = checked.report
     if report.config.fail_on == "major" and report.verdict == "major":
         worst = report.worst
         usual = max(worst.bound, worst.yardstick or 0.0, report.config.major)
-        raise GateError(
+        raise CheckError(
             rule="drift",
             place=str(checked.file),
             column=worst.name,

@@ -75,9 +75,9 @@ def _load(
     others = recommender_tables if is_fraud else fraud_tables
     for name, table in others.items():
         if table is not None:
-            half = "fraud scorer" if is_fraud else "recommender"
+            product = "fraud scorer" if is_fraud else "recommender"
             raise ConfigError(
-                f"{path}: expected options of the {half}, which the file is of, got --{name}; "
+                f"{path}: expected options of the {product}, which the file is of, got --{name}; "
                 "remove the option"
             )
     if is_fraud:

@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +18,7 @@ from pipelines.fraud.train import tell_fit
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.job import peak_rss_mb
+from recsys.arrays import Float64Array
 from recsys.config import config_to_dict
 from recsys.datasets.transactions.days import day_number, day_of, rows_before, start_of
 from recsys.datasets.transactions.labels import known_labels, load_labels
@@ -67,7 +67,7 @@ class _Scored:
     """Scores of the test rows, and what it took."""
 
     test: pa.Table
-    anomaly_score: npt.NDArray[np.float64]
+    anomaly_score: Float64Array
     account_ids: pa.Array
     account_days: AccountDays
     num_scored: int
@@ -191,13 +191,13 @@ def _score(fitted: FittedFraud, rest: pa.Table, window: Window, labels: pa.Table
     days = AccountDays.of(
         scores.account[in_test_N],
         day_of(rest)[in_test_N],
-        scores.judgement.combined[in_test_N],
+        scores.calibrated.combined[in_test_N],
         scores.passed.num_known[in_test_N],
     )
     p_values_M = fitted.model.account_p_values(days, with_labels=labels is not None)
     return _Scored(
         test=rest.filter(pa.array(in_test_N)),
-        anomaly_score=scores.judgement.anomaly_score[in_test_N],
+        anomaly_score=scores.calibrated.anomaly_score[in_test_N],
         account_ids=state.account_ids.lookup(days.account),
         account_days=replace(days, highest=1 - p_values_M),
         num_scored=rest.num_rows,

@@ -12,7 +12,7 @@ from pydantic import Field
 from pipelines.jobs.job_run import DeadlinesConfig
 from pipelines.jobs.settings import OutputConfig, read_config
 from recsys.config import config_class
-from recsys.datasets.input_checks import GatesConfig
+from recsys.datasets.input_checks import InputChecksConfig
 from recsys.datasets.transactions.config import (
     TransactionColumnsConfig,
     TransactionFeatures,
@@ -20,7 +20,7 @@ from recsys.datasets.transactions.config import (
 )
 from recsys.datasets.transactions.quarantine_report import QuarantineConfig
 from recsys.drift.config import DriftConfig
-from recsys.fraud.alerts.checks_config import FraudGuardsConfig
+from recsys.fraud.alerts.checks_config import ScoreChecksConfig
 from recsys.fraud.alerts.selection import AlertConfig
 from recsys.fraud.config import (
     AutoencoderConfig,
@@ -62,9 +62,9 @@ class FraudJobConfig:
     """Where outputs go."""
     drift: DriftConfig = DriftConfig()
     """What `recsys check-drift` compares, and when it calls a difference drift."""
-    gates: GatesConfig = GatesConfig()
+    input_checks: InputChecksConfig = InputChecksConfig()
     """What the newest day of the data may be like."""
-    guards: FraudGuardsConfig = FraudGuardsConfig()
+    output_checks: ScoreChecksConfig = ScoreChecksConfig()
     """What a new model and a night's scores may be like."""
     deadlines: DeadlinesConfig = DeadlinesConfig()
     """How long a job may take."""

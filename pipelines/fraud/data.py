@@ -72,19 +72,19 @@ def follow_from(
     inputs.table("quarantined", aside.filter(pc.invert(is_later)))
 
 
-def check_gates(
+def check_inputs(
     config: FraudJobConfig, log: TransactionLog, table: pa.Table, as_of: date | None
 ) -> list[Finding]:
     """Judge the day that a run stands for by the days before it; not without `--as-of`.
 
     Raises:
-        GateError: It is not like them.
+        CheckError: It is not like them.
     """
-    if as_of is None or not config.gates.enabled:
+    if as_of is None or not config.input_checks.enabled:
         return []
     named = [COUNTERPARTY_ID, CURRENCY, *(n for n, f in config.features.items() if is_term(f))]
     findings = check_newest_day(
-        table, as_of, config.gates,
+        table, as_of, config.input_checks,
         terms=[ACCOUNT_ID, *(name for name in named if name in table.column_names)],
         origin=log.origin,
         exported=log.table.filter(pc.is_valid(log.table[EVENT_TIME])),

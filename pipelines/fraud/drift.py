@@ -17,9 +17,9 @@ from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.data import load_checked_transactions
 from pipelines.jobs.console import Reporter
 from pipelines.jobs.inputs import Inputs
+from recsys.arrays import Int64Array
 from recsys.datasets.transactions.days import day_number
 from recsys.drift.columns import Column, Kind, number_terms
-from recsys.drift.stability import Counts
 from recsys.drift.windows import Windows, sample_rows
 from recsys.fraud.alerts.outputs import ACCOUNTS_FILE, TRANSACTIONS_FILE
 from recsys.fraud.storage.model_bundle import load_fraud_model
@@ -71,7 +71,7 @@ def fraud_columns(config: FraudJobConfig, windows: Windows, reporter: Reporter) 
 
 
 def _transaction_columns(
-    config: FraudJobConfig, table: pa.Table, times_N: Counts, blocks_N: Counts
+    config: FraudJobConfig, table: pa.Table, times_N: Int64Array, blocks_N: Int64Array
 ) -> Iterator[Column]:
     hours_N = times_N % _US_PER_DAY / _US_PER_HOUR
     yield Column(name="hour_of_day", kind="numeric", values=hours_N, blocks_N=blocks_N)
@@ -90,7 +90,7 @@ def _transaction_columns(
         yield Column(name=f"feature.{name}", kind=kind, values=values, blocks_N=blocks_N)
 
 
-def _activity(table: pa.Table, times_N: Counts, windows: Windows) -> Column:
+def _activity(table: pa.Table, times_N: Int64Array, windows: Windows) -> Column:
     """Transactions of each account on each day that it has any."""
     keys = pa.table({ACCOUNT_ID: table[ACCOUNT_ID], DAY: times_N // _US_PER_DAY})
     counts = keys.group_by([ACCOUNT_ID, DAY]).aggregate([([], "count_all")])

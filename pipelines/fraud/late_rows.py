@@ -19,7 +19,7 @@ from pipelines.jobs.console import Reporter
 from recsys.datasets.daily import day_numbers
 from recsys.datasets.origin import Origin
 from recsys.datasets.transactions.days import day_number
-from recsys.errors import GateError
+from recsys.errors import CheckError
 
 DAY_ROWS = "day_rows"
 """Where the counts stand in a run's record."""
@@ -85,7 +85,7 @@ def find_start(
         latest: The latest evening before the day.
     """
     late = late_rows(latest, table)
-    since = day - timedelta(days=config.gates.lookback_days)
+    since = day - timedelta(days=config.input_checks.lookback_days)
     evening, relearnt = latest, 0
     for one in sorted(one for one in late if one >= since):
         found = evening_to_learn(config, live, one)
@@ -107,15 +107,15 @@ def check_late(config: FraudJobConfig, start: Start, *, num_rows: int, origin: O
         origin: File and column of the times.
 
     Raises:
-        GateError: They are more than a share of those of the day.
+        CheckError: They are more than a share of those of the day.
     """
-    limit = config.gates.max_late_share
-    if config.gates.enabled and start.num_late > limit * num_rows:
-        raise GateError(
+    limit = config.input_checks.max_late_share
+    if config.input_checks.enabled and start.num_late > limit * num_rows:
+        raise CheckError(
             rule="late", place=origin.file, column=origin.column,
             observed=f"{start.num_late:,} transactions of days that were scored already",
             limit=f"at most {limit:.1%} of the {num_rows:,} of the day that come too late to learn",
-            remedy="train again, which learns them, or raise [gates] lookback_days or "
+            remedy="train again, which learns them, or raise [input_checks] lookback_days or "
             "max_late_share",
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.data import (
-    check_gates,
+    check_inputs,
     follow_from,
     load_checked_transactions,
     num_threads,
@@ -24,7 +24,7 @@ from pipelines.fraud.night_states import (
     load_evening,
     open_live,
 )
-from pipelines.fraud.promotion import judge_night, latest_rows
+from pipelines.fraud.promotion import check_new_scores, latest_rows
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.job import last_whole_day, new_run_id, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
@@ -38,7 +38,7 @@ from recsys.datasets.transactions.days import (
 )
 from recsys.datasets.transactions.quarantine import CheckedTransactions
 from recsys.fraud.alerts.canary import plant_and_score
-from recsys.fraud.alerts.daily import DayResult, judge_day
+from recsys.fraud.alerts.daily import DayResult, result_of_day
 from recsys.fraud.alerts.outputs import (
     ACCOUNTS_FILE,
     QUARANTINE_FILE,
@@ -99,13 +99,13 @@ def _score(
         labels = labels_of(job.inputs, config, log, reporter)
         table = rows_before(checked.table, end_of_day(day))
         follow_from(job.inputs, table, checked, end_of_day(day))
-        check_gates(config, log, table, as_of)
+        check_inputs(config, log, table, as_of)
         rows = require_day(log, table, day)
         evening = evening_before(config, live, day)
         job.inputs.run("model", live.run)
         job.inputs.run("state", evening.folder)
-    made_from = job.made_from(config)
-    job.skip_if_done(day, made_from)
+    provenance = job.provenance(config)
+    job.skip_if_done(day, provenance)
     with job.stage("work"):
         history = rows_before(table, start_of(day))
         start = find_start(config, live, table, day, evening)
@@ -119,14 +119,14 @@ def _score(
         tell_late(start, reporter)
         scores, after = live.model.score(rows, state, num_threads=num_threads(), labels=labels)
         after = replace(after, until=float(day_number(day) + 1))
-        result = judge_day(
+        result = result_of_day(
             live.model, after, rows, scores, history,
             day=day, config=config.alerts, with_labels=labels is not None,
         )  # fmt: skip
         canary = plant_and_score(
             live.model, after, latest_rows(table), seed=config.seed, num_threads=num_threads()
         )
-        judgement = judge_night(config, result, canary, place=f"scores of {day}")
+        checks = check_new_scores(config, result, canary, place=f"scores of {day}")
     page = _page(config, result, live, checked, day)
     with job.stage("publish"):
         published = publish(
@@ -138,21 +138,21 @@ def _score(
                 page,
                 live,
                 checked=checked,
-                record={DAY_ROWS: day_rows(table, day), **judgement.record},
+                record={DAY_ROWS: day_rows(table, day), **checks.record},
             ),
             run_id=new_run_id(),
-            hold=judgement.hold,
+            hold=checks.hold,
             audit=lambda folder: audit_scores(
                 folder, day=day, num_transactions=result.scored.table.num_rows
             ),
-            made_from=made_from,
+            provenance=provenance,
             keep=config.output.keep,
         )
     reporter.say(
         f"scores: {result.scored.table.num_rows:,} transactions of {len(result.days):,} accounts, "
         f"{len(page.alerts):,} alerts"
     )
-    raise_if_held(judgement.faults, published, config.scores.name)
+    raise_if_held(checks.faults, published, config.scores.name)
     counts = _Rows(
         used=num_missed + rows.num_rows,
         earlier=history.num_rows - num_missed - start.num_late,

@@ -10,14 +10,14 @@ import pyarrow as pa
 
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.data import (
-    check_gates,
+    check_inputs,
     follow_from,
     load_checked_transactions,
     num_threads,
 )
 from pipelines.fraud.labels import labels_of
 from pipelines.fraud.late_rows import DAY_ROWS, day_rows
-from pipelines.fraud.promotion import judge_model, latest_rows
+from pipelines.fraud.promotion import check_new_model, latest_rows
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.job import last_whole_day, new_run_id, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
@@ -66,11 +66,11 @@ def _train(
         table = rows_before(checked.table, moment)
         follow_from(job.inputs, table, checked, moment)
         labels = labels_of(job.inputs, config, log, reporter)
-        check_gates(config, log, table, as_of)
+        check_inputs(config, log, table, as_of)
     digests = {"transactions": digest_table(table)}
-    made_from = job.made_from(config)
-    job.skip_if_done(day, made_from)
-    checkpoints = job.checkpoints(made_from)
+    provenance = job.provenance(config)
+    job.skip_if_done(day, provenance)
+    checkpoints = job.checkpoints(provenance)
     with start_run(config.tracking, run_name=f"train-fraud {day}") as run:
         run.log_params({**config_to_dict(config), "tracking": {}})
         run.log_environment()
@@ -99,7 +99,7 @@ def _train(
                 seed=config.seed,
                 num_threads=num_threads(),
             )
-            judgement = judge_model(config, canary)
+            checks = check_new_model(config, canary)
         tell_fit(fitted, reporter)
 
         def write(folder: Path) -> None:
@@ -111,7 +111,7 @@ def _train(
                 {
                     **_metrics(fitted, checked.report.to_dict()),
                     DAY_ROWS: day_rows(table, day),
-                    **judgement.record,
+                    **checks.record,
                 },
                 indent=1,
             )
@@ -124,17 +124,17 @@ def _train(
                 write,
                 run_id=new_run_id(),
                 audit=_check_opens,
-                hold=judgement.hold,
-                made_from=made_from,
+                hold=checks.hold,
+                provenance=provenance,
                 keep=config.output.keep,
             )
-        reporter.say(f"{'stored' if judgement.faults else 'published'} {published.folder}")
-        run.log_tags({"promotion": judgement.hold(published.folder) or "promoted"})
+        reporter.say(f"{'stored' if checks.faults else 'published'} {published.folder}")
+        run.log_tags({"promotion": checks.hold(published.folder) or "promoted"})
         checkpoints.clear()
         _record(run, fitted, published, table.schema.field(TRANSACTION_ID).type)
     if run.delivery.problem is not None:
         reporter.warn(run.delivery.problem)
-    raise_if_held(judgement.faults, published, config.models.name)
+    raise_if_held(checks.faults, published, config.models.name)
     return {
         "job": "train-fraud",
         "outcome": "PUBLISHED",
@@ -180,7 +180,7 @@ def _record(
     report, folder = fitted.report, published.folder
     run.log_metrics({f"{stage.replace(' ', '_')}_s": s for stage, s in report.durations_s.items()})
     run.log_metrics({f"episode_share.{kind}": v for kind, v in report.episode_shares.items()})
-    run.log_metrics({"trust_weights": report.trust_weights, "peak_rss_mb": peak_rss_mb()})
+    run.log_metrics({"trust_weights": report.lift_of_weights, "peak_rss_mb": peak_rss_mb()})
     run.log_artifact(folder / "metrics.json")
     scorer = load_fraud_scorer(folder / "model", folder / "state")
     run.log_model(

@@ -25,7 +25,7 @@ from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.job import new_run_id
 from pipelines.jobs.provenance import output_digest, settings_and_version
 from recsys.config import config_class
-from recsys.errors import GateError, PublishError, SkippedError
+from recsys.errors import CheckError, PublishError, SkippedError
 from recsys.files import PRIVATE_FILE, PRIVATE_FOLDER
 from recsys.publishing import PublishedRun, publish, published_runs
 from recsys.publishing.protocol import take_lock
@@ -78,14 +78,14 @@ class JobRun:
         finally:
             watchdog.cancel()
 
-    def checkpoints(self, made_from: Mapping[str, str]) -> Checkpoints:
+    def checkpoints(self, provenance: Mapping[str, str]) -> Checkpoints:
         """Where a training that was interrupted goes on: its folder is named after its inputs.
 
         Folders of trainings from other data or settings go.
         """
         from recsys.checkpoints import Checkpoints
 
-        text = json.dumps(dict(made_from), sort_keys=True)
+        text = json.dumps(dict(provenance), sort_keys=True)
         name = hashlib.sha256(text.encode()).hexdigest()[:32]
         work = self.root / ".work"
         for other in work.glob("*") if work.is_dir() else ():
@@ -93,11 +93,11 @@ class JobRun:
                 shutil.rmtree(other, ignore_errors=True)
         return Checkpoints(work / name)
 
-    def made_from(self, config: object) -> dict[str, str]:
+    def provenance(self, config: object) -> dict[str, str]:
         """Everything that the run follows from: what was read so far, settings, the version."""
         return {**self.inputs.digests(), **settings_and_version(config)}
 
-    def skip_if_done(self, day: date, made_from: Mapping[str, str]) -> None:
+    def skip_if_done(self, day: date, provenance: Mapping[str, str]) -> None:
         """Refuse to repeat what a stored run of the day was made from.
 
         A run that was held is judged again: what it was compared with may have changed.
@@ -105,7 +105,7 @@ class JobRun:
         Raises:
             SkippedError: There is such a run.
         """
-        found = find_done(self.root, day, made_from)
+        found = find_done(self.root, day, provenance)
         if found is not None and not self.force:
             live = "live" if found.is_current else "stored, not live"
             raise SkippedError(
@@ -118,9 +118,9 @@ class JobRun:
         day: date,
         write: Callable[[Path], Written],
         *,
-        made_from: Mapping[str, str],
+        provenance: Mapping[str, str],
         keep: int,
-        judge: Callable[[Path, Written], Sequence[GateError]] = lambda _folder, _written: (),
+        scorer: Callable[[Path, Written], Sequence[CheckError]] = lambda _folder, _written: (),
         audit: Callable[[Path, Written], None] = lambda _folder, _written: None,
     ) -> Outcome[Written]:
         """Write, audit and publish outputs within the deadline of that stage.
@@ -128,29 +128,29 @@ class JobRun:
         Args:
             day: The day that the outputs are for.
             write: Writes them into a folder, and says what was written.
-            made_from: What they follow from.
+            provenance: What they follow from.
             keep: How many runs stay.
-            judge: Looks at what was written and gives the reasons to hold it.
+            scorer: Looks at what was written and gives the reasons to hold it.
             audit: Reads what was written back, and refuses it by raising.
         """
-        told: list[tuple[Written, Sequence[GateError]]] = []
+        reported: list[tuple[Written, Sequence[CheckError]]] = []
 
         def written_and_judged(folder: Path) -> None:
             written = write(folder)
-            told.append((written, judge(folder, written)))
+            reported.append((written, scorer(folder, written)))
 
         with self.stage("publish"):
             run = publish(
                 self.root,
                 day,
                 written_and_judged,
-                hold=lambda _folder: str(told[0][1][0]) if told[0][1] else "",
+                hold=lambda _folder: str(reported[0][1][0]) if reported[0][1] else "",
                 run_id=new_run_id(),
-                audit=lambda folder: audit(folder, told[0][0]),
-                made_from=made_from,
+                audit=lambda folder: audit(folder, reported[0][0]),
+                provenance=provenance,
                 keep=keep,
             )
-        written, faults = told[0]
+        written, faults = reported[0]
         return Outcome(job=self.name, run=run, written=written, faults=faults)
 
 
@@ -164,7 +164,7 @@ class Outcome(Generic[Written]):
     """The stored run."""
     written: Written
     """What its outputs hold."""
-    faults: Sequence[GateError]
+    faults: Sequence[CheckError]
     """Why it is not live, if it was held."""
 
     def raise_if_held(self) -> None:
@@ -182,12 +182,12 @@ class Outcome(Generic[Written]):
         }
 
 
-def find_done(root: Path, day: date, made_from: Mapping[str, str]) -> PublishedRun | None:
+def find_done(root: Path, day: date, provenance: Mapping[str, str]) -> PublishedRun | None:
     """The newest run of a day, if it was made from the same; None without one or without root."""
     if not root.is_dir():
         return None
     runs = [run for run in published_runs(root) if run.manifest.logical_date == str(day)]
-    if not runs or runs[-1].manifest.made_from != dict(made_from) or runs[-1].manifest.held:
+    if not runs or runs[-1].manifest.provenance != dict(provenance) or runs[-1].manifest.held:
         return None
     return runs[-1]
 
@@ -218,11 +218,11 @@ def job_run(
         os.close(descriptor)
 
 
-def raise_if_held(faults: Sequence[GateError], run: PublishedRun, output: str) -> None:
+def raise_if_held(faults: Sequence[CheckError], run: PublishedRun, output: str) -> None:
     """Raise the first fault of an output that was stored and not made live."""
     if faults:
         first, name = faults[0], run.manifest.run_id
-        raise GateError(
+        raise CheckError(
             rule=first.rule, place=str(run.folder), observed=first.observed, limit=first.limit,
             remedy=(
                 "stored, not live; look at it, or make it live all the same with "

@@ -22,7 +22,7 @@ _WITHOUT_EFFECT = {
     "promotion",
 }
 """Sections that say where things are, or what is refused, but not what comes out."""
-_TOLD = (
+_MEASUREMENTS = (
     "metrics.json",
     "promotion.json",
     "report/",
@@ -56,7 +56,7 @@ def output_digest(run: PublishedRun) -> str:
     files = {
         name: record.sha256
         for name, record in sorted(run.manifest.files.items())
-        if not name.startswith(_TOLD)
+        if not name.startswith(_MEASUREMENTS)
     }
     return sha256(json.dumps(files).encode()).hexdigest()
 

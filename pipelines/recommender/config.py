@@ -14,7 +14,7 @@ from pipelines.jobs.job_run import DeadlinesConfig
 from pipelines.jobs.settings import OutputConfig, read_config
 from recsys.config import config_class
 from recsys.datasets.dataset import ColumnsConfig, DataConfig, FeaturesConfig
-from recsys.datasets.input_checks import GatesConfig
+from recsys.datasets.input_checks import InputChecksConfig
 from recsys.datasets.splits import SplitConfig
 from recsys.datasets.validation import ValidationConfig
 from recsys.drift.config import DriftConfig
@@ -24,7 +24,7 @@ from recsys.recommender.config import (
     RecommenderConfig,
     TwoTowerConfig,
 )
-from recsys.recommender.nightly_config import GuardsConfig, PromotionConfig
+from recsys.recommender.nightly_config import ListChecksConfig, PromotionConfig
 from recsys.tracking import TrackingConfig
 from recsys.training import TrainingConfig
 
@@ -75,11 +75,11 @@ class JobConfig:
     """Where outputs go."""
     drift: DriftConfig = DriftConfig()
     """What `recsys check-drift` compares, and when it calls a difference drift."""
-    gates: GatesConfig = GatesConfig()
+    input_checks: InputChecksConfig = InputChecksConfig()
     """What the newest day of the data may be like."""
     promotion: PromotionConfig = PromotionConfig()
     """When a new model becomes live."""
-    guards: GuardsConfig = GuardsConfig()
+    output_checks: ListChecksConfig = ListChecksConfig()
     """What lists may be like beside those of the night before."""
     deadlines: DeadlinesConfig = DeadlinesConfig()
     """How long a job may take."""

@@ -62,7 +62,7 @@ def load_checked(
 
     Raises:
         DataError: The first refusal.
-        GateError: The newest day is not like the days before it.
+        CheckError: The newest day is not like the days before it.
     """
     from recsys.datasets.cleaning import clean_interactions, rows_until
     from recsys.datasets.input_checks import raise_if_held
@@ -83,9 +83,9 @@ def load_checked(
         f"data: {log.num_rows:,} interactions of {report.num_users:,} users with "
         f"{report.num_items:,} items"
     )
-    told = {reason: count for reason, count in left_out.items() if count}
-    if told:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in told.items())
+    reported = {reason: count for reason, count in left_out.items() if count}
+    if reported:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in reported.items())
         reporter.say(f"  left out: {counts} of {report.num_interactions:,} rows")
     return CheckedDataset(
         dataset=replace(dataset, interactions=log),
@@ -102,12 +102,12 @@ def newest_day_findings(config: JobConfig, dataset: Dataset, day: date) -> list[
     from recsys.datasets.input_checks import check_newest_day
 
     log = dataset.interactions
-    if not config.gates.enabled or EVENT_TIME not in log.column_names:
+    if not config.input_checks.enabled or EVENT_TIME not in log.column_names:
         return []
     return check_newest_day(
         rows_until(log, end_of(day)),
         day,
-        config.gates,
+        config.input_checks,
         terms=[USER_ID, ITEM_ID],
         origin=partial(dataset.origin, "interactions"),
     )

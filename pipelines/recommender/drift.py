@@ -18,10 +18,10 @@ from pipelines.jobs.inputs import Inputs
 from pipelines.recommender.config import JobConfig
 from pipelines.recommender.data import load_checked
 from pipelines.recommender.write_lists import FILE_NAME
+from recsys.arrays import Int64Array
 from recsys.datasets.dataset import Dataset, FeatureConfig
 from recsys.datasets.feature_columns import FeatureKind
 from recsys.drift.columns import Column, Kind, number_terms
-from recsys.drift.stability import Counts
 from recsys.drift.windows import Windows, sample_rows
 from recsys.features.encoder import rows_of
 from recsys.publishing import PublishedRun, current_run, live_run, published_runs
@@ -66,7 +66,7 @@ def recommender_columns(
     yield from _list_columns(config, windows)
 
 
-def _event_columns(log: pa.Table, blocks_N: Counts) -> Iterator[Column]:
+def _event_columns(log: pa.Table, blocks_N: Int64Array) -> Iterator[Column]:
     times_N = np.asarray(log[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
     hours_N = times_N % _US_PER_DAY / _US_PER_HOUR
     yield Column(name="hour_of_day", kind="numeric", values=hours_N, blocks_N=blocks_N)
@@ -78,7 +78,7 @@ def _event_columns(log: pa.Table, blocks_N: Counts) -> Iterator[Column]:
 
 
 def _feature_columns(
-    dataset: Dataset, log: pa.Table, blocks_N: Counts, users_N: Counts
+    dataset: Dataset, log: pa.Table, blocks_N: Int64Array, users_N: Int64Array
 ) -> Iterator[Column]:
     """Features of the user and of the item of each event."""
     sides = {
@@ -95,7 +95,7 @@ def _feature_columns(
 
 
 def _feature_column(
-    name: str, feature: FeatureConfig, values: pa.Array, blocks_N: Counts, users_N: Counts
+    name: str, feature: FeatureConfig, values: pa.Array, blocks_N: Int64Array, users_N: Int64Array
 ) -> Column:
     """A feature as its kind asks for; each term of a list counts by itself."""
     rows_N, kind = np.arange(len(values)), feature.kind
@@ -122,9 +122,9 @@ def _model_columns(
     model: RecommenderModel,
     dataset: Dataset,
     log: pa.Table,
-    blocks_N: Counts,
+    blocks_N: Int64Array,
     *,
-    users_N: Counts,
+    users_N: Int64Array,
     seed: int,
 ) -> Iterator[Column]:
     """What the live model knows of the events, and where it sees their users and items."""

@@ -16,7 +16,7 @@ from pipelines.jobs.console import Reporter
 from pipelines.recommender.config import JobConfig
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.splits import Split
-from recsys.errors import GateError, RecsysError
+from recsys.errors import CheckError, RecsysError
 from recsys.publishing import live_run, verify_run
 from recsys.recommender.compatibility import check_tables
 from recsys.recommender.evaluation.canary import Canary
@@ -61,10 +61,10 @@ NOBODY = Champion(model=None, canary=None, note="no model is live yet")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Judgement:
+class PromotionDecision:
     """Whether the new model may become live."""
 
-    faults: Sequence[GateError]
+    faults: Sequence[CheckError]
     """Every reason against it."""
     canary: Canary | None
     """The frozen users, to be handed on."""
@@ -108,17 +108,17 @@ def measured_from(split: Split) -> datetime | None:
     return split.test_from if split.test is not None else split.valid_from
 
 
-def judge(
+def decide_promotion(
     config: JobConfig,
     experiment: Experiment,
     champion: Champion,
     data: tuple[Dataset, Split],
     reporter: Reporter,
-) -> Judgement:
+) -> PromotionDecision:
     """Compare the new model with the baselines, the live one, and those before on the canary."""
     comparison, candidate = experiment.comparison, experiment.candidate
     if comparison is None or candidate is None or not config.promotion.enabled:
-        return Judgement(faults=(), canary=None, record={})
+        return PromotionDecision(faults=(), canary=None, record={})
     k = config.evaluation.k
     faults = list(find_faults(comparison, config.promotion, k=k))
     history = champion.canary or _new_canary(*data)
@@ -142,19 +142,19 @@ def judge(
         "note": champion.note,
         "faults": [str(fault) for fault in faults],
     }
-    return Judgement(
+    return PromotionDecision(
         faults=faults, canary=None if history is None else history.canary, record=record
     )
 
 
-def write_promotion(folder: Path, experiment: Experiment, judgement: Judgement) -> None:
+def write_promotion(folder: Path, experiment: Experiment, decision: PromotionDecision) -> None:
     """What the next challenger will be compared with."""
-    text = json.dumps(judgement.record, indent=1) + "\n"
+    text = json.dumps(decision.record, indent=1) + "\n"
     (folder / RECORD_FILE).write_text(text, encoding="utf-8")
-    if experiment.candidate is not None and judgement.record:
+    if experiment.candidate is not None and decision.record:
         save_model(experiment.candidate, folder / MEASURED, data_digests={})
-    if judgement.canary is not None:
-        pq.write_table(judgement.canary.table, folder / CANARY_FILE, write_page_checksum=True)
+    if decision.canary is not None:
+        pq.write_table(decision.canary.table, folder / CANARY_FILE, write_page_checksum=True)
 
 
 def _why_not(run: Path, record: dict[str, object], today: datetime | None) -> str:
@@ -182,10 +182,10 @@ def _stored_canary(
     run: Path, record: dict[str, object], dataset: Dataset, today: datetime | None, max_days: int
 ) -> CanaryHistory | None:
     """The frozen users of a run, unless they are too old or their items have other ids."""
-    told = record.get("canary")
-    if not isinstance(told, dict) or not told or not (run / CANARY_FILE).is_file():
+    kept = record.get("canary")
+    if not isinstance(kept, dict) or not kept or not (run / CANARY_FILE).is_file():
         return None
-    drawn_at = told["drawn_at"]
+    drawn_at = kept["drawn_at"]
     if today is not None and drawn_at is not None:
         age = today - datetime.fromisoformat(drawn_at)
         if age > timedelta(days=max_days):
@@ -193,7 +193,7 @@ def _stored_canary(
     canary = Canary(table=pq.read_table(run / CANARY_FILE, page_checksum_verification=True))
     if canary.item_type != dataset.interactions[ITEM_ID].type:
         return None
-    return CanaryHistory(canary=canary, drawn_at=drawn_at, values=tuple(told["values"]))
+    return CanaryHistory(canary=canary, drawn_at=drawn_at, values=tuple(kept["values"]))
 
 
 def _new_canary(dataset: Dataset, split: Split) -> CanaryHistory | None:

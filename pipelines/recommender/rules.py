@@ -10,7 +10,7 @@ import pyarrow as pa
 from pipelines.jobs.console import Reporter
 from pipelines.jobs.inputs import Inputs
 from pipelines.recommender.config import JobConfig
-from recsys.errors import GateError
+from recsys.errors import CheckError
 from recsys.features.history import UserItemMatrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.compatibility import check_id_types
@@ -68,7 +68,7 @@ def filters_of(
         reporter: Whom to tell.
 
     Raises:
-        GateError: A table has rows, and none of them has an effect.
+        CheckError: A table has rows, and none of them has an effect.
     """
     denied = eligible = None
     if rules.denied is not None:
@@ -93,15 +93,15 @@ def _tell(
         f"{count:,} name {kind} that are not known" for kind, count in unknown.items() if count
     )
     if needs_some and not match.num_used:
-        raise GateError(
+        raise CheckError(
             rule=what, place=str(place),
             observed=f"none of its {match.num_rows:,} rows" + (f": {missed}" if missed else ""),
             limit="rows that have an effect",
             remedy="compare the ids with those of the interactions (zeros in front, case, spaces), "
             "or take the table out of [lists]",
         )  # fmt: skip
-    told = f"{what}: {match.num_used:,} of {match.num_rows:,} rows have an effect"
+    reported = f"{what}: {match.num_used:,} of {match.num_rows:,} rows have an effect"
     if sum(unknown.values()) > _MUCH * match.num_rows:
-        reporter.warn(f"{told}; {missed}")
+        reporter.warn(f"{reported}; {missed}")
     else:
-        reporter.say(told)
+        reporter.say(reported)

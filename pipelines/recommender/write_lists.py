@@ -17,7 +17,7 @@ from pipelines.recommender.config import JobConfig
 from pipelines.recommender.data import CheckedDataset, load_checked, open_live_model
 from pipelines.recommender.rules import Rules, filters_of, load_rules
 from recsys.datasets.dataset import Dataset
-from recsys.errors import GateError
+from recsys.errors import CheckError
 from recsys.features.history import (
     UserItemMatrix,
     history_matrix,
@@ -82,18 +82,18 @@ def _write_lists(
         checked = load_checked(job.inputs, config, as_of, reporter, needs_time=False)
         check_tables(recommender.model, checked.dataset)
         rules = load_rules(job.inputs, config, recommender.model)
-        made_from = job.made_from(config)
-    job.skip_if_done(day, made_from)
+        provenance = job.provenance(config)
+    job.skip_if_done(day, provenance)
     _warn_of_model(config, recommender, as_of, reporter)
     with job.stage("work"):
         request = _request(config, recommender, checked, rules, reporter)
-        live, has_same_rules = live_lists(config, made_from)
+        live, has_same_rules = live_lists(config, provenance)
     outcome = job.publish(
         day,
         partial(_write, request),
-        made_from=made_from,
+        provenance=provenance,
         keep=config.output.keep,
-        judge=partial(_faults, config, live, has_same_rules=has_same_rules),
+        scorer=partial(_faults, config, live, has_same_rules=has_same_rules),
         audit=lambda folder, summary: audit_recommendations(
             folder / FILE_NAME, k=request.k, summary=summary
         ),
@@ -167,12 +167,12 @@ def _faults(
     summary: ListsSummary,
     *,
     has_same_rules: bool,
-) -> list[GateError]:
+) -> list[CheckError]:
     """Why the lists must not become live, if anything."""
     place = folder / FILE_NAME
     return [
-        *check_floor(summary, place, config.guards),
-        *check_lists(place, live, config.guards, same_rules=has_same_rules),
+        *check_floor(summary, place, config.output_checks),
+        *check_lists(place, live, config.output_checks, same_rules=has_same_rules),
     ]
 
 
@@ -207,7 +207,7 @@ def _tell(summary: ListsSummary, k: int, reporter: Reporter) -> None:
         )
 
 
-def live_lists(config: JobConfig, made_from: Mapping[str, str]) -> tuple[Path | None, bool]:
+def live_lists(config: JobConfig, provenance: Mapping[str, str]) -> tuple[Path | None, bool]:
     """The file of lists that is live, and whether it was made by the same settings and rules.
 
     Rules may name other items or pairs than in the night before: those change from day to day.
@@ -218,11 +218,11 @@ def live_lists(config: JobConfig, made_from: Mapping[str, str]) -> tuple[Path | 
     live = live_run(config.recommendations)
     if live is None or not (live.folder / FILE_NAME).is_file():
         return None, False
-    if config.guards.enabled:
+    if config.output_checks.enabled:
         verify_run(live.folder)
-    before = live.manifest.made_from
-    same = before.get("settings") == made_from.get("settings") and all(
-        (name in before) == (name in made_from) for name in ("deny", "eligible")
+    before = live.manifest.provenance
+    same = before.get("settings") == provenance.get("settings") and all(
+        (name in before) == (name in provenance) for name in ("deny", "eligible")
     )
     return live.folder / FILE_NAME, same
 

@@ -158,8 +158,8 @@ def write_bundle(
     with _disk_errors(folder, "write"), new_folder(folder):
         contents = _encode(tensors=tensors, tables=tables, documents=documents, blobs=blobs)
         files = {name: _write(folder / name, data) for name, data in contents}
-        made_from = {"parents": parents, "data_digests": data_digests}
-        manifest = seal(kind=kind, config=config, files=files, **made_from)
+        provenance = {"parents": parents, "data_digests": data_digests}
+        manifest = seal(kind=kind, config=config, files=files, **provenance)
         write_new(folder / MANIFEST_NAME, json_bytes(config_to_dict(manifest)))
         sync_tree(folder)
     return Bundle(folder=folder, manifest=manifest)

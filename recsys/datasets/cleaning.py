@@ -8,11 +8,11 @@ from __future__ import annotations
 from datetime import datetime
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
 
+from recsys.arrays import BoolArray, Int64Array
 from recsys.datasets.daily import repeated
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.validation import ValidationConfig
@@ -65,7 +65,7 @@ def _has_times_of_day(log: pa.Table, zone: str) -> bool:
     return bool(np.any(local.cast(pa.int64()).to_numpy() % _US_PER_DAY))
 
 
-def _within_cap(log: pa.Table, cap: int | None) -> npt.NDArray[np.bool_]:
+def _within_cap(log: pa.Table, cap: int | None) -> BoolArray:
     """Whether each event is among the latest of its user that count, by `default_cap` if not set.
 
     Of events at one time, those whose other columns sort first go first, so that nothing depends
@@ -87,7 +87,7 @@ def _within_cap(log: pa.Table, cap: int | None) -> npt.NDArray[np.bool_]:
     return within
 
 
-def default_cap(counts: npt.NDArray[np.int64]) -> int:
+def default_cap(counts: Int64Array) -> int:
     """The most events of a user that can be a person's: beyond, the latest ones count.
 
     The number of events of a person is roughly lognormal, so that the busiest of N people is

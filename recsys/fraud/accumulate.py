@@ -11,14 +11,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from recsys.arrays import Float32Array, Float64Array, Int64Array
 from recsys.compiled import compiled
 from recsys.errors import ConfigError
-from recsys.fraud.profiles.arrays import Codes, Days, Floats
 
 
 def sums_before(
-    account_N: Codes, day_N: Days, values_NV: Floats, *, windows_days: Sequence[float]
-) -> Floats:
+    account_N: Int64Array,
+    day_N: Float64Array,
+    values_NV: Float32Array,
+    *,
+    windows_days: Sequence[float],
+) -> Float32Array:
     """Sums over the account's transactions before each one, at most a window of days before it.
 
     Rows of the same time count as before if they come earlier in the log. A column of ones among
@@ -49,7 +53,7 @@ def sums_before(
 
 
 @compiled
-def _following(account_N: Codes, num_accounts: int) -> Codes:
+def _following(account_N: Int64Array, num_accounts: int) -> Int64Array:
     """The account's next transaction after each one; N after its last."""
     following_N = np.full(len(account_N), len(account_N))
     next_A = np.full(num_accounts, len(account_N))
@@ -61,11 +65,11 @@ def _following(account_N: Codes, num_accounts: int) -> Codes:
 
 @compiled
 def _sum_before(
-    account_N: Codes,
-    day_N: Days,
-    values_NV: Floats,
+    account_N: Int64Array,
+    day_N: Float64Array,
+    values_NV: Float32Array,
     window_days: float,
-    sums_NV: Floats,
+    sums_NV: Float32Array,
 ) -> None:
     """One pass, in which a pointer an account follows to the transactions that leave the window."""
     num_accounts, num_values = account_N.max() + 1, values_NV.shape[1]

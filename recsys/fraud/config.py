@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from recsys.config import config_class
-from recsys.fraud.labels.meta_model import StackerConfig
+from recsys.fraud.labels.meta_model import MetaModelConfig
 
 
 @config_class
@@ -82,7 +82,7 @@ class LabelsConfig:
 
     delay_days: float = Field(default=7.0, ge=0)
     """Days after a transaction from which on its label counts as known."""
-    stacker: StackerConfig = StackerConfig()
+    meta_model: MetaModelConfig = MetaModelConfig()
     """The trees that weigh evidence and labels together."""
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float64Array
 from recsys.errors import DataError
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.embedding.autoencoder import FittedAutoencoder
@@ -23,7 +23,7 @@ from recsys.fraud.embedding.inputs import TransactionInputs
 from recsys.fraud.embedding.observed import Clusters, Observed, observe
 from recsys.fraud.labels.memory import RecentTransactions
 from recsys.fraud.labels.supervised import Supervised
-from recsys.fraud.prefetch import computed_ahead
+from recsys.fraud.prefetch import prefetched
 from recsys.fraud.profiles.arrays import (
     EVIDENCE,
     Excess,
@@ -40,7 +40,7 @@ from recsys.fraud.profiles.passing import (
 )
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.account_days import AccountDays
-from recsys.fraud.scoring.scorer import Judge
+from recsys.fraud.scoring.scorer import EvidenceScorer
 from recsys.fraud.scoring.scores import Scores, joined, joined_scores
 from recsys.fraud.scoring.tails import Tail
 from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, EVENT_TIME, TRANSACTION_ID
@@ -75,7 +75,7 @@ class FraudModel:
     """What holds for peer groups."""
     excess: Excess
     """From which excess on an account does not learn from a transaction."""
-    judge: Judge
+    scorer: EvidenceScorer
     """How evidence is weighed."""
     account_tail: Tail
     """Calibration of the highest combined score of an account-day."""
@@ -131,9 +131,7 @@ class FraudModel:
         state = state.grown(table[ACCOUNT_ID], counterparties)
         numbers = numbers_of(table, state)
         blocks = _blocks(table.num_rows)
-        ahead = computed_ahead(
-            lambda rows: self.observe(_rows(table, rows)), itertools.chain(*blocks)
-        )
+        ahead = prefetched(lambda rows: self.observe(_rows(table, rows)), itertools.chain(*blocks))
         found, recent = [], state.recent
         with contextlib.closing(ahead) as observed:  # no work goes on after an error
             for block in blocks:
@@ -154,11 +152,11 @@ class FraudModel:
         rows = rows_of(numbers, observed.coded, observed.log_density)
         passed = pass_over(rows, state, self.layout, self.priors, self.excess)
         evidence_NJ = np.hstack([passed.evidence, observed.reconstruction])
-        judgement = self.judge.judge(
+        calibrated = self.scorer.score(
             evidence_NJ, observed.coded, rows.account, state, num_threads=num_threads
         )
         scores = Scores(
-            account=rows.account, evidence=evidence_NJ, passed=passed, judgement=judgement
+            account=rows.account, evidence=evidence_NJ, passed=passed, calibrated=calibrated
         )
         return _Part(scores, rows._replace(log_density=rows.log_density[:0]))
 
@@ -176,20 +174,20 @@ class FraudModel:
         if self.supervised is None or recent is None or not len(ids):
             return scores, recent
         rows = Rows._make(map(joined, zip(*(part.rows for part in parts), strict=True)))
-        new = RecentTransactions.of(ids, rows, scores.evidence, self.judge)
+        new = RecentTransactions.of(ids, rows, scores.evidence, self.scorer)
         delay = self.supervised.delay_days
         memory = RecentTransactions(table=recent).followed_by(new)
-        memory = memory if labels is None else memory.told(labels, delay)
+        memory = memory if labels is None else memory.with_labels(labels, delay)
         memory = memory.remembered(float(rows.day[0]), delay)
         if labels is not None:
-            judgement = self.supervised.judge(
-                scores.judgement, self.judge, scores.evidence, scores.passed, rows.hour, memory,
+            calibrated = self.supervised.score(
+                scores.calibrated, self.scorer, scores.evidence, scores.passed, rows.hour, memory,
                 num_threads=num_threads,
             )  # fmt: skip
-            scores = replace(scores, judgement=judgement)
+            scores = replace(scores, calibrated=calibrated)
         return scores, memory.table
 
-    def account_p_values(self, days: AccountDays, *, with_labels: bool) -> npt.NDArray[np.float64]:
+    def account_p_values(self, days: AccountDays, *, with_labels: bool) -> Float64Array:
         """Probability of so high a score of an account-day under normal behaviour. Shape (M,).
 
         Args:

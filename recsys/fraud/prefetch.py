@@ -10,7 +10,7 @@ ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 
-def computed_ahead(
+def prefetched(
     function: Callable[[ItemT], ResultT], items: Iterable[ItemT]
 ) -> Generator[ResultT, None, None]:
     """Results of a function in the order of the items, the next one computed meanwhile.

@@ -90,7 +90,7 @@ class FraudScorer:
             table.take(pa.array(order_N)), self.state, num_threads=num_threads
         )
         anomaly_N = np.empty(table.num_rows)
-        anomaly_N[order_N] = scores.judgement.anomaly_score
+        anomaly_N[order_N] = scores.calibrated.anomaly_score
         return pa.table({TRANSACTION_ID: table[TRANSACTION_ID], ANOMALY_SCORE: anomaly_N})
 
 

@@ -6,15 +6,14 @@ Shapes: N transactions in the order of time, A accounts.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import Float64Array, Int64Array
 from recsys.compiled import compiled
-from recsys.fraud.profiles.arrays import Codes, Days
-
-Array = npt.NDArray[np.float64]
 
 
-def sum_around(account_N: Codes, day_N: Days, values_N: Array, *, window_days: float) -> Array:
+def sum_around(
+    account_N: Int64Array, day_N: Float64Array, values_N: Float64Array, *, window_days: float
+) -> Float64Array:
     """Sum of the values of the account's other transactions at most a window away, either side.
 
     Args:
@@ -38,8 +37,12 @@ def sum_around(account_N: Codes, day_N: Days, values_N: Array, *, window_days: f
 
 @compiled
 def _sum_before(
-    account_N: Codes, day_N: Days, values_N: Array, num_accounts: int, window_days: float
-) -> Array:
+    account_N: Int64Array,
+    day_N: Float64Array,
+    values_N: Float64Array,
+    num_accounts: int,
+    window_days: float,
+) -> Float64Array:
     """Sum over the rows before of the same account, at most a window away.
 
     A pointer an account walks after the window, so that the time does not grow with its length.

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 from torch import Tensor
 
+from recsys.arrays import BoolArray, Float32Array
 from recsys.config import config_class
 from recsys.errors import ConfigError
 from recsys.features.encoder import EncodedTable, Ragged, TableEncoder, rows_of
@@ -96,7 +96,7 @@ class RecommenderModel:
     """Unit vectors of the candidate tower. Shape (C, D)."""
     item_spread: Embeddings | None
     """What is added to them for the search (`Propagation`), if anything. Shape (C, D)."""
-    log_popularity: npt.NDArray[np.float32]
+    log_popularity: Float32Array
     """Log of each item's share of the (decayed) events, over its largest size: within -1 and 0.
     Shape (C,)."""
     popularity_scale: float
@@ -229,7 +229,7 @@ class RecommenderModel:
 
     def _features(
         self, user_ids: pa.Array, user_table: pa.Table | None
-    ) -> tuple[EncodedTable | None, npt.NDArray[np.bool_]]:
+    ) -> tuple[EncodedTable | None, BoolArray]:
         """Encoded features, and which users have any."""
         table = self.user_table if user_table is None else user_table
         if self.user_encoder is None or table is None:

@@ -36,7 +36,7 @@ class PromotionConfig:
 
 
 @config_class
-class GuardsConfig:
+class ListChecksConfig:
     """Limits of how a night's lists may differ from those before; beyond them: HELD.
 
     On the first night after a change of settings or rules those of coverage and short lists are

@@ -40,7 +40,7 @@ def meaning_of(error: Exception) -> Meaning:
     return "unclear"
 
 
-def told(uri: str, error: BaseException) -> str:
+def message_of(uri: str, error: BaseException) -> str:
     """An error in one line without secrets."""
     if isinstance(error, RecsysError):
         return redacted(str(error))

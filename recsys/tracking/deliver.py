@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.errors import ConfigError
 from recsys.files import PRIVATE_FOLDER
-from recsys.tracking.answers import RefusedError, UnavailableError, meaning_of, told
+from recsys.tracking.answers import RefusedError, UnavailableError, meaning_of, message_of
 from recsys.tracking.client import existing_accepted, redacted, sqlite_path
 from recsys.tracking.cursor import Cursor, load_cursor
 from recsys.tracking.registry import (
@@ -144,12 +144,12 @@ def _deliver(target: Target, cursor: Cursor, start: Event, event: Event, folder:
         meaning = meaning_of(error)
         if meaning == "missing" and not _is_there(target, cursor.run_id):
             Cursor(address=cursor.address).save(folder)  # the tracker has forgotten: start anew
-            raise UnavailableError(told(target.uri, error)) from error
+            raise UnavailableError(message_of(target.uri, error)) from error
         if meaning not in {"refused", "missing"}:
             raise
         return replace(
             after,
-            refused=(*cursor.refused, f"{event.kind}: {told(target.uri, error)}"),
+            refused=(*cursor.refused, f"{event.kind}: {message_of(target.uri, error)}"),
             refused_events=(*cursor.refused_events, event.sequence),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from recsys.tracking.answers import told
+from recsys.tracking.answers import message_of
 from recsys.tracking.client import TrackingConfig, load_mlflow, tracking_uri
 from recsys.tracking.registry import ORDER
 
@@ -43,7 +43,7 @@ def point_alias(config: TrackingConfig, order: str) -> str | None:
             client.set_registered_model_alias(name, config.alias, found[0].version)
             outcome.append(None)
         except Exception as error:  # noqa: BLE001  MLflow raises what it likes; all is told
-            outcome.append(f"{told(uri, error)}; the alias stays where it is")
+            outcome.append(f"{message_of(uri, error)}; the alias stays where it is")
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from recsys.tracking.answers import UnavailableError, meaning_of, told
+from recsys.tracking.answers import UnavailableError, meaning_of, message_of
 from recsys.tracking.client import TrackingConfig, load_mlflow, redacted, tracking_uri
 from recsys.tracking.cursor import Cursor
 from recsys.tracking.deliver import (
@@ -110,7 +110,7 @@ def replay_within(
         return progress
     deadline = Deadline(at=time.monotonic() + budget_s)
     thread = threading.Thread(
-        target=_replay_told,
+        target=_replay_reporting,
         args=(mlflow, tracking_uri(config), spool, deadline, progress),
         kwargs={"first": first, "any_address": any_address},
         name="tracking-replay",
@@ -132,7 +132,7 @@ def problem_of(progress: _Progress, refused: list[str]) -> str | None:
     return progress.problem
 
 
-def _replay_told(
+def _replay_reporting(
     mlflow: ModuleType, uri: str, spool: Path, deadline: Deadline, progress: _Progress,
     *, first: str | None, any_address: bool,
 ) -> None:  # fmt: skip
@@ -150,7 +150,7 @@ def _replay_told(
         late = f"tracking at {redacted(uri)}: expected an end in time, got none"
         progress.problem = progress.trouble or late
     except Exception as error:  # noqa: BLE001  tracking must not cost the job
-        progress.problem = told(uri, error)
+        progress.problem = message_of(uri, error)
     finally:
         progress.finished = True
 
@@ -180,7 +180,7 @@ def _deliver_one(target: Target, folder: Path, progress: _Progress) -> None:
         except OutOfTimeError:
             raise
         except Exception as error:
-            progress.trouble = told(target.uri, error)
+            progress.trouble = message_of(target.uri, error)
             if meaning_of(error) in {"refused", "unclear"}:
                 progress.problem = progress.problem or progress.trouble
                 return  # something is wrong with this run: others need not wait for it

@@ -143,7 +143,7 @@ def waiting_runs(spool: Path) -> list[Path]:
         return []
     folders = [path for path in spool.iterdir() if _RUN_KEY.fullmatch(path.name)]
     ended = [path for path in folders if not path.is_symlink() and _has_ended(path)]
-    return sorted(ended, key=lambda path: (_last_told(path), path.name))
+    return sorted(ended, key=lambda path: (_last_written(path), path.name))
 
 
 def remove_run(folder: Path) -> None:
@@ -209,7 +209,7 @@ def _has_ended(folder: Path) -> bool:
         os.close(descriptor)
 
 
-def _last_told(folder: Path) -> float:
+def _last_written(folder: Path) -> float:
     with suppress(OSError):  # another job has just delivered it
         return (folder / EVENTS).stat().st_mtime
     return 0.0

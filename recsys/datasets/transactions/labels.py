@@ -7,10 +7,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Int8Array
 from recsys.datasets.ids import id_column, plain_column
 from recsys.datasets.origin import Origin
 from recsys.datasets.tables import is_csv, read_table
@@ -62,9 +62,7 @@ def load_labels(
     return _one_answer_each(pa.table({TRANSACTION_ID: ids, IS_FRAUD: answers}), answer_origin)
 
 
-def known_labels(
-    table: pa.Table, labels: pa.Table, *, delay_days: int, at: datetime
-) -> npt.NDArray[np.int8]:
+def known_labels(table: pa.Table, labels: pa.Table, *, delay_days: int, at: datetime) -> Int8Array:
     """What is known about each transaction at a moment: 1 fraud, 0 legitimate, -1 nothing yet.
 
     A label becomes known `delay_days` after the event of its transaction, to the microsecond.

@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import BoolArray, Int8Array
 from recsys.datasets.transactions.config import REASON
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.datasets.transactions.quarantine_report import (
@@ -105,9 +105,7 @@ def _with_column(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Tabl
     return table.set_column(table.column_names.index(name), name, column)
 
 
-def _first_reasons(
-    table: pa.Table, as_of: datetime | None, limits: QuarantineConfig
-) -> npt.NDArray[np.int8]:
+def _first_reasons(table: pa.Table, as_of: datetime | None, limits: QuarantineConfig) -> Int8Array:
     """Code of the first reason that a row gives by itself, or `_USED`; shape (N,)."""
     codes_N = np.full(table.num_rows, _USED, np.int8)
     for reason, applies in _row_reasons(table, as_of, limits):
@@ -137,7 +135,7 @@ def _time(moment: datetime) -> pa.Scalar:
     return pa.scalar(moment, EVENT_TIME_TYPE)
 
 
-def _mark_duplicates(table: pa.Table, codes_N: npt.NDArray[np.int8]) -> None:
+def _mark_duplicates(table: pa.Table, codes_N: Int8Array) -> None:
     """Write the codes of both kinds of duplicates into `codes_N`, among the rows still used."""
     is_used = pa.array(codes_N == _USED)
     counts = pc.value_counts(table[TRANSACTION_ID].filter(is_used))
@@ -157,15 +155,15 @@ def _mark_duplicates(table: pa.Table, codes_N: npt.NDArray[np.int8]) -> None:
     codes_N[later[same_row]] = _CODES["duplicate"]
 
 
-def _equals_row_before(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+def _equals_row_before(column: pa.ChunkedArray) -> BoolArray:
     """Whether each value but the first equals the one before it; nulls equal each other."""
     here, before = column.slice(1), column.slice(0, len(column) - 1)
     both_null = pc.and_(pc.is_null(here), pc.is_null(before))
-    equal: npt.NDArray[np.bool_] = pc.fill_null(pc.equal(here, before), both_null).to_numpy()
+    equal: BoolArray = pc.fill_null(pc.equal(here, before), both_null).to_numpy()
     return equal
 
 
-def _divided(table: pa.Table, codes_N: npt.NDArray[np.int8]) -> tuple[pa.Table, pa.Table]:
+def _divided(table: pa.Table, codes_N: Int8Array) -> tuple[pa.Table, pa.Table]:
     """Usable and quarantined rows, each sorted."""
     used = table.filter(pa.array(codes_N == _USED))
     used = used.take(_order(used, [EVENT_TIME, TRANSACTION_ID]))

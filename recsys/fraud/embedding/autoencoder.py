@@ -16,12 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recsys.arrays import Float32Array
 from recsys.errors import ConfigError
 from recsys.features.encoder import (
     MISSING,
@@ -169,9 +168,9 @@ def last_layer(mlp: nn.Module) -> nn.Linear:
 class Measured:
     """What the autoencoder says of N rows."""
 
-    embedding_ND: npt.NDArray[np.float32]  # noqa: N815 - the shape, as everywhere
+    embedding_ND: Float32Array  # noqa: N815 - the shape, as everywhere
     """Embedding of each row. Shape (N, D)."""
-    surprise_NT: npt.NDArray[np.float32]  # noqa: N815
+    surprise_NT: Float32Array  # noqa: N815
     """Loss of each target when it is hidden, not negative: nats of a categorical one, Huber loss
     of the scaled deviation of a numeric one, 0 where that is null. Shape (N, T)."""
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recsys.arrays import Int64Array
 from recsys.checkpoints import Carried, Checkpoints
 from recsys.errors import DataError
 from recsys.features.encoder import MISSING, UNSEEN, EncodedTable
@@ -38,7 +38,7 @@ _SMOOTHING = 0.5  # rows that a term counts for beside those it has
 def fit_autoencoder(
     encoded: EncodedTable,
     *,
-    account_N: npt.NDArray[np.int64],
+    account_N: Int64Array,
     inputs: InputColumns,
     config: AutoencoderConfig,
     seed: int,
@@ -98,7 +98,7 @@ def fit_autoencoder(
     return FittedAutoencoder(config=config, inputs=inputs, module=module), results
 
 
-def account_weights(account_N: npt.NDArray[np.int64], max_rows: float) -> Tensor:
+def account_weights(account_N: Int64Array, max_rows: float) -> Tensor:
     """Weights that limit what an account counts for to a multiple of the median account's rows.
 
     Args:

@@ -12,15 +12,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.compiled import compiled
 from recsys.features.encoder import UNSEEN
-
-Floats = npt.NDArray[np.float32]
-Codes = npt.NDArray[np.int64]
 
 _MAX_TILE_LOGITS = 170_000  # as float32 they fill two thirds of a cache of 1 MiB
 _TILE_ROWS = (3360, 1680, 840, 560, 420, 336, 280, 240, 210, 168, 120)  # all divide a block
@@ -63,7 +60,11 @@ def code_surprise(hidden_BH: Tensor, last: nn.Linear, codes_B: Tensor) -> Tensor
 
 @compiled
 def _surprise(
-    logits_VT: Floats, codes_T: Codes, highest_T: Floats, total_T: Floats, surprise_T: Floats
+    logits_VT: Float32Array,
+    codes_T: Int64Array,
+    highest_T: Float32Array,
+    total_T: Float32Array,
+    surprise_T: Float32Array,
 ) -> None:
     """Surprise of the code of each column of logits, written in place."""
     num_codes, num_rows = logits_VT.shape

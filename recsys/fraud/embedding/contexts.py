@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float32Array
 from recsys.features.vocabulary import Vocabulary
-from recsys.fraud.profiles.arrays import Floats
 
 PROFILE_SHARE = 0.99
 """Share of transactions with their account's most frequent value, from which on a feature describes
@@ -22,7 +22,7 @@ _MAX_CONTEXTS = 31
 _MIN_EXPLAINED = 0.02  # share of the variance of log amounts
 
 
-def best_context(table: pa.Table, names: Sequence[str], amounts_N: Floats) -> str:
+def best_context(table: pa.Table, names: Sequence[str], amounts_N: Float32Array) -> str:
     """The column that explains the largest share of the variance of log amounts.
 
     Args:
@@ -56,7 +56,7 @@ def share_of_one_value(accounts: pa.ChunkedArray, column: pa.ChunkedArray) -> fl
     return float(pc.sum(most["count_all_max"]).as_py() or 0) / max(int(table.num_rows), 1)
 
 
-def _explained(column: pa.ChunkedArray, amounts_N: Floats) -> float:
+def _explained(column: pa.ChunkedArray, amounts_N: Float32Array) -> float:
     """Share of variance between the terms that a profile would keep apart, adjusted for chance."""
     terms = context_terms(column)
     codes_N = terms.numbers(column) + 1

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float32Array, Float64Array, FloatArray, Int64Array
 from recsys.datasets.dataset import FeatureConfig
 from recsys.features.encoder import EncodedTable, TableEncoder
 from recsys.features.vocabulary import Vocabulary
@@ -26,7 +26,7 @@ from recsys.fraud.embedding.contexts import (
     context_terms,
     share_of_one_value,
 )
-from recsys.fraud.profiles.arrays import SKETCH_BITS, Codes, Days, Floats
+from recsys.fraud.profiles.arrays import SKETCH_BITS
 from recsys.schema import (
     ACCOUNT_ID,
     AMOUNT,
@@ -48,15 +48,15 @@ _US_PER_DAY = 86_400_000_000
 class CodedTransactions:
     """Transactions as numbers, in the order of the table."""
 
-    day: Days
+    day: Float64Array
     """Time in days since 1970. Shape (N,)."""
-    hour: Codes
+    hour: Int64Array
     """Hour of the day in UTC. Shape (N,)."""
-    amount: Floats
+    amount: Float32Array
     """Signed log of the amount, less the level of its currency. Shape (N,)."""
-    context: Codes
+    context: Int64Array
     """Code of the context. Shape (N,)."""
-    bit: Codes
+    bit: Int64Array
     """Bit of the counterparty in the sketches; 0 without counterparties. Shape (N,)."""
     columns: EncodedTable
     """All columns for the autoencoder."""
@@ -147,13 +147,13 @@ class TransactionInputs:
             columns=self.encoder.encode(_columns(table, amounts_N)),
         )
 
-    def _contexts(self, table: pa.Table) -> Codes:
+    def _contexts(self, table: pa.Table) -> Int64Array:
         if self.context_terms is None:
             return _zeros(table)
         return self.context_terms.numbers(table[self.context]) + 1
 
 
-def log_amounts(table: pa.Table, levels: Mapping[str, float]) -> Floats:
+def log_amounts(table: pa.Table, levels: Mapping[str, float]) -> Float32Array:
     """sign(a) log(1 + |a|), less the level of the currency. Shape (N,)."""
     amounts_N = np.asarray(table[AMOUNT], dtype=np.float64)
     logs_N = np.sign(amounts_N) * np.log1p(np.abs(amounts_N)) - _level_shift(table, levels)
@@ -161,8 +161,8 @@ def log_amounts(table: pa.Table, levels: Mapping[str, float]) -> Floats:
 
 
 def amounts_of_logs(
-    logs_N: npt.NDArray[np.floating], table: pa.Table, levels: Mapping[str, float]
-) -> npt.NDArray[np.float64]:
+    logs_N: FloatArray, table: pa.Table, levels: Mapping[str, float]
+) -> Float64Array:
     """The amounts that `log_amounts` gives some logs for, in the currencies of a table's rows.
 
     Args:
@@ -174,7 +174,7 @@ def amounts_of_logs(
     return np.asarray(np.sign(shifted_N) * np.expm1(np.abs(shifted_N)))
 
 
-def _level_shift(table: pa.Table, levels: Mapping[str, float]) -> npt.NDArray[np.float64]:
+def _level_shift(table: pa.Table, levels: Mapping[str, float]) -> Float64Array:
     """Level of the currency of each row over the median level. Shape (N,)."""
     if not levels:
         return np.zeros(table.num_rows)
@@ -197,7 +197,7 @@ def _currency_levels(table: pa.Table) -> dict[str, float]:
     return {str(currency): float(level) for currency, level in medians.sort_index().items()}
 
 
-def _columns(table: pa.Table, amounts_N: Floats) -> pa.Table:
+def _columns(table: pa.Table, amounts_N: Float32Array) -> pa.Table:
     """The columns of the autoencoder: features, time, amount, counterparty, currency."""
     times = table[EVENT_TIME]
     columns = {
@@ -240,7 +240,7 @@ def _capped(column: pa.ChunkedArray, kind: FeatureConfig) -> FeatureConfig | Non
     )
 
 
-def _bits(counterparties: pa.ChunkedArray) -> Codes:
+def _bits(counterparties: pa.ChunkedArray) -> Int64Array:
     """A bit for each counterparty that depends on its id alone, whatever others there are."""
     encoded = counterparties.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
@@ -252,5 +252,5 @@ def _bits(counterparties: pa.ChunkedArray) -> Codes:
     return bits[numbers] if len(bits) else np.zeros(len(numbers), dtype=np.int64)
 
 
-def _zeros(table: pa.Table) -> npt.NDArray[np.int64]:
+def _zeros(table: pa.Table) -> Int64Array:
     return np.zeros(table.num_rows, dtype=np.int64)

@@ -12,9 +12,9 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.arrays import BoolArray, Float64Array, Int64Array
 from recsys.datasets.dataset import FeatureConfig
 from recsys.fraud.evaluation.account_surprise import AccountSurprise
 from recsys.fraud.evaluation.baselines import (
@@ -25,11 +25,8 @@ from recsys.fraud.evaluation.baselines import (
     NearestNeighbours,
 )
 from recsys.fraud.evaluation.metrics import FraudMeasures, Scored, measure_fraud
-from recsys.fraud.profiles.arrays import Codes, Days
 from recsys.fraud.scoring.account_days import AccountDays
 
-Array = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 FittedT = TypeVar("FittedT")
 
 _MAX_BASELINE_ROWS = 200_000
@@ -39,16 +36,18 @@ _MAX_BASELINE_ROWS = 200_000
 class TestRows:
     """What every method is measured on."""
 
-    account: Codes
+    account: Int64Array
     """Account of each transaction. Shape (N,)."""
-    day: Days
+    day: Float64Array
     """Its time in days. Shape (N,)."""
-    is_fraud: Flags
+    is_fraud: BoolArray
     """Its label. Shape (N,)."""
-    keep: Flags
+    keep: BoolArray
     """Whether it is evaluated. Shape (N,)."""
 
-    def measure(self, score_N: Array, account_days: AccountDays | None = None) -> FraudMeasures:
+    def measure(
+        self, score_N: Float64Array, account_days: AccountDays | None = None
+    ) -> FraudMeasures:
         """Measure scores of transactions.
 
         Args:
@@ -130,7 +129,7 @@ def measure_baselines(
 
 
 def _measured(
-    fit: Callable[[], FittedT], score: Callable[[FittedT, slice], Array], rows: TestRows
+    fit: Callable[[], FittedT], score: Callable[[FittedT, slice], Float64Array], rows: TestRows
 ) -> BaselineResult:
     start = time.perf_counter()
     fitted = fit()

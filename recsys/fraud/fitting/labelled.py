@@ -11,11 +11,11 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.fraud.fitting.profiling import ProfiledLog
 from recsys.fraud.labels.memory import RecentTransactions
 from recsys.fraud.labels.supervised import fit_supervised
 from recsys.fraud.model import FraudModel
-from recsys.fraud.profiles.arrays import Codes, Floats
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.account_days import AccountDays
 from recsys.fraud.scoring.tails import Tail
@@ -37,8 +37,8 @@ def with_labels(
     state: ProfileState,
     table: pa.Table,
     profiled: ProfiledLog,
-    evidence_NJ: Floats,
-    hour_N: Codes,
+    evidence_NJ: Float32Array,
+    hour_N: Int64Array,
     labels: ConfirmedLabels,
     *,
     num_threads: int,
@@ -57,10 +57,10 @@ def with_labels(
         labels: Confirmed labels.
         num_threads: Threads of the trees.
     """
-    recent = RecentTransactions.of(table[TRANSACTION_ID], profiled.rows, evidence_NJ, model.judge)
+    recent = RecentTransactions.of(table[TRANSACTION_ID], profiled.rows, evidence_NJ, model.scorer)
     config = model.config
     found = fit_supervised(
-        model.judge, evidence_NJ, profiled.passed, hour_N, recent, labels.table,
+        model.scorer, evidence_NJ, profiled.passed, hour_N, recent, labels.table,
         known_until=labels.at.timestamp() / 86_400,
         config=config.labels,
         seed=config.seed,
@@ -71,6 +71,6 @@ def with_labels(
     supervised, log_odds_N = found
     days = AccountDays.of(recent.account, recent.day, log_odds_N, np.ones(len(log_odds_N)))
     delay = supervised.delay_days
-    kept = recent.told(labels.table, delay).remembered(float(recent.day[-1]), delay)
+    kept = recent.with_labels(labels.table, delay).remembered(float(recent.day[-1]), delay)
     model = replace(model, supervised=supervised, supervised_account_tail=Tail.fit(days.highest))
     return model, replace(state, recent=kept.table)

@@ -18,9 +18,9 @@ from recsys.fraud.fitting.episodes import (
     Contrast,
     Neighbourhood,
     evidence_weights,
-    trust,
-    trusted_weights,
+    lift_among_top,
     unusual_own,
+    weights_of_shares,
 )
 from recsys.fraud.profiles.arrays import (
     EVIDENCE,
@@ -179,8 +179,8 @@ def _fit_excess(rows: Rows, passed: Passed, num_fit: int, config: FraudConfig) -
     around = Neighbourhood(account=rows.account[:num_fit], day=rows.day[:num_fit], usable=usable_N)
     shares_J = evidence_weights(around, excess_NJ, own_J)
     contrast = Contrast.of(around, unusual_own(excess_NJ, shares_J, own_J))
-    trusted = trust(around, contrast, excess_NJ.astype(np.float64) @ shares_J)
-    weights_J = trusted_weights(shares_J, trusted, sharpness=1)
+    lift = lift_among_top(around, contrast, excess_NJ.astype(np.float64) @ shares_J)
+    weights_J = weights_of_shares(shares_J, lift, sharpness=1)
     # What others did at the counterparty says nothing of whether this account may learn.
     weights_J[EVIDENCE.index("counterparty_excess")] = 0.0
     total_N = excess_NJ[usable_N].astype(np.float64) @ weights_J

@@ -12,14 +12,11 @@ Shapes: N calibration rows.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import brentq
 
+from recsys.arrays import Float64Array, FloatArray
 from recsys.fraud.alerts.selection import fdr_limit
 from recsys.fraud.scoring.tails import SHAPE, TAIL_SHARE, Tail, body_of
-
-Array = npt.NDArray[np.float64]
-Numbers = npt.NDArray[np.floating]
 
 _LEAST_SHARE, _LEAST_ROWS = 0.01, 100
 """The tail begins at the 99th percentile, or where so many rows lie beyond, at the 95th at most."""
@@ -29,7 +26,7 @@ _LEFT_OUT_RATE = 0.1
 """False discovery rate at which calibration rows are taken for fraud and left out."""
 
 
-def fit_score_tail(values_N: Numbers) -> Tail:
+def fit_score_tail(values_N: FloatArray) -> Tail:
     """Calibrate scores in nats on rows most of which are normal.
 
     1. Rows that a false discovery rate of 10 % flags are left out. They are judged by a tail that
@@ -58,7 +55,7 @@ def fit_score_tail(values_N: Numbers) -> Tail:
     return Tail(quantiles=quantiles, rate=1 / scale, share=share, exponential=_EXPONENTIAL)
 
 
-def exponential_scale(excess_N: Array, limit: float) -> float:
+def exponential_scale(excess_N: Float64Array, limit: float) -> float:
     """Mean of an exponential distribution of which only what is below a limit was seen.
 
     The likelihood is highest where the mean of what was seen is that of the distribution cut off
@@ -87,7 +84,7 @@ def exponential_scale(excess_N: Array, limit: float) -> float:
     return float(brentq(too_high, mean / 2, highest))
 
 
-def _light_tail_p_values(values_N: Array) -> Array:
+def _light_tail_p_values(values_N: Float64Array) -> Float64Array:
     """Probabilities under a tail that falls off as scores do where evidence is exponential.
 
     Surprise s of an exponential excess x is log(1 + 0.2 x) / 0.2; so x = (exp(0.2 s) - 1) / 0.2 is

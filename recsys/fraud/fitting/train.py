@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from sklearn.cluster import MiniBatchKMeans
 
+from recsys.arrays import BoolArray, Float32Array
 from recsys.checkpoints import Checkpoints
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.transactions.days import day_of
@@ -29,9 +29,8 @@ from recsys.fraud.embedding.observed import Clusters, observe
 from recsys.fraud.fitting.labelled import ConfirmedLabels, with_labels
 from recsys.fraud.fitting.profiling import ProfiledLog, profile_log
 from recsys.fraud.fitting.score_tails import fit_score_tail
-from recsys.fraud.fitting.weighing import Weighed, fit_judge
+from recsys.fraud.fitting.weighing import Weighed, fit_scorer
 from recsys.fraud.model import FraudModel, evidence_names
-from recsys.fraud.profiles.arrays import Floats
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.account_days import AccountDays
 from recsys.fraud.scoring.tails import Tail
@@ -77,9 +76,9 @@ class FitReport:
     """Whether trees combine the evidence."""
     uses_labels: bool
     """Whether enough labels were known for trees over them."""
-    trust_weights: float
+    lift_of_weights: float
     """How much more often the highest weighted scores have unusual neighbours than is usual."""
-    trust_trees: float
+    lift_of_trees: float
     """The same for the trees, on accounts that they did not see; NaN where none were fitted."""
     misused_share: float
     """Share of the transactions of accounts that piled up much that are misuse, as estimated, times
@@ -137,7 +136,7 @@ def fit_fraud_model(
     clock.stage("weighing the evidence")
     evidence_NJ = np.hstack([profiled.passed.evidence, observed.reconstruction])
     known_N = profiled.passed.num_known >= config.profiles.cold_transactions
-    weighed = fit_judge(
+    weighed = fit_scorer(
         evidence_names(autoencoder), evidence_NJ, observed.coded, profiled.rows.account,
         profiled.state, covered=inputs.covered, known_N=known_N, num_fit=num_fit, config=config,
         num_threads=num_threads,
@@ -149,7 +148,7 @@ def fit_fraud_model(
         clusters=clusters,
         priors=profiled.priors,
         excess=profiled.excess,
-        judge=weighed.judge,
+        scorer=weighed.scorer,
         account_tail=_fit_account_tail(profiled, weighed, known_N, num_fit),
     )
     state = weighed.state
@@ -229,7 +228,7 @@ def _fit_clusters(
     return fit_clusters(autoencoder.measure(inputs.encode(sample).columns).embedding_ND, config)
 
 
-def fit_clusters(embedding_ND: Floats, config: FraudConfig) -> Clusters:
+def fit_clusters(embedding_ND: Float32Array, config: FraudConfig) -> Clusters:
     """Clusters of embeddings by k-means, each with the variances of its members."""
     num_clusters = min(config.profiles.num_clusters, len(embedding_ND))
     found = MiniBatchKMeans(num_clusters, random_state=config.seed, n_init=3, batch_size=4096).fit(
@@ -248,7 +247,7 @@ def fit_clusters(embedding_ND: Floats, config: FraudConfig) -> Clusters:
     )
 
 
-def _variance(embedding_ND: Floats, centre_D: Floats) -> Floats:
+def _variance(embedding_ND: Float32Array, centre_D: Float32Array) -> Float32Array:
     """Variance about a centre; 0 without members."""
     if not len(embedding_ND):
         return np.zeros(len(centre_D), dtype=np.float32)
@@ -256,7 +255,7 @@ def _variance(embedding_ND: Floats, centre_D: Floats) -> Floats:
 
 
 def _fit_account_tail(
-    profiled: ProfiledLog, weighed: Weighed, known_N: npt.NDArray[np.bool_], num_fit: int
+    profiled: ProfiledLog, weighed: Weighed, known_N: BoolArray, num_fit: int
 ) -> Tail:
     """Calibration of account-days on those after the rows to fit on, of accounts that are known."""
     held_out = slice(num_fit, None)
@@ -273,7 +272,7 @@ def _fit_account_tail(
 def _report(
     table: pa.Table, num_fit: int, model: FraudModel, weighed: Weighed, durations: dict[str, float]
 ) -> FitReport:
-    judge = model.judge
+    scorer = model.scorer
     return FitReport(
         num_rows=table.num_rows,
         num_calibration_rows=table.num_rows - num_fit,
@@ -281,11 +280,11 @@ def _report(
         num_peer_groups=len(model.priors.context),
         context=model.inputs.context,
         profile=model.inputs.profile,
-        episode_shares=dict(zip(judge.kinds, weighed.episode_shares.tolist(), strict=True)),
-        uses_episodes=judge.booster is not None,
+        episode_shares=dict(zip(scorer.kinds, weighed.episode_shares.tolist(), strict=True)),
+        uses_episodes=scorer.booster is not None,
         uses_labels=model.supervised is not None,
-        trust_weights=weighed.trust_weights,
-        trust_trees=weighed.trust_trees,
+        lift_of_weights=weighed.lift_of_weights,
+        lift_of_trees=weighed.lift_of_trees,
         misused_share=weighed.misused_share,
         durations_s=durations,
     )

@@ -19,11 +19,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import BoolArray, Float32Array, Float64Array, Int8Array, Int32Array, Int64Array
 from recsys.compiled import compiled
 from recsys.errors import ConfigError, DataError
-from recsys.fraud.profiles.arrays import Codes, Days, Floats
 
 FRAUD, LEGITIMATE, UNLABELLED = 1, 0, -1
 
@@ -68,42 +67,42 @@ _NUM_WINDOWS = len(WINDOW_DAYS)
 _LABELS, _FRAUDS, _ORDINARY = range(3)
 _RUN_START, _LAST_ORDINARY, _LAST_LEGITIMATE = range(3)
 
-Labels = npt.NDArray[np.int8]
-
 
 class _Rows(NamedTuple):
     """Transactions in the order of time."""
 
-    account: Codes  # (N,)
-    counterparty: Codes  # (N,), -1 where there is none
-    day: Days  # (N,)
-    is_ordinary: npt.NDArray[np.bool_]  # (N,)
-    label: Labels  # (N,)
+    account: Int64Array  # (N,)
+    counterparty: Int64Array  # (N,), -1 where there is none
+    day: Float64Array  # (N,)
+    is_ordinary: BoolArray  # (N,)
+    label: Int8Array  # (N,)
 
 
 class _Known(NamedTuple):
     """What the labels known so far say; the last counterparty stands for none and stays unknown."""
 
-    left: Codes  # (W + 1,): rows that have left each window, and the memory
-    total: Days  # (2,): labels and frauds
-    counts: npt.NDArray[np.int32]  # (M + 1, W, 3)
-    run: npt.NDArray[np.int32]  # (M + 1,)
-    rows: Codes  # (M + 1, 3): -1 for none
-    next_ordinary: Codes  # (N,): the ordinary fraud of the counterparty after an ordinary fraud
-    account_frauds: npt.NDArray[np.int32]  # (A, W)
-    account_row: Codes  # (A,): the last fraud, -1 for none
+    left: Int64Array  # (W + 1,): rows that have left each window, and the memory
+    total: Float64Array  # (2,): labels and frauds
+    counts: Int32Array  # (M + 1, W, 3)
+    run: Int32Array  # (M + 1,)
+    rows: Int64Array  # (M + 1, 3): -1 for none
+    next_ordinary: (
+        Int64Array  # (N,): the ordinary fraud of the counterparty after an ordinary fraud
+    )
+    account_frauds: Int32Array  # (A, W)
+    account_row: Int64Array  # (A,): the last fraud, -1 for none
 
 
 def label_evidence(
     *,
-    account_N: Codes,
-    counterparty_N: Codes,
-    day_N: Days,
-    amount_excess_N: Floats,
-    label_N: Labels,
+    account_N: Int64Array,
+    counterparty_N: Int64Array,
+    day_N: Float64Array,
+    amount_excess_N: Float32Array,
+    label_N: Int8Array,
     delay_days: float,
     memory_days: float,
-) -> Floats:
+) -> Float32Array:
     """What the labels remembered at the time of each transaction say of it.
 
     A label is known at a transaction if its own transaction lies at least the delay before it, and
@@ -177,7 +176,9 @@ def _ignorance(rows: _Rows) -> _Known:
 
 
 @compiled
-def _walk(rows: _Rows, known: _Known, delay: float, lengths: Days, evidence_NL: Floats) -> None:
+def _walk(
+    rows: _Rows, known: _Known, delay: float, lengths: Float64Array, evidence_NL: Float32Array
+) -> None:
     """One pass; pointers follow it to the labels that become known and that leave each window."""
     arrived = 0
     for row in range(len(rows.day)):
@@ -267,7 +268,7 @@ def _forget(rows: _Rows, known: _Known, row: int) -> None:
 
 
 @compiled
-def _write(rows: _Rows, known: _Known, row: int, evidence_L: Floats) -> None:
+def _write(rows: _Rows, known: _Known, row: int, evidence_L: Float32Array) -> None:
     """Columns of one transaction, in the order of `LABEL_EVIDENCE`."""
     account, counterparty = rows.account[row], rows.counterparty[row]
     base = known.total[1] / known.total[0]

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float32Array, Float64Array, Int8Array, Int64Array
 from recsys.fraud.labels.label_evidence import FRAUD, UNLABELLED
-from recsys.fraud.profiles.arrays import OWN_EVIDENCE, Codes, Days, Floats, Rows
-from recsys.fraud.scoring.scorer import Judge
+from recsys.fraud.profiles.arrays import OWN_EVIDENCE, Rows
+from recsys.fraud.scoring.scorer import EvidenceScorer
 from recsys.fraud.scoring.tails import excess_of
 from recsys.schema import IS_FRAUD, TRANSACTION_ID
 
@@ -47,13 +48,13 @@ class RecentTransactions:
 
     @classmethod
     def of(
-        cls, ids: pa.ChunkedArray, rows: Rows, evidence_NJ: Floats, judge: Judge
+        cls, ids: pa.ChunkedArray, rows: Rows, evidence_NJ: Float32Array, scorer: EvidenceScorer
     ) -> RecentTransactions:
         """What is kept of transactions that were scored."""
-        excess_NJ = excess_of(judge.tails, evidence_NJ)
-        own = [judge.kinds.index(kind) for kind in OWN_EVIDENCE]
+        excess_NJ = excess_of(scorer.tails, evidence_NJ)
+        own = [scorer.kinds.index(kind) for kind in OWN_EVIDENCE]
         own_N = np.minimum(excess_NJ[:, own].sum(1), _OWN_CAP)
-        amount_N = np.minimum(excess_NJ[:, judge.kinds.index("amount_high")], _AMOUNT_CAP)
+        amount_N = np.minimum(excess_NJ[:, scorer.kinds.index("amount_high")], _AMOUNT_CAP)
         return cls(
             table=pa.table(
                 {
@@ -73,7 +74,7 @@ class RecentTransactions:
         """These, and later ones after them."""
         return RecentTransactions(table=pa.concat_tables([self.table, later.table]))
 
-    def told(self, labels: pa.Table, delay_days: float) -> RecentTransactions:
+    def with_labels(self, labels: pa.Table, delay_days: float) -> RecentTransactions:
         """These, with the labels that are known at the time of the last one.
 
         Args:
@@ -108,30 +109,30 @@ class RecentTransactions:
         return int(self.table.num_rows)
 
     @property
-    def account(self) -> Codes:
+    def account(self) -> Int64Array:
         """Place of the account in the state. Shape (N,)."""
         return self._column("account")
 
     @property
-    def counterparty(self) -> Codes:
+    def counterparty(self) -> Int64Array:
         """Place of the counterparty in the state, -1 without one. Shape (N,)."""
         return self._column("counterparty")
 
     @property
-    def day(self) -> Days:
+    def day(self) -> Float64Array:
         """Time in days since 1970. Shape (N,)."""
         return self._column("day")
 
     @property
-    def label(self) -> npt.NDArray[np.int8]:
+    def label(self) -> Int8Array:
         """Label of each as `told`, -1 where none was known. Shape (N,)."""
         return self._column("label")
 
-    def values(self, *names: str) -> Floats:
+    def values(self, *names: str) -> Float32Array:
         """Some columns side by side. Shape (N, number of names)."""
         return np.stack([self._column(name) for name in names], axis=1).astype(np.float32)
 
-    def labels(self, labels: pa.Table) -> npt.NDArray[np.int8]:
+    def labels(self, labels: pa.Table) -> Int8Array:
         """Label of each transaction in a table of labels, -1 where it has none. Shape (N,)."""
         ids = self.table[TRANSACTION_ID]
         places = pc.index_in(ids, value_set=labels[TRANSACTION_ID].combine_chunks())

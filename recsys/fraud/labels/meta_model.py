@@ -14,21 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from recsys.arrays import BoolArray, Float32Array, Float64Array, Int8Array
 from recsys.config import config_class
 from recsys.errors import ArtifactError, DataError
 from recsys.fraud.scoring.booster import Booster, without_threads
-
-Array = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.float32]
 
 _ROWS_PER_LEAF = 100  # the rows for each row of a leaf, where that is fewer than configured
 
 
 @config_class
-class StackerConfig:
+class MetaModelConfig:
     """How the trees over all evidence are fitted."""
 
     num_rounds: int = Field(default=300, ge=1)
@@ -50,7 +47,7 @@ class StackerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stacker:
+class MetaModel:
     """Fitted trees and what they read."""
 
     booster: Booster
@@ -58,7 +55,7 @@ class Stacker:
     feature_names: tuple[str, ...]
     """Names of the features, in the order of their columns."""
 
-    def score(self, features_NF: Floats, *, num_threads: int = 1) -> Array:
+    def score(self, features_NF: Float32Array, *, num_threads: int = 1) -> Float64Array:
         """Log odds of fraud; a row's score does not depend on the rows beside it. Shape (N,).
 
         Args:
@@ -76,7 +73,7 @@ class Stacker:
         return self.booster.text
 
     @classmethod
-    def from_text(cls, text: str) -> Stacker:
+    def from_text(cls, text: str) -> MetaModel:
         """The stacker that `to_text` wrote.
 
         Raises:
@@ -93,15 +90,15 @@ class Stacker:
         return cls(booster=Booster(text=text), feature_names=tuple(names))
 
 
-def fit_stacker(
-    features_NF: Floats,
+def fit_meta_model(
+    features_NF: Float32Array,
     feature_names: Sequence[str],
-    label_N: npt.NDArray[np.int8],
-    config: StackerConfig,
+    label_N: Int8Array,
+    config: MetaModelConfig,
     *,
     seed: int,
     num_threads: int,
-) -> Stacker | None:
+) -> MetaModel | None:
     """Fit trees to the labels that are known.
 
     Args:
@@ -140,16 +137,16 @@ def fit_stacker(
         seed=seed,
         num_threads=num_threads,
     )
-    return Stacker(booster=Booster(text=text), feature_names=tuple(feature_names))
+    return MetaModel(booster=Booster(text=text), feature_names=tuple(feature_names))
 
 
 def _train(
-    features_NF: Floats,
-    is_fraud_N: npt.NDArray[np.bool_],
-    weight_N: Array,
+    features_NF: Float32Array,
+    is_fraud_N: BoolArray,
+    weight_N: Float64Array,
     *,
     feature_names: Sequence[str],
-    config: StackerConfig,
+    config: MetaModelConfig,
     seed: int,
     num_threads: int,
 ) -> str:
@@ -181,7 +178,7 @@ def _train(
     return without_threads(lightgbm.train(settings, data, config.num_rounds).model_to_string())
 
 
-def _check_columns(features_NF: Floats, feature_names: Sequence[str]) -> None:
+def _check_columns(features_NF: Float32Array, feature_names: Sequence[str]) -> None:
     if features_NF.ndim != 2 or features_NF.shape[1] != len(feature_names):
         raise _mismatch(
             f"features of {len(feature_names)} columns", f"an array of shape {features_NF.shape}"

@@ -12,20 +12,18 @@ import math
 
 import numpy as np
 
+from recsys.arrays import Float32Array, Float64Array, UInt64Array
 from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import (
     NUM_VELOCITIES,
     Accounts,
     Counterparties,
-    Days,
     Excess,
-    Floats,
     Layout,
     Passed,
     Population,
     Priors,
     Rows,
-    Sketches,
 )
 from recsys.fraud.profiles.learn import (
     hold_back,
@@ -112,21 +110,21 @@ def advance(
 
 @compiled
 def _measure(
-    state: Floats,
+    state: Float32Array,
     layout: Layout,
     priors: Priors,
     peer: int,
     rows: Rows,
     row: int,
-    sketches_AB: Sketches,
+    sketches_AB: UInt64Array,
     counterparties: Counterparties,
     population: Population,
     excess: Excess,
     mean: float,
     var: float,
     gap: float,
-    velocities: Days,
-    evidence: Floats,
+    velocities: Float64Array,
+    evidence: Float32Array,
 ) -> bool:
     """Write all evidence of a transaction; whether its counterparty is new to the account."""
     evidence[0] = (rows.amount[row] - mean) / math.sqrt(var)
@@ -157,7 +155,7 @@ def _measure(
 
 
 @compiled
-def _total_excess(evidence: Floats, excess: Excess) -> float:
+def _total_excess(evidence: Float32Array, excess: Excess) -> float:
     """Weighted nats of all evidence beyond its 95th percentile."""
     total = 0.0
     for kind in range(len(excess.threshold)):

@@ -9,22 +9,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import Float32Array, Float64Array, FloatArray, UInt64Array
 from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import (
     NUM_HOURS,
     NUM_VELOCITIES,
     PENDING_VALUES,
     Counterparties,
-    Days,
     Excess,
-    Floats,
     Layout,
     Population,
     Priors,
     Rows,
-    Sketches,
 )
 from recsys.fraud.profiles.measure import EXCESS_HALF_LIFE
 
@@ -37,7 +34,7 @@ _EXCESS_CAP = 5.0  # nats that one transaction may say against a counterparty
 
 
 @compiled
-def may_learn(state: Floats, layout: Layout, day: float, total: float, limit: float) -> bool:
+def may_learn(state: Float32Array, layout: Layout, day: float, total: float, limit: float) -> bool:
     """Whether an account learns from a transaction: it passes for normal, or habits have changed.
 
     Refusals add up, one a day at most, and are worked off by what passes, as in the cumulative
@@ -46,25 +43,25 @@ def may_learn(state: Floats, layout: Layout, day: float, total: float, limit: fl
     lives unusually in some of its transactions only.
     """
     if total <= limit:
-        state[layout.num_refused] = max(state[layout.num_refused] - _WORKED_OFF, 0.0)
+        state[layout.num_excluded] = max(state[layout.num_excluded] - _WORKED_OFF, 0.0)
         return True
-    if state[layout.num_refused] == 0.0:
-        state[layout.refused_since] = day
-    days = day - state[layout.refused_since] + 1.0
-    state[layout.num_refused] = min(state[layout.num_refused] + 1.0, days)
-    return bool(state[layout.num_refused] >= _NEW_LIFE)
+    if state[layout.num_excluded] == 0.0:
+        state[layout.excluded_since] = day
+    days = day - state[layout.excluded_since] + 1.0
+    state[layout.num_excluded] = min(state[layout.num_excluded] + 1.0, days)
+    return bool(state[layout.num_excluded] >= _NEW_LIFE)
 
 
 @compiled
 def learn(
-    state: Floats,
+    state: Float32Array,
     layout: Layout,
     context: int,
     hour: int,
     amount: float,
     cluster: int,
     is_new: float,
-    velocities: npt.NDArray[np.floating],
+    velocities: FloatArray,
 ) -> None:
     """Let the account learn from a transaction: what it buys, when, for how much, how often."""
     _add(state, layout.contexts + 3 * context, amount)
@@ -87,7 +84,12 @@ def learn(
 
 @compiled
 def hold_back(
-    state: Floats, layout: Layout, velocities: Days, rows: Rows, row: int, is_new: bool
+    state: Float32Array,
+    layout: Layout,
+    velocities: Float64Array,
+    rows: Rows,
+    row: int,
+    is_new: bool,
 ) -> None:
     """Keep a refused transaction until it is known to stand alone; two near each other go."""
     pending = state[layout.pending : layout.pending + PENDING_VALUES]
@@ -102,7 +104,7 @@ def hold_back(
 
 
 @compiled
-def settle(state: Floats, layout: Layout, day: float) -> None:
+def settle(state: Float32Array, layout: Layout, day: float) -> None:
     """Let the account learn from a refused transaction that stood alone for days.
 
     What is unusual by chance stands alone, and fraud comes in episodes. An account that never
@@ -120,7 +122,7 @@ def settle(state: Floats, layout: Layout, day: float) -> None:
 
 
 @compiled
-def learn_peers(state: Floats, layout: Layout, priors: Priors, rows: Rows, row: int) -> None:
+def learn_peers(state: Float32Array, layout: Layout, priors: Priors, rows: Rows, row: int) -> None:
     """Let a transaction speak for the peer groups in which it is usual.
 
     It does so even where the account learns nothing else from it: an account that was taken for
@@ -136,7 +138,7 @@ def learn_peers(state: Floats, layout: Layout, priors: Priors, rows: Rows, row: 
 
 
 @compiled
-def _add(state: Floats, place: int, value: float) -> None:
+def _add(state: Float32Array, place: int, value: float) -> None:
     """One more value for a count, a mean and a sum of squared deviations that lie side by side."""
     if state[place] >= _MAX_COUNT:
         state[place + 2] *= (_MAX_COUNT - 1.0) / state[place]
@@ -148,7 +150,7 @@ def _add(state: Floats, place: int, value: float) -> None:
 
 
 @compiled
-def _fade(state: Floats, layout: Layout) -> None:
+def _fade(state: Float32Array, layout: Layout) -> None:
     """Bring all counts of an account down a little, so that it can go on learning."""
     keep = (_MAX_COUNT - 1.0) / state[layout.num_known]
     state[layout.num_known] *= keep
@@ -201,6 +203,6 @@ def _count_excess(population: Population, excess: float) -> None:
 
 
 @compiled
-def meet(sketch_B: Sketches, bit: int) -> None:
+def meet(sketch_B: UInt64Array, bit: int) -> None:
     """Remember a counterparty."""
     sketch_B[bit >> 6] |= np.uint64(1) << np.uint64(bit & 63)

@@ -9,17 +9,16 @@ import math
 
 import numpy as np
 
+from recsys.arrays import Float32Array, UInt64Array
 from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import (
     NUM_HOURS,
     Counterparties,
     Excess,
-    Floats,
     Layout,
     Population,
     Priors,
     Rows,
-    Sketches,
 )
 
 EXCESS_HALF_LIFE = 3.0
@@ -32,7 +31,7 @@ _STRENGTH = 200.0  # events that speak for the usual excess of the training
 
 
 @compiled
-def peer_group(state: Floats, layout: Layout, priors: Priors) -> int:
+def peer_group(state: Float32Array, layout: Layout, priors: Priors) -> int:
     """The peer group that the account most likely belongs to, the first of equals."""
     best = 0
     for peer in range(1, len(priors.context)):
@@ -43,7 +42,7 @@ def peer_group(state: Floats, layout: Layout, priors: Priors) -> int:
 
 @compiled
 def expected_amount(
-    state: Floats, layout: Layout, priors: Priors, peer: int, context: int
+    state: Float32Array, layout: Layout, priors: Priors, peer: int, context: int
 ) -> tuple[float, float]:
     """Mean and variance of the log amount: those of the account, shrunk towards its peers.
 
@@ -61,7 +60,7 @@ def expected_amount(
 
 @compiled
 def hour_surprise(
-    state: Floats, layout: Layout, priors: Priors, peer: int, rows: Rows, row: int
+    state: Float32Array, layout: Layout, priors: Priors, peer: int, rows: Rows, row: int
 ) -> float:
     """-log p(hour | peer group, context), tilted by how the account's hours differ from its peers'.
 
@@ -82,7 +81,7 @@ def hour_surprise(
 
 @compiled
 def context_surprise(
-    state: Floats, layout: Layout, priors: Priors, peer: int, context: int
+    state: Float32Array, layout: Layout, priors: Priors, peer: int, context: int
 ) -> float:
     """-log p(context | account), shrunk towards the peers."""
     count = state[layout.contexts + 3 * context] + priors.strength * priors.context[peer, context]
@@ -91,17 +90,17 @@ def context_surprise(
 
 @compiled
 def counterparty_evidence(
-    state: Floats,
+    state: Float32Array,
     layout: Layout,
     priors: Priors,
     peer: int,
     rows: Rows,
     row: int,
-    sketches_AB: Sketches,
+    sketches_AB: UInt64Array,
     counterparties: Counterparties,
     population: Population,
     excess: Excess,
-    evidence: Floats,
+    evidence: Float32Array,
 ) -> bool:
     """Whether the counterparty is new to the account; its evidence is written in place."""
     counterparty, account = rows.counterparty[row], rows.account[row]
@@ -148,7 +147,7 @@ def usual_excess(population: Population, excess: Excess) -> tuple[float, float]:
 
 @compiled
 def account_distance(
-    state: Floats, layout: Layout, priors: Priors, peer: int, log_density_K: Floats
+    state: Float32Array, layout: Layout, priors: Priors, peer: int, log_density_K: Float32Array
 ) -> float:
     """-log density of the embedding under the account's clusters, shrunk towards its peers'."""
     known = state[layout.num_known]
@@ -161,5 +160,5 @@ def account_distance(
 
 
 @compiled
-def _has_met(sketch_B: Sketches, bit: int) -> bool:
+def _has_met(sketch_B: UInt64Array, bit: int) -> bool:
     return bool((sketch_B[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1))

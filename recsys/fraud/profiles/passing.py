@@ -10,17 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.fraud.embedding.inputs import CodedTransactions
-from recsys.fraud.profiles.arrays import (
-    Codes,
-    Excess,
-    Floats,
-    Layout,
-    Passed,
-    Priors,
-    Rows,
-    empty_passed,
-)
+from recsys.fraud.profiles.arrays import Excess, Layout, Passed, Priors, Rows, empty_passed
 from recsys.fraud.profiles.kernel import advance
 from recsys.fraud.profiles.state import ProfileState
 from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID
@@ -29,9 +21,9 @@ from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID
 class Numbers(NamedTuple):
     """Whose transactions they are."""
 
-    account: Codes
+    account: Int64Array
     """Place of the account in the state. Shape (N,)."""
-    counterparty: Codes
+    counterparty: Int64Array
     """Place of the counterparty in the state, -1 where there is none. Shape (N,)."""
 
     def of(self, rows: slice) -> Numbers:
@@ -47,7 +39,7 @@ def numbers_of(table: pa.Table, state: ProfileState) -> Numbers:
     return Numbers(state.account_ids.numbers(table[ACCOUNT_ID]), counterparty_N)
 
 
-def rows_of(numbers: Numbers, coded: CodedTransactions, log_density_NK: Floats) -> Rows:
+def rows_of(numbers: Numbers, coded: CodedTransactions, log_density_NK: Float32Array) -> Rows:
     """Transactions as the pass takes them.
 
     Args:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.arrays import Float32Array, Float64Array
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.profiles.arrays import (
     COUNTERPARTY_VALUES,
@@ -22,14 +23,12 @@ from recsys.fraud.profiles.arrays import (
     SKETCH_BITS,
     Accounts,
     Counterparties,
-    Days,
-    Floats,
     Population,
 )
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
-NUM_HEATS = 2
+NUM_CUMULATIVE = 2
 """Decayed sums of past excess that an account carries: of a day and of two weeks."""
 
 
@@ -50,9 +49,9 @@ class ProfileState:
     """Profiles of the counterparties."""
     population: Population
     """How busy everybody is, and how unusual."""
-    heat: Floats
-    """Decayed past excess of each account, as of `heat_day`. Shape (A, NUM_HEATS)."""
-    heat_day: Days
+    cumulative_score: Float32Array
+    """Decayed past excess of each account, as of `heat_day`. Shape (A, NUM_CUMULATIVE)."""
+    cumulative_day: Float64Array
     """Day of the transaction that was added last, -inf before the first. Shape (A,)."""
     recent: pa.Table | None = None
     """Recent transactions, for models that look at labels (see `memory.RecentTransactions`)."""
@@ -69,8 +68,8 @@ class ProfileState:
             accounts=Accounts._make(array.copy() for array in self.accounts),
             counterparties=Counterparties._make(array.copy() for array in self.counterparties),
             population=Population._make(array.copy() for array in self.population),
-            heat=self.heat.copy(),
-            heat_day=self.heat_day.copy(),
+            cumulative_score=self.cumulative_score.copy(),
+            cumulative_day=self.cumulative_day.copy(),
             recent=self.recent,
             alert_memory=self.alert_memory,
             until=self.until,
@@ -101,7 +100,11 @@ class ProfileState:
             f"counterparty_{name}": array for name, array in self.counterparties._asdict().items()
         }
         named |= {f"population_{name}": array for name, array in self.population._asdict().items()}
-        alone = {"heat": self.heat, "heat_day": self.heat_day, "until": np.array([self.until])}
+        alone = {
+            "heat": self.cumulative_score,
+            "heat_day": self.cumulative_day,
+            "until": np.array([self.until]),
+        }
         return {**named, **alone}
 
 
@@ -123,8 +126,8 @@ def from_arrays(
         accounts=Accounts(*part("account", Accounts._fields)),
         counterparties=Counterparties(*part("counterparty", Counterparties._fields)),
         population=Population(*part("population", Population._fields)),
-        heat=np.array(arrays["heat"]),
-        heat_day=np.array(arrays["heat_day"]),
+        cumulative_score=np.array(arrays["heat"]),
+        cumulative_day=np.array(arrays["heat_day"]),
         recent=recent,
         alert_memory=alert_memory,
         until=float(arrays["until"][0]),
@@ -150,8 +153,8 @@ def empty_state(
             last_account=np.full(num_counterparties, -1, dtype=np.int64),
         ),
         population=empty_population(),
-        heat=np.zeros((num_accounts, NUM_HEATS), dtype=np.float32),
-        heat_day=np.full(num_accounts, -np.inf),
+        cumulative_score=np.zeros((num_accounts, NUM_CUMULATIVE), dtype=np.float32),
+        cumulative_day=np.full(num_accounts, -np.inf),
         until=until,
     )
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 
+from recsys.arrays import Float32Array, Float64Array
 from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import (
     NUM_COUNTS,
     NUM_EXCESS_SUMS,
     NUM_POPULATION_SUMS,
     NUM_VELOCITIES,
-    Days,
-    Floats,
     Layout,
     Population,
     Priors,
@@ -60,13 +59,13 @@ def move_population(population: Population, day: float) -> None:
 
 @compiled
 def move_velocities(
-    state: Floats,
+    state: Float32Array,
     layout: Layout,
     priors: Priors,
     population: Population,
     gap: float,
     amount: float,
-    out: Days,
+    out: Float64Array,
 ) -> None:
     """Add a transaction to the decayed sums of its account, and to those of everybody.
 
@@ -95,7 +94,7 @@ def move_velocities(
 
 @compiled
 def velocity_surprise(
-    state: Floats, layout: Layout, priors: Priors, value: float, velocity: int
+    state: Float32Array, layout: Layout, priors: Priors, value: float, velocity: int
 ) -> float:
     """Deviation of a log velocity from what the account is used to."""
     mean, var = expected_velocity(state, layout, priors, velocity)
@@ -103,7 +102,7 @@ def velocity_surprise(
 
 
 @compiled
-def part_in_sum(state: Floats, layout: Layout, amount: float) -> float:
+def part_in_sum(state: Float32Array, layout: Layout, amount: float) -> float:
     """How much of the day's sum is this transaction's doing, at most 1 for an equal part.
 
     Without it a small purchase after a large one would pass for the large one.
@@ -116,7 +115,7 @@ def part_in_sum(state: Floats, layout: Layout, amount: float) -> float:
 
 @compiled
 def expected_velocity(
-    state: Floats, layout: Layout, priors: Priors, velocity: int
+    state: Float32Array, layout: Layout, priors: Priors, velocity: int
 ) -> tuple[float, float]:
     """Mean and variance of a log velocity: those of the account, shrunk towards everyone's."""
     known = state[layout.num_known]

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import BoolArray, Float32Array, Float64Array
 from recsys.fraud.scoring.trees import Trees, read_trees, sum_leaves
 
 if TYPE_CHECKING:
     import lightgbm
 
-Array = npt.NDArray[np.float64]
 
 _SETTINGS: dict[str, Any] = {
     "objective": "binary",
@@ -42,7 +41,7 @@ class Booster:
     text: str
     """LightGBM's own text form."""
 
-    def score(self, x_NF: npt.NDArray[np.float32], *, num_threads: int) -> Array:
+    def score(self, x_NF: Float32Array, *, num_threads: int) -> Float64Array:
         """Log odds of each row, whatever rows are beside it. Shape (N,).
 
         Args:
@@ -61,8 +60,8 @@ class Booster:
 
 
 def fit_booster(
-    x_NF: npt.NDArray[np.float32],
-    y_N: npt.NDArray[np.bool_],
+    x_NF: Float32Array,
+    y_N: BoolArray,
     *,
     names: Sequence[str],
     categorical: Sequence[str] = (),

@@ -21,12 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import Float32Array, Float64Array, FloatArray, Int64Array
 from recsys.compiled import compiled
-
-Array = npt.NDArray[np.float64]
-Numbers = npt.NDArray[np.floating]
 
 TAIL_SHARE = 0.05
 """Share of normal transactions whose evidence lies in the tail."""
@@ -47,7 +44,7 @@ _LARGEST = 1e100  # what infinity stands for: times a rate of 0 it is 0
 class Tail:
     """Calibration of one number."""
 
-    quantiles: Array
+    quantiles: Float64Array
     """Ascending, from the least to the threshold, equally far apart in rank. Shape (Q,)."""
     rate: float
     """Excess that one unit beyond the threshold is worth; 0 where the tail is a point."""
@@ -57,7 +54,7 @@ class Tail:
     """Excess up to which the tail is exponential; from there on it is as heavy as other tails."""
 
     @classmethod
-    def fit(cls, values_N: Numbers) -> Tail:
+    def fit(cls, values_N: FloatArray) -> Tail:
         """Calibrate on rows that pass for normal; NaN and infinite values are left out."""
         finite = values_N[np.isfinite(values_N)].astype(np.float64)
         if not len(finite):
@@ -77,7 +74,7 @@ class Tail:
         """Where the tail begins: the 95th percentile, if not set otherwise."""
         return float(self.quantiles[-1])
 
-    def surprise(self, values_N: Numbers) -> Array:
+    def surprise(self, values_N: FloatArray) -> Float64Array:
         """-log probability of a value as high or higher, in nats. Shape (N,).
 
         A value at which many calibration rows lie counts as the least unusual of them, and NaN as
@@ -87,7 +84,7 @@ class Tail:
         _fill_surprise(self, np.ascontiguousarray(values_N), surprise_N)
         return surprise_N
 
-    def excess(self, values_N: Numbers) -> Array:
+    def excess(self, values_N: FloatArray) -> Float64Array:
         """Distance beyond the threshold in units of the tail, 0 below it. Shape (N,).
 
         It keeps what the size of a value says, which a probability blurs.
@@ -96,22 +93,22 @@ class Tail:
         return np.minimum(beyond_N * self.rate, _MAX_EXCESS)
 
 
-def body_of(values_N: Array, tail_share: float) -> Array:
+def body_of(values_N: Float64Array, tail_share: float) -> Float64Array:
     """Quantiles from the least up to where the tail begins. Shape (Q,)."""
     return np.asarray(np.quantile(values_N, np.linspace(0, 1 - tail_share, _NUM_QUANTILES)))
 
 
-def _settled(values_N: Numbers) -> Array:
+def _settled(values_N: FloatArray) -> Float64Array:
     """The same numbers without NaN and positive infinity, which would spread to all sums."""
     return np.nan_to_num(values_N.astype(np.float64), nan=-np.inf, posinf=_LARGEST, neginf=-np.inf)
 
 
-def fit_tails(evidence_NJ: Numbers) -> tuple[Tail, ...]:
+def fit_tails(evidence_NJ: FloatArray) -> tuple[Tail, ...]:
     """One calibration a column."""
     return tuple(Tail.fit(column_N) for column_N in evidence_NJ.T)
 
 
-def excess_of(tails: Sequence[Tail], evidence_NJ: Numbers) -> npt.NDArray[np.float32]:
+def excess_of(tails: Sequence[Tail], evidence_NJ: FloatArray) -> Float32Array:
     """Excess of every column. Shape (N, J)."""
     excess_NJ = np.empty(evidence_NJ.shape, dtype=np.float32)
     for place, tail in enumerate(tails):
@@ -119,7 +116,7 @@ def excess_of(tails: Sequence[Tail], evidence_NJ: Numbers) -> npt.NDArray[np.flo
     return excess_NJ
 
 
-def surprise_of(tails: Sequence[Tail], evidence_NJ: Numbers) -> npt.NDArray[np.float32]:
+def surprise_of(tails: Sequence[Tail], evidence_NJ: FloatArray) -> Float32Array:
     """Surprise of every column in nats. Shape (N, J)."""
     surprise_NJ = np.empty(evidence_NJ.shape, dtype=np.float32)
     for start in range(0, len(evidence_NJ), _ROWS_AT_ONCE):
@@ -129,7 +126,7 @@ def surprise_of(tails: Sequence[Tail], evidence_NJ: Numbers) -> npt.NDArray[np.f
     return surprise_NJ
 
 
-def _fill_surprise(tail: Tail, values_N: Numbers, surprise_N: Numbers) -> None:
+def _fill_surprise(tail: Tail, values_N: FloatArray, surprise_N: FloatArray) -> None:
     """Surprise of each value, written in place."""
     beyond = (tail.rate, tail.share, tail.exponential)
     steps_2Q = _steps(len(tail.quantiles), tail.share)
@@ -137,7 +134,7 @@ def _fill_surprise(tail: Tail, values_N: Numbers, surprise_N: Numbers) -> None:
 
 
 @functools.cache
-def _steps(num_quantiles: int, tail_share: float) -> Array:
+def _steps(num_quantiles: int, tail_share: float) -> Float64Array:
     """Surprise at each quantile, and what a step back from it takes off the log's argument.
 
     The second is relative to the probability at the quantile. Shape (2, Q).
@@ -149,11 +146,11 @@ def _steps(num_quantiles: int, tail_share: float) -> Array:
 
 @compiled
 def _surprise(
-    values_N: Numbers,
-    quantiles_Q: Array,
+    values_N: FloatArray,
+    quantiles_Q: Float64Array,
     beyond_threshold: tuple[float, float, float],
-    steps_2Q: Array,
-    surprise_N: Numbers,
+    steps_2Q: Float64Array,
+    surprise_N: FloatArray,
 ) -> None:
     """Surprise of each value, written in place."""
     rate, tail_share, exponential = beyond_threshold
@@ -183,7 +180,7 @@ def _surprise(
 
 
 @compiled
-def _first_not_below(quantiles_Q: Array, value_R: Array, place_R: npt.NDArray[np.int64]) -> None:
+def _first_not_below(quantiles_Q: Float64Array, value_R: Float64Array, place_R: Int64Array) -> None:
     """Write the first quantile that is not below each value, the last one if all are.
 
     All values take the same steps side by side, so that there is no branch to guess.

@@ -20,7 +20,7 @@ from recsys.fraud.profiles.arrays import (
     NUM_POPULATION_SUMS,
     SKETCH_BITS,
 )
-from recsys.fraud.profiles.state import NUM_HEATS, Arrays, ProfileState, from_arrays
+from recsys.fraud.profiles.state import NUM_CUMULATIVE, Arrays, ProfileState, from_arrays
 
 BUNDLE_KIND = "fraud-state"
 """Kind of the bundle that a state is saved as."""
@@ -33,7 +33,7 @@ _WIDTHS = {
     "counterparty_values": COUNTERPARTY_VALUES,
     "population_recent": NUM_POPULATION_SUMS,
     "population_long_run": NUM_POPULATION_SUMS,
-    "heat": NUM_HEATS,
+    "heat": NUM_CUMULATIVE,
 }
 """Of arrays of two dimensions that are as wide whatever the model; the pass checks no bounds."""
 _OPTIONAL = {"recent": memory.COLUMNS, "alert_memory": alert_memory.COLUMNS}

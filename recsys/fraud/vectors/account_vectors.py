@@ -16,17 +16,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.arrays import Float32Array, Float64Array, Int64Array
 from recsys.compiled import compiled
 from recsys.datasets.transactions.days import day_of
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.model import BLOCK_ROWS, FraudModel
-from recsys.fraud.profiles.arrays import Codes, Days, Floats
 from recsys.schema import ACCOUNT_ID
-
-Array = npt.NDArray[np.float64]
 
 HALF_LIFE_DAYS = 180.0
 """Age at which a transaction counts for half of what a new one does."""
@@ -40,11 +37,11 @@ class AccountVectors:
 
     accounts: Vocabulary
     """The accounts, in ascending order."""
-    vectors: Floats
+    vectors: Float32Array
     """One of each. Shape (A, W)."""
-    num_transactions: Codes
+    num_transactions: Int64Array
     """What each was made from. Shape (A,)."""
-    last_day: Days
+    last_day: Float64Array
     """When the last of these was, in days since 1970. Shape (A,)."""
 
 
@@ -91,15 +88,15 @@ def account_vectors(
 class Pool(NamedTuple):
     """Sums over the transactions of each account; `add` changes them in place."""
 
-    centre: Floats
+    centre: Float32Array
     """Centres of the clusters. Shape (K, D)."""
-    weights: Array
+    weights: Float64Array
     """Weight of the transactions in each cluster. Shape (A, K)."""
-    deviations: Array
+    deviations: Float64Array
     """Weighted sum of their deviations from its centre. Shape (A, K, D)."""
 
     @classmethod
-    def empty(cls, num_accounts: int, centre_KD: Floats) -> Pool:
+    def empty(cls, num_accounts: int, centre_KD: Float32Array) -> Pool:
         """Before any transaction."""
         return cls(
             centre=centre_KD,
@@ -108,7 +105,11 @@ class Pool(NamedTuple):
         )
 
     def add(
-        self, account_B: Codes, weight_B: Array, embedding_BD: Floats, log_density_BK: Floats
+        self,
+        account_B: Int64Array,
+        weight_B: Float64Array,
+        embedding_BD: Float32Array,
+        log_density_BK: Float32Array,
     ) -> None:
         """Add transactions.
 
@@ -121,7 +122,7 @@ class Pool(NamedTuple):
         """
         _add(account_B, weight_B, embedding_BD, log_density_BK, self)
 
-    def vectors(self) -> Floats:
+    def vectors(self) -> Float32Array:
         """Roots of the clusters' shares, then mean deviations within each of them.
 
         Distances between roots of shares are those of Hellinger. `STRENGTH` transactions at the
@@ -143,10 +144,10 @@ class Pool(NamedTuple):
 
 @compiled
 def _add(
-    account_B: Codes,
-    weight_B: Array,
-    embedding_BD: Floats,
-    log_density_BK: Floats,
+    account_B: Int64Array,
+    weight_B: Float64Array,
+    embedding_BD: Float32Array,
+    log_density_BK: Float32Array,
     pool: Pool,
 ) -> None:
     """Row by row, so that sums do not depend on where blocks begin."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.arrays import Float64Array
 from recsys.datasets.dataset import Dataset
 from recsys.features.history import history_matrix
 from recsys.features.vocabulary import Vocabulary
@@ -200,7 +199,7 @@ class _Looks:
 
 def _best_weights(
     model: RecommenderModel, sample: ValidationSample
-) -> tuple[RecommenderModel, npt.NDArray[np.float64]]:
+) -> tuple[RecommenderModel, Float64Array]:
     """The model with the best weights of popularity and of repeats, and its lists' quality. (V,).
 
     One after the other: repeats first, since they say most where they say anything, and once more
@@ -223,13 +222,13 @@ def _weighted(model: RecommenderModel, **weights: float) -> RecommenderModel:
 
 def _best_popularity_weight(
     model: RecommenderModel, sample: ValidationSample
-) -> tuple[float, npt.NDArray[np.float64]]:
+) -> tuple[float, Float64Array]:
     """The best weight, and the quality of each list with it. Shape (V,).
 
     Weights are tried in order until two in a row are no better than the best.
     """
 
-    def qualities(weight: float) -> npt.NDArray[np.float64]:
+    def qualities(weight: float) -> Float64Array:
         return sample.qualities(_weighted(model, popularity_weight=weight))
 
     best, num_worse = (POPULARITY_WEIGHTS[0], qualities(POPULARITY_WEIGHTS[0])), 0

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from recsys.arrays import Float32Array
 from recsys.checkpoints import Carried, Checkpoints
 from recsys.datasets.dataset import Dataset
 from recsys.features.encoder import EncodedTable, rows_of
@@ -292,8 +292,8 @@ def _item_embeddings(towers: TwoTower, features: EncodedTable | None) -> Embeddi
 
 
 def _unit_scaled(
-    log_shares_C: npt.NDArray[np.float32],
-) -> tuple[npt.NDArray[np.float32], float]:
+    log_shares_C: Float32Array,
+) -> tuple[Float32Array, float]:
     """Values within -1 and 0, and what they were divided by."""
     scale = float(np.abs(log_shares_C).max()) or 1.0
     return log_shares_C / np.float32(scale), scale

@@ -10,16 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import Float32Array, Float64Array
 from recsys.errors import ArtifactError
 from recsys.recommender.config import IndexConfig
 from recsys.recommender.index.report import OperatingPoint
 from recsys.recommender.index.store import VectorStore
-from recsys.recommender.ranking.ranker import Scores
 from recsys.recommender.ranking.topk import Embeddings, masked_top_k
 
-Search = Callable[[int, int], Scores]
+Search = Callable[[int, int], Float32Array]
 """`search(list_length, effort) -> scores_BL` of the sample queries, the best first."""
 
 _LIST_GROWTH = (1, 4, 16)
@@ -75,7 +74,7 @@ def calibrate(
 
 def climb(
     search: Search,
-    exact_scores_BN: Scores,
+    exact_scores_BN: Float32Array,
     *,
     recall_k: int,
     ladders: Mapping[int, Sequence[int]],
@@ -119,8 +118,8 @@ def climb(
 
 
 def recall_of_last_ranks(
-    scores_BL: Scores, exact_scores_BL: Scores, num_ranks: int
-) -> npt.NDArray[np.float64]:
+    scores_BL: Float32Array, exact_scores_BL: Float32Array, num_ranks: int
+) -> Float64Array:
     """Share of the last `num_ranks` ranks of exact search that another search found.
 
     An item counts by its score, not its number: of items with one vector any is as good.
@@ -136,7 +135,7 @@ def recall_of_last_ranks(
     length = exact_scores_BL.shape[1]
     slack_B1 = _ROUNDING * np.abs(exact_scores_BL).max(axis=1, keepdims=True)
 
-    def num_found(ranks: int) -> npt.NDArray[np.float64]:
+    def num_found(ranks: int) -> Float64Array:
         if ranks == 0:
             return np.zeros(len(scores_BL))
         reached_BL = scores_BL >= exact_scores_BL[:, ranks - 1 : ranks] - slack_B1
@@ -146,7 +145,9 @@ def recall_of_last_ranks(
     return found_B / num_ranks
 
 
-def _measure(search: Search, exact_scores_BL: Scores, recall_k: int, effort: int) -> OperatingPoint:
+def _measure(
+    search: Search, exact_scores_BL: Float32Array, recall_k: int, effort: int
+) -> OperatingPoint:
     num_queries, length = exact_scores_BL.shape
     started = time.perf_counter()
     scores_BL = search(length, effort)
@@ -164,7 +165,7 @@ def _measure(search: Search, exact_scores_BL: Scores, recall_k: int, effort: int
 
 def _measure_exact(
     items_CP: Embeddings, queries_BP: Embeddings, list_length: int
-) -> tuple[OperatingPoint, Scores]:
+) -> tuple[OperatingPoint, Float32Array]:
     """The speed of exact search, and its scores of shape (B, list_length)."""
     started = time.perf_counter()
     _, scores_BN = masked_top_k(queries_BP, items_CP, list_length)

@@ -15,9 +15,9 @@ from typing import Any, cast
 import faiss as faiss_library
 import numpy as np
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.errors import ArtifactError
 from recsys.recommender.config import IndexConfig, IndexKind
-from recsys.recommender.ranking.ranker import Numbers, Scores
 from recsys.recommender.ranking.topk import Embeddings
 
 faiss: Any = faiss_library  # its stubs lack most of what is used here
@@ -84,7 +84,9 @@ class VectorStore:
             return [effort for effort in _EFFORTS if effort >= max(list_length, _MIN_EF_SEARCH)]
         return []
 
-    def search(self, queries_BD: Embeddings, k: int, *, effort: int) -> tuple[Numbers, Scores]:
+    def search(
+        self, queries_BD: Embeddings, k: int, *, effort: int
+    ) -> tuple[Int64Array, Float32Array]:
         """Item numbers and scores of the k best items found, each of shape (B, k).
 
         The effort is one of `efforts(k)` or, for HNSW, of a longer list: a smaller one loses items.

@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.errors import PublishError
 from recsys.features.vocabulary import Vocabulary
 from recsys.files import PRIVATE_FILE
-from recsys.recommender.ranking.ranker import NO_ITEM, Numbers, Scores
+from recsys.recommender.ranking.ranker import NO_ITEM
 from recsys.schema import ITEM_ID, RANK, SCORE, recommendations_schema
 
 SIMILAR_ITEM_ID = "similar_item_id"
@@ -36,9 +37,9 @@ class RankedLists:
 
     owner_ids: pa.Array
     """Ids of users, or of the items that others are similar to. Shape (B,)."""
-    items: Numbers
+    items: Int64Array
     """Item numbers, `NO_ITEM` at the end of a list that is short. Shape (B, K)."""
-    scores: Scores
+    scores: Float32Array
     """Their scores. Shape (B, K)."""
     sources: pa.Array | None = None
     """What each list was made from, for lists of users. Strings, shape (B,)."""

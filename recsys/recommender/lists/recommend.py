@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from recsys.arrays import BoolArray, Float32Array, Int64Array
 from recsys.errors import DataError
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.index import ItemIndex
@@ -19,14 +19,7 @@ from recsys.recommender.lists.filters import Filters, stored_in
 from recsys.recommender.lists.list_files import RankedLists
 from recsys.recommender.ranking.by_source import UserBlock, lists_by_source, most_popular
 from recsys.recommender.ranking.own_items import add_own_terms
-from recsys.recommender.ranking.ranker import (
-    NO_ITEM,
-    Numbers,
-    Scores,
-    UserItems,
-    check_k,
-    list_length,
-)
+from recsys.recommender.ranking.ranker import NO_ITEM, UserItems, check_k, list_length
 from recsys.recommender.ranking.topk import Embeddings, masked_top_k, unit_vectors
 
 
@@ -35,10 +28,10 @@ def recommend_block(
     *,
     index: ItemIndex,
     filters: Filters,
-    user_numbers: Numbers,
+    user_numbers: Int64Array,
     k: int,
     own: UserItems | None = None,
-) -> tuple[Numbers, Scores]:
+) -> tuple[Int64Array, Float32Array]:
     """The k best items of each user that the filters allow.
 
     An approximate index is asked for as many items more as the filters may take away. Exact search
@@ -95,7 +88,7 @@ def recommend(
     index: ItemIndex,
     filters: Filters,
     k: int,
-    popularity_C: Scores | None = None,
+    popularity_C: Float32Array | None = None,
 ) -> Iterator[RankedLists]:
     """Lists of blocks of users, one block at a time.
 
@@ -127,8 +120,8 @@ def recommend(
 
 
 def _by_vector(
-    block: UserBlock, places: Numbers, *, index: ItemIndex, filters: Filters, k: int
-) -> tuple[Numbers, Scores]:
+    block: UserBlock, places: Int64Array, *, index: ItemIndex, filters: Filters, k: int
+) -> tuple[Int64Array, Float32Array]:
     return recommend_block(
         block.queries[places],
         index=index,
@@ -140,8 +133,13 @@ def _by_vector(
 
 
 def _by_popularity(
-    block: UserBlock, popularity_C: Scores | None, places: Numbers, *, filters: Filters, k: int
-) -> tuple[Numbers, Scores]:
+    block: UserBlock,
+    popularity_C: Float32Array | None,
+    places: Int64Array,
+    *,
+    filters: Filters,
+    k: int,
+) -> tuple[Int64Array, Float32Array]:
     if popularity_C is None:
         raise DataError(
             file="recommendations",
@@ -203,7 +201,7 @@ def _check_catalogue(index: ItemIndex, filters: Filters) -> None:
         )
 
 
-def _num_allowed(filters: Filters, excluded: UserItems) -> Numbers:
+def _num_allowed(filters: Filters, excluded: UserItems) -> Int64Array:
     """How many items each user may get. Shape (B,)."""
     if filters.eligible is None:
         return filters.num_eligible - np.diff(excluded.indptr)
@@ -212,7 +210,9 @@ def _num_allowed(filters: Filters, excluded: UserItems) -> Numbers:
     return filters.num_eligible - taken_B
 
 
-def _fetch_lengths(index: ItemIndex, filters: Filters, num_allowed_B: Numbers, k: int) -> Numbers:
+def _fetch_lengths(
+    index: ItemIndex, filters: Filters, num_allowed_B: Int64Array, k: int
+) -> Int64Array:
     """The calibrated list length that should leave each user k items; 0 where none does.
 
     Excluded items may be the user's best ones, so all of them are added to k. Items that are not
@@ -227,12 +227,12 @@ def _fetch_lengths(index: ItemIndex, filters: Filters, num_allowed_B: Numbers, k
 
 
 def _allowed(
-    items_RF: Numbers,
-    scores_RF: Scores,
+    items_RF: Int64Array,
+    scores_RF: Float32Array,
     excluded: UserItems,
-    eligible: npt.NDArray[np.bool_] | None,
+    eligible: BoolArray | None,
     k: int,
-) -> tuple[Numbers, Scores]:
+) -> tuple[Int64Array, Float32Array]:
     """The first k fetched items of each row that the filters allow, by the tie rule."""
     dropped_RF = (items_RF == NO_ITEM) | stored_in(excluded, items_RF)
     if eligible is not None:
