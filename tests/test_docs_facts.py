@@ -72,7 +72,12 @@ def test_documents_are_described_as_they_are(heading: str, number: int, fields: 
     """The page of formats has the fields of each JSON document, in their order."""
     rows = FORMATS.tables(heading)[number]
 
-    assert [row[0] for row in rows] == [field.name for field in dataclasses.fields(fields)]
+    aliases = {
+        name: field.serialization_alias
+        for name, field in getattr(fields, "__pydantic_fields__", {}).items()
+    }
+    names = [field.name for field in dataclasses.fields(fields)]
+    assert [row[0] for row in rows] == [aliases.get(name) or name for name in names]
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:

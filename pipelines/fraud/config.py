@@ -62,9 +62,13 @@ class FraudJobConfig:
     """Where outputs go."""
     drift: DriftConfig = DriftConfig()
     """What `recsys check-drift` compares, and when it calls a difference drift."""
-    input_checks: InputChecksConfig = InputChecksConfig()
+    input_checks: InputChecksConfig = Field(
+        default=InputChecksConfig(), validation_alias="gates", serialization_alias="gates"
+    )
     """What the newest day of the data may be like."""
-    output_checks: ScoreChecksConfig = ScoreChecksConfig()
+    output_checks: ScoreChecksConfig = Field(
+        default=ScoreChecksConfig(), validation_alias="guards", serialization_alias="guards"
+    )
     """What a new model and a night's scores may be like."""
     deadlines: DeadlinesConfig = DeadlinesConfig()
     """How long a job may take."""

@@ -75,11 +75,15 @@ class JobConfig:
     """Where outputs go."""
     drift: DriftConfig = DriftConfig()
     """What `recsys check-drift` compares, and when it calls a difference drift."""
-    input_checks: InputChecksConfig = InputChecksConfig()
+    input_checks: InputChecksConfig = Field(
+        default=InputChecksConfig(), validation_alias="gates", serialization_alias="gates"
+    )
     """What the newest day of the data may be like."""
     promotion: PromotionConfig = PromotionConfig()
     """When a new model becomes live."""
-    output_checks: ListChecksConfig = ListChecksConfig()
+    output_checks: ListChecksConfig = Field(
+        default=ListChecksConfig(), validation_alias="guards", serialization_alias="guards"
+    )
     """What lists may be like beside those of the night before."""
     deadlines: DeadlinesConfig = DeadlinesConfig()
     """How long a job may take."""

@@ -162,7 +162,8 @@ def _staleness(counts_T: Int64Array, config: InputChecksConfig, origin: Naming) 
         error = _refusal(
             "freshness", origin(EVENT_TIME), got,
             f"events on the day of the run, or at most {limit} days before it",
-            "wait for the export, run for the day that it has, or raise [input_checks] max_stale_days",
+            "wait for the export, run for the day that it has, or raise [input_checks] "
+            "max_stale_days",
         )  # fmt: skip
     return Finding(rule="freshness", observed=float(stale), low=0, high=float(limit), error=error)
 
@@ -280,7 +281,8 @@ def _shift(
                 rule, origin(AMOUNT), _amount_text(rule, observed), f"at most "
                 f"{_amount_text(rule, high)}, by the days before"
                 + (f" in {currency}" if currency else ""),
-                f"check the unit and the currency of the amounts, or raise [input_checks] max_{rule}",
+                f"check the unit and the currency of the amounts, or raise [input_checks] "
+                f"max_{rule}",
             )  # fmt: skip
         yield Finding(rule=f"{rule}{where}", observed=observed, low=0.0, high=high, error=error)
 

@@ -82,7 +82,9 @@ class LabelsConfig:
 
     delay_days: float = Field(default=7.0, ge=0)
     """Days after a transaction from which on its label counts as known."""
-    meta_model: MetaModelConfig = MetaModelConfig()
+    meta_model: MetaModelConfig = Field(
+        default=MetaModelConfig(), validation_alias="stacker", serialization_alias="stacker"
+    )
     """The trees that weigh evidence and labels together."""
 
 

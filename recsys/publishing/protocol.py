@@ -72,7 +72,7 @@ def publish(
         audit: Reads the outputs back, and refuses them by raising an error of its own.
         hold: Looks at the written outputs and says why they must not become live; an empty text
             lets them.
-        provenance: What the outputs follow from, to be told from runs that follow from other things.
+        provenance: What the outputs follow from: a run that follows from the same is the same.
         keep: How many runs stay, at least 1, by order of publication, and as many that are held.
             The live one always stays.
 

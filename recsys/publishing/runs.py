@@ -40,7 +40,9 @@ class RunManifest:
     """Place in the order of publication, from 1, whatever the dates."""
     files: dict[str, FileRecord]
     """Size and digest of every other file, by relative name."""
-    made_from: dict[str, str] = Field(default_factory=dict)
+    provenance: dict[str, str] = Field(
+        default_factory=dict, validation_alias="made_from", serialization_alias="made_from"
+    )
     """What the outputs follow from: digests of data and settings, the model, the version."""
     held: str = ""
     """Why the run did not become live when it was stored; empty for a run that might."""

@@ -38,7 +38,7 @@ def saved(tmp_path: Path) -> Bundle:
 
 
 def same_scores(one: CalibratedScores, other: CalibratedScores) -> bool:
-    """Whether all parts of two judgements have the same bytes."""
+    """Whether all parts of two sets of scores have the same bytes."""
     names = [field.name for field in fields(CalibratedScores)]
     return all(getattr(one, name).tobytes() == getattr(other, name).tobytes() for name in names)
 
@@ -231,6 +231,18 @@ def test_bundles_of_another_kind_are_refused(saved: Bundle, tmp_path: Path) -> N
         load_fraud_model(tmp_path / "state")
     with pytest.raises(ArtifactError, match="kind 'fraud-state', got 'fraud-model'"):
         load_state(saved.folder, model_fingerprint=PRINT)
+
+
+def test_stored_names_stay_those_of_published_models(saved: Bundle, tmp_path: Path) -> None:
+    """Bundles of earlier versions have these names inside: whoever renames one loses them all."""
+    opened = read_bundle(saved.folder, kind=BUNDLE_KIND)
+    assert set(opened.tensors("judge")) == {"weights", "heat_kinds", "heat_weights"}
+    assert {"own_quantiles", "own_rates", "own_shares"} <= set(opened.tensors("tails"))
+    assert opened.blob("stacker").startswith(b"tree\n")
+    assert "stacker" in opened.config["labels"]
+    save_state(small_fraud("everything").state, tmp_path / "state", model_fingerprint=PRINT)
+    arrays = read_bundle(tmp_path / "state", kind="fraud-state").tensors("state")
+    assert {"heat", "heat_day", "until"} <= set(arrays)
 
 
 GROUPS = ("autoencoder", "clusters", "priors", "excess", "judge", "tails")

@@ -117,16 +117,14 @@ def fit_scorer(
     scored = scorer.score(evidence_NJ, coded, account_N, after, num_threads=num_threads)
     # Bursts that are no misuse, such as a day in town, are hot too; trust tells them apart.
     lift = as_known(found.lift if booster is None else lift_of_trees)
-    misused = lift * misused_share(
-        scored.transaction_score[usable_N], scored.cumulative_score[usable_N, 0]
-    )
+    transaction_N, cumulative_NH = scored.transaction_score, scored.cumulative_score
+    misused = lift * misused_share(transaction_N[usable_N], cumulative_NH[usable_N, 0])
     weights = cumulative_weights(misused, with_trees=booster is not None)
-    combined_N = replace(scorer, cumulative_weights=weights).combined_scores(
-        scored.transaction_score, scored.cumulative_score
-    )
+    final = replace(scorer, cumulative_weights=weights)
+    combined_N = final.combined_scores(transaction_N, cumulative_NH)
     combined_tail = fit_score_tail(combined_N[held_out_N])
     return Weighed(
-        scorer=replace(scorer, cumulative_weights=weights, combined_tail=combined_tail),
+        scorer=replace(final, combined_tail=combined_tail),
         state=after,
         combined=combined_N,
         episode_shares=found.shares,

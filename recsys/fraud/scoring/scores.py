@@ -51,10 +51,8 @@ def joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 def joined_scores(parts: Sequence[Scores]) -> Scores:
     """Scores of transactions that follow each other."""
-    calibrated_parts, names = (
-        [part.calibrated for part in parts],
-        CalibratedScores.__dataclass_fields__,
-    )
+    calibrated_parts = [part.calibrated for part in parts]
+    names = CalibratedScores.__dataclass_fields__
     return Scores(
         account=joined([part.account for part in parts]),
         evidence=joined([part.evidence for part in parts]),
