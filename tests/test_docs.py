@@ -12,6 +12,7 @@ import shlex
 import tomllib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -59,9 +60,23 @@ def fault_of(law: Callable[..., None], *arguments: object) -> str:
     return ""
 
 
+@cache
+def command_line() -> TyperGroup:
+    """All commands, with the options of completion."""
+    found = typer.main.get_command(app)
+    assert isinstance(found, TyperGroup)
+    return found
+
+
+@cache
+def known_options() -> set[str]:
+    """Options of any command."""
+    return {name for _, command in all_commands() for name in options_of(command)}
+
+
 def command_at(words: list[str]) -> tuple[TyperCommand | TyperGroup, list[str]]:
     """The command that the first words name, and the words after its name."""
-    command: TyperCommand | TyperGroup = typer.main.get_command(app)  # with options of completion
+    command: TyperCommand | TyperGroup = command_line()
     while words and isinstance(command, TyperGroup) and words[0] in command.commands:
         command, words = command.commands[words[0]], words[1:]
     return command, words
@@ -88,7 +103,7 @@ def all_commands(
     name: str = "recsys", group: TyperGroup | None = None
 ) -> Iterator[tuple[str, TyperCommand]]:
     """Names and commands, groups left out."""
-    group = typer.main.get_group(app) if group is None else group
+    group = command_line() if group is None else group
     for word, command in group.commands.items():
         if isinstance(command, TyperGroup):
             yield from all_commands(f"{name} {word}", command)
@@ -104,10 +119,9 @@ def options_of(command: TyperCommand | TyperGroup) -> set[str]:
 @on_every_page
 def test_commands_in_the_prose_exist(page: Page) -> None:
     """A command that is mentioned exists, and so do its options, and options by themselves."""
-    known = {name for _, command in all_commands() for name in options_of(command)}
     for span in page.spans:
         if span.startswith("--") and page.name.startswith("docs/guide/"):
-            assert re.findall(r"[\w-]+", span)[0] in known, span
+            assert re.findall(r"[\w-]+", span)[0] in known_options(), span
         if not span.startswith("recsys "):
             continue
         command, rest = command_at(span.split()[1:])
@@ -186,6 +200,7 @@ def test_paths_in_the_prose_exist(page: Page) -> None:
             assert any((root / span).is_file() for root in roots), f"{page.name}: {span}"
 
 
+@cache
 def is_setting(dotted: str) -> bool:
     """Whether a dotted name is a section or a key of a config file."""
     above, _, key = dotted.rpartition(".")
@@ -195,6 +210,7 @@ def is_setting(dotted: str) -> bool:
     )
 
 
+@cache
 def is_name(dotted: str) -> bool:
     """Whether a dotted name is a module of the library, or something in one."""
     words = dotted.removeprefix("recsys.").split(".")
