@@ -30,9 +30,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipelines.fraud.config import load_fraud_config
-from pipelines.fraud.data import load_checked_transactions, num_threads
+from pipelines.fraud.data import load_checked_transactions
 from pipelines.jobs.console import Reporter
 from recsys.arrays import BoolArray, Float64Array
+from recsys.compiled import num_threads
 from recsys.datasets.transactions.days import day_number, rows_before, start_of
 from recsys.fraud.fitting.train import fit_fraud_model
 from recsys.fraud.vectors.account_vectors import account_vectors

@@ -35,9 +35,10 @@ from fraud_components import PrincipalComponents
 from planted_logs import FEATURES, planted_log
 
 from pipelines.fraud.config import load_fraud_config
-from pipelines.fraud.data import load_checked_transactions, num_threads
+from pipelines.fraud.data import load_checked_transactions
 from pipelines.jobs.console import Reporter
 from recsys.arrays import BoolArray, Float32Array, Float64Array, FloatArray
+from recsys.compiled import num_threads
 from recsys.datasets.transactions.days import day_number, day_of, rows_before, start_of
 from recsys.datasets.transactions.labels import known_labels, load_labels
 from recsys.features.vocabulary import Vocabulary

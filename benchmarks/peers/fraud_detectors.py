@@ -35,8 +35,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from fraud_logs import FraudLog, fraud_logs, run_benchmark, split
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.fraud.data import num_threads
 from recsys.arrays import Float64Array
+from recsys.compiled import num_threads
 from recsys.fraud.evaluation.baselines import BaselineInputs
 from recsys.fraud.fitting.train import fit_fraud_model
 

@@ -108,9 +108,12 @@ def lists_table(
     lists: Iterable[RankedLists], *, user_id_type: pa.DataType, item_ids: Vocabulary
 ) -> pa.Table:
     """Lists of users as one table in memory: user_id, item_id, rank, score, source."""
-    schema = recommendations_schema(user_id_type, item_ids.terms.type)
-    tables = [_rows(block, schema, item_ids) for block in lists]
-    return pa.concat_tables(tables) if tables else schema.empty_table()
+    return _table(lists, recommendations_schema(user_id_type, item_ids.terms.type), item_ids)
+
+
+def similar_items_table(lists: Iterable[RankedLists], *, item_ids: Vocabulary) -> pa.Table:
+    """Lists of items as one table in memory: item_id, similar_item_id, rank, score."""
+    return _table(lists, similar_items_schema(item_ids.terms.type), item_ids)
 
 
 def write_similar_items(
@@ -143,6 +146,11 @@ def _write(
         lists_by_source=dict(sorted(sources.items())),
         duration_s=time.perf_counter() - started,
     )
+
+
+def _table(blocks: Iterable[RankedLists], schema: pa.Schema, item_ids: Vocabulary) -> pa.Table:
+    tables = [_rows(block, schema, item_ids) for block in blocks]
+    return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
 def _rows(block: RankedLists, schema: pa.Schema, item_ids: Vocabulary) -> pa.Table:

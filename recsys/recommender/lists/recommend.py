@@ -158,7 +158,12 @@ def _by_popularity(
 
 
 def similar_items(
-    index: ItemIndex, *, item_ids: Vocabulary, k: int, block_size: int = 4096
+    index: ItemIndex,
+    *,
+    item_ids: Vocabulary,
+    k: int,
+    numbers: Int64Array | None = None,
+    block_size: int = 4096,
 ) -> Iterator[RankedLists]:
     """The k nearest other items of each item by cosine, one block at a time.
 
@@ -169,6 +174,7 @@ def similar_items(
         index: The item vectors.
         item_ids: Ids of the items.
         k: List length; lists are no longer than the catalogue.
+        numbers: Items to make lists of; all by default.
         block_size: Items searched at once.
 
     Yields:
@@ -179,16 +185,17 @@ def similar_items(
     itself = sparse.eye_array(num_items, dtype=np.float32, format="csr")
     filters = Filters(num_items=num_items, denied=itself)
     unit_CD = index.vectors() if index.report.unit_norm else unit_vectors(index.vectors())
-    for start in range(0, num_items, block_size):
-        numbers = np.arange(start, min(start + block_size, num_items))
-        queries_BD = unit_CD[numbers]
+    asked = np.arange(num_items) if numbers is None else numbers
+    for start in range(0, len(asked), block_size):
+        block = asked[start : start + block_size]
+        queries_BD = unit_CD[block]
         if index.report.unit_norm:
             items_BK, scores_BK = recommend_block(
-                queries_BD, index=index, filters=filters, user_numbers=numbers, k=k
+                queries_BD, index=index, filters=filters, user_numbers=block, k=k
             )
         else:
-            items_BK, scores_BK = masked_top_k(queries_BD, unit_CD, k, excluded=itself[numbers])
-        yield RankedLists(owner_ids=item_ids.lookup(numbers), items=items_BK, scores=scores_BK)
+            items_BK, scores_BK = masked_top_k(queries_BD, unit_CD, k, excluded=itself[block])
+        yield RankedLists(owner_ids=item_ids.lookup(block), items=items_BK, scores=scores_BK)
 
 
 def _check_catalogue(index: ItemIndex, filters: Filters) -> None:
