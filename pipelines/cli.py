@@ -15,9 +15,9 @@ from pipelines.drift.cli import add_drift_command
 from pipelines.fraud.cli import add_fraud_commands
 from pipelines.jobs.console import Reporter, print_result
 from pipelines.jobs.ending import report_findings, run_to_the_end
-from pipelines.jobs.live_runs_cli import add_live_run_commands
 from pipelines.jobs.process import tune_process
-from pipelines.jobs.tracking_cli import add_tracking_command
+from pipelines.operations.live_runs_cli import add_live_run_commands
+from pipelines.operations.tracking_cli import add_tracking_command
 from pipelines.schedule.cli import add_schedule_commands
 
 if TYPE_CHECKING:
@@ -191,9 +191,9 @@ def demo_command(
     quiet: Quiet = False,
 ) -> None:
     """Run recommender and fraud scorer on the sample data; show some lists and some alerts."""
+    from pipelines.demo import SAMPLE_CONFIG, demo_job
     from pipelines.fraud.config import load_fraud_config
     from pipelines.fraud.demo import SAMPLE_CONFIG as FRAUD_CONFIG
-    from pipelines.recommender.demo import SAMPLE_CONFIG, demo_job
 
     settings = _load(config or SAMPLE_CONFIG, overrides, None, None, None)
     fraud = load_fraud_config(fraud_config or FRAUD_CONFIG)

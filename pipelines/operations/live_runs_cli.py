@@ -18,7 +18,7 @@ ConfigPath = Annotated[
 def status_command(config: ConfigPath) -> None:
     """Show what is live, since when, from which data and model, and what was held."""
     from pipelines.jobs.live_runs import status_of
-    from pipelines.jobs.products import load_either_config, output_roots
+    from pipelines.operations.products import load_either_config, output_roots
 
     settings = load_either_config(config)
     found = [status_of(name, root) for name, root in output_roots(settings).items()]
@@ -42,8 +42,8 @@ def rollback_command(
 ) -> None:
     """Make an earlier run live again, or one that was held, after checking its files."""
     from pipelines.jobs.live_runs import go_back
-    from pipelines.jobs.products import load_either_config, root_of
     from pipelines.jobs.provenance import publication_order
+    from pipelines.operations.products import load_either_config, root_of
     from recsys.tracking import point_alias
 
     settings, reporter = load_either_config(config), Reporter()
