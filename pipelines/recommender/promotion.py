@@ -119,19 +119,12 @@ def judge(
     comparison, candidate = experiment.comparison, experiment.candidate
     if comparison is None or candidate is None or not config.promotion.enabled:
         return Judgement(faults=(), canary=None, record={})
-    k = config.evaluation.k
-    faults = list(find_faults(comparison, config.promotion, k=k))
+    faults = list(find_faults(comparison, config.promotion, k=config.evaluation.k))
     history = champion.canary or _new_canary(*data)
     canary: dict[str, object] = {}
     if history is not None:
-        now, to_publish = (
-            float(np.mean(history.canary.measure(model, k=k)))
-            for model in (candidate, experiment.model)
-        )
-        faults += find_canary_faults(now, to_publish, history.values, config.promotion)
-        # Whoever makes a held model live accepts what it makes of the canary.
-        values = [now] if faults else [*history.values, now]
-        canary = {"drawn_at": history.drawn_at, "values": values, "to_publish": to_publish}
+        found, canary = _asked(history, (candidate, experiment.model), config, faults)
+        faults += found
     if champion.note:
         reporter.say(f"promotion: not compared with the live model: {champion.note}")
     start = measured_from(data[1])
@@ -145,6 +138,22 @@ def judge(
     return Judgement(
         faults=faults, canary=None if history is None else history.canary, record=record
     )
+
+
+def _asked(
+    history: CanaryHistory,
+    models: tuple[RecommenderModel, RecommenderModel],
+    config: JobConfig,
+    other_faults: Sequence[GateError],
+) -> tuple[list[GateError], dict[str, object]]:
+    """What the frozen users say of the measured model and the one to publish, and their record."""
+    now, to_publish = (
+        float(np.mean(history.canary.measure(model, k=config.evaluation.k))) for model in models
+    )
+    faults = list(find_canary_faults(now, to_publish, history.values, config.promotion))
+    # Whoever makes a held model live accepts what it makes of the canary.
+    values = [now] if [*other_faults, *faults] else [*history.values, now]
+    return faults, {"drawn_at": history.drawn_at, "values": values, "to_publish": to_publish}
 
 
 def write_promotion(folder: Path, experiment: Experiment, judgement: Judgement) -> None:

@@ -1,0 +1,102 @@
+"""What a published model consists of on the disk: model, index, measures, report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.jobs.console import Reporter
+from pipelines.jobs.job import peak_rss_mb
+from pipelines.recommender.config import JobConfig
+from pipelines.recommender.promotion import Judgement, write_promotion
+from pipelines.recommender.report_content import report_content
+from recsys.artifacts import Bundle
+from recsys.config import config_to_dict
+from recsys.datasets.dataset import Dataset
+from recsys.datasets.splits import Split
+from recsys.recommender.fitting.experiment import Experiment
+from recsys.recommender.index import ItemIndex
+from recsys.recommender.model_bundle import save_model
+from recsys.recommender.report import write_report
+from recsys.recommender.serving import build_index, load_recommender
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trained:
+    """What a training came to."""
+
+    dataset: Dataset
+    """What it was fitted on."""
+    split: Split
+    """Its parts."""
+    digests: Mapping[str, str]
+    """Digest of each table."""
+    experiment: Experiment
+    """The models and their measures."""
+    judgement: Judgement
+    """Whether the new model may become live."""
+
+
+def write_files(folder: Path, trained: Trained, config: JobConfig, reporter: Reporter) -> None:
+    """Write all files of a run."""
+    experiment = trained.experiment
+    bundle = save_model(experiment.model, folder / "model", data_digests=trained.digests)
+    index = _build_index(experiment, bundle, config, reporter)
+    index.save(folder / "index")
+    _write_documents(folder, experiment, index)
+    write_promotion(folder, experiment, trained.judgement)
+    _write_report(folder / "report", config, trained, index)
+
+
+def check_opens(folder: Path) -> None:
+    """Refuse to publish what readers could not open."""
+    load_recommender(folder / "model", folder / "index")
+
+
+def _build_index(
+    experiment: Experiment, bundle: Bundle, config: JobConfig, reporter: Reporter
+) -> ItemIndex:
+    index = build_index(
+        experiment.model,
+        config.index,
+        model_fingerprint=bundle.fingerprint,
+        seed=config.training.seed,
+    )
+    found = index.report
+    reporter.say(
+        f"index: {found.kind}, {found.num_items:,} items, recall@{found.recall_k} "
+        f"{found.recall:.4f} against exact search, built in {found.build_s:.1f} s"
+    )
+    for note in found.notes:
+        reporter.warn(note)
+    return index
+
+
+def _write_documents(folder: Path, experiment: Experiment, index: ItemIndex) -> None:
+    metrics: dict[str, object] = {
+        "selection": config_to_dict(experiment.selection),
+        "durations_s": dict(experiment.durations_s),
+        "peak_rss_mb": peak_rss_mb(),
+        "index": index.report.to_dict(),
+    }
+    if experiment.comparison is not None:
+        found = experiment.comparison
+        metrics["part"] = found.part
+        metrics["evaluations"] = {name: e.to_dict() for name, e in found.evaluations.items()}
+        metrics["by_prefix"] = {str(w): e.to_dict()["overall"] for w, e in found.by_prefix.items()}
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+
+
+def _write_report(folder: Path, config: JobConfig, trained: Trained, index: ItemIndex) -> None:
+    """The report, where there is a comparison to report."""
+    experiment = trained.experiment
+    if experiment.comparison is None:
+        return
+    content = report_content(
+        config, trained.dataset, trained.split, experiment,
+        comparison=experiment.comparison, index=index,
+    )  # fmt: skip
+    folder.mkdir(0o700)
+    write_report(folder / "report.html", content)
