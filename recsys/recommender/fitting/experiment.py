@@ -46,6 +46,7 @@ def run_experiment(
     evaluation: EvaluationConfig,
     *,
     champion: RecommenderModel | None = None,
+    previous: Selection | None = None,
     callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
 ) -> Experiment:
     """Select settings, measure them on the test part, and fit the model to publish.
@@ -56,6 +57,7 @@ def run_experiment(
         config: What to train and how.
         evaluation: What is measured.
         champion: A model to measure beside the new one, fitted on nothing of the measured part.
+        previous: What was selected the day before.
         callbacks: Whom to tell of progress.
     """
     clock = _Clock()
@@ -66,7 +68,7 @@ def run_experiment(
         callbacks.stage("choosing settings on the validation part")
         train = replace(dataset, interactions=split.train)
         selection, _, epochs = select_settings(
-            train, split.valid, config, k=evaluation.k, callbacks=callbacks
+            train, split.valid, config, k=evaluation.k, previous=previous, callbacks=callbacks
         )
     clock.lap("select")
     *earlier, measured = [one for one in (split.train, split.valid, split.test) if one is not None]

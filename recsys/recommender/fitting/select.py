@@ -14,12 +14,14 @@ from recsys.features.history import history_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import RecommenderConfig
 from recsys.recommender.evaluation.popularity import choose_half_life
+from recsys.recommender.evaluation.steady import steady_choice, steady_epochs
 from recsys.recommender.fitting.search import (
     START_HISTORY_DROPOUT,
     START_PROPAGATION,
     START_TEMPERATURE,
     TRIAL_EPOCHS,
     Trial,
+    chosen_before,
     search,
     trial_dim,
 )
@@ -44,9 +46,13 @@ def select_settings(
     config: RecommenderConfig,
     *,
     k: int = 20,
+    previous: Selection | None = None,
     callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
 ) -> tuple[Selection, RecommenderModel, list[EpochResult]]:
     """Fit on `train`, choose on `valid`: what the loss leaves open, half-life, epochs, popularity.
+
+    What was chosen the day before stays unless another choice is clearly better, and the number of
+    epochs goes half way: a shop that does not change gets a model that does not either.
 
     Where no user of `valid` is known to `train` there is nobody to choose by: then nothing ages,
     all epochs are run, and popularity has no weight.
@@ -56,6 +62,7 @@ def select_settings(
         valid: Interactions to rank.
         config: What to train and how.
         k: Length of the lists that NDCG is measured on.
+        previous: What was chosen the day before, if anything.
         callbacks: Whom to tell of progress.
 
     Returns:
@@ -71,14 +78,18 @@ def select_settings(
         valid, users=users, items=items, histories=histories, k=k, seed=config.training.seed
     )
     half_life = choose_half_life(
-        train.interactions, items, seen=sample.seen, relevant=sample.relevant, k=k
-    )
+        train.interactions, items, seen=sample.seen, relevant=sample.relevant, k=k,
+        kept="none" if previous is None else previous.popularity_half_life_days,
+    )  # fmt: skip
+    start = default_selection(config)
     selection = replace(
-        default_selection(config),
+        chosen_before(start, previous, config.model) or start,
         popularity_half_life_days=half_life,
         training_half_life_days=None if half_life is None else half_life * TRAINING_HALF_LIVES,
     )
-    looks = _Looks(train=train, sample=sample, config=config, callbacks=callbacks)
+    looks = _Looks(
+        train=train, sample=sample, config=config, previous=previous, callbacks=callbacks
+    )
     if sample.num_users:
         selection = looks.search(selection)
     if config.training.time_budget_s is not None and looks.latest is not None:
@@ -88,10 +99,10 @@ def select_settings(
     # As narrow as the trials: wider vectors take twice the time.
     narrow = replace(selection, embedding_dim=trial_dim(config.model))
     model, epochs = fit_recommender(train, config, narrow, validation=sample, callbacks=callbacks)
+    before = None if previous is None else min(previous.num_epochs, config.training.num_epochs)
+    weight = _best_popularity_weight(model, sample, previous)[0] if sample.num_users else 0.0
     selection = replace(
-        selection,
-        num_epochs=best_epoch(epochs),
-        popularity_weight=_best_popularity_weight(model, sample)[0] if sample.num_users else 0.0,
+        selection, num_epochs=steady_epochs(best_epoch(epochs), before), popularity_weight=weight
     )
     return selection, _chosen(model, selection), epochs
 
@@ -131,6 +142,7 @@ class _Looks:
     train: Dataset
     sample: ValidationSample
     config: RecommenderConfig
+    previous: Selection | None
     callbacks: TrainingCallbacks
     latest: tuple[RecommenderModel, list[EpochResult]] | None = None
     """The model and the epochs of the best trial."""
@@ -143,7 +155,10 @@ class _Looks:
         model, budget_s = self.config.model, self.config.training.time_budget_s
         if budget_s is None and not model.leaves_open:
             return start
-        best = search(start, model, self._run, has_time=self._has_time).selection
+        best = search(
+            start, model, self._run, has_time=self._has_time,
+            keeps_start=self.previous is not None,
+        ).selection  # fmt: skip
         if budget_s is None or self.latest is None:
             return best
         found, epochs = self.latest
@@ -168,16 +183,12 @@ class _Looks:
             budget_s=None if budget_s is None else budget_s / 4,
             callbacks=TrainingCallbacks(checkpoints=self.callbacks.checkpoints),
         )
-        weight, qualities_V = _best_popularity_weight(found, self.sample)
+        weight, qualities_V = _best_popularity_weight(found, self.sample, self.previous)
         quality = float(qualities_V.mean())
         if self.latest is None or quality > self._best_quality:
             self.latest, self._best_quality = (found, epochs), quality
         self._longest_s = max(self._longest_s, time.perf_counter() - started)
-        return Trial(
-            quality=quality,
-            standard_error=float(qualities_V.std() / self.sample.num_users**0.5),
-            selection=replace(selection, popularity_weight=weight),
-        )
+        return Trial(qualities=qualities_V, selection=replace(selection, popularity_weight=weight))
 
     def _has_time(self) -> bool:
         budget_s, spent_s = self.config.training.time_budget_s, time.perf_counter() - self._began
@@ -185,24 +196,32 @@ class _Looks:
 
 
 def _best_popularity_weight(
-    model: RecommenderModel, sample: ValidationSample
+    model: RecommenderModel, sample: ValidationSample, previous: Selection | None
 ) -> tuple[float, npt.NDArray[np.float64]]:
-    """The best weight, and the quality of each list with it. Shape (V,).
+    """The weight to take, and the quality of each list with it. Shape (V,).
 
-    Weights are tried in order until two in a row are no better than the best.
+    Weights are tried in order until two in a row are no better than the best; that of the day
+    before is tried in any case.
     """
 
     def qualities(weight: float) -> npt.NDArray[np.float64]:
         selection = replace(model.selection, popularity_weight=weight)
         return sample.qualities(replace(model, selection=selection))
 
-    best, num_worse = (POPULARITY_WEIGHTS[0], qualities(POPULARITY_WEIGHTS[0])), 0
+    found = {POPULARITY_WEIGHTS[0]: qualities(POPULARITY_WEIGHTS[0])}
+    best, num_worse = float(found[POPULARITY_WEIGHTS[0]].mean()), 0
     for weight in POPULARITY_WEIGHTS[1:]:
-        found_V = qualities(weight)
-        if found_V.mean() > best[1].mean():
-            best, num_worse = (weight, found_V), 0
+        found[weight] = qualities(weight)
+        if found[weight].mean() > best:
+            best, num_worse = float(found[weight].mean()), 0
         else:
             num_worse += 1
             if num_worse == 2:
                 break
-    return best
+    kept = None if previous is None else previous.popularity_weight
+    if kept in POPULARITY_WEIGHTS and kept not in found:
+        found[kept] = qualities(kept)
+    weights = sorted(found)
+    place = weights.index(kept) if kept in found else None
+    weight = weights[steady_choice([found[one] for one in weights], kept=place)]
+    return weight, found[weight]
