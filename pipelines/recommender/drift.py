@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import load_checked
 from pipelines.recommender.config import JobConfig
+from pipelines.recommender.data import load_checked
 from pipelines.recommender.write_lists import FILE_NAME
 from recsys.datasets.dataset import Dataset, FeatureConfig
 from recsys.datasets.feature_columns import FeatureKind
@@ -25,8 +25,7 @@ from recsys.drift.windows import Windows, sample_rows
 from recsys.features.encoder import rows_of
 from recsys.publishing import PublishedRun, current_run, live_run, published_runs
 from recsys.recommender.compatibility import check_tables
-from recsys.recommender.lists.recommend import POPULARITY
-from recsys.recommender.model import RecommenderModel
+from recsys.recommender.model import POPULARITY, RecommenderModel
 from recsys.recommender.model_bundle import load_model
 from recsys.schema import EVENT_TIME, ITEM_ID, SCORE, SOURCE, USER_ID, WEIGHT
 

@@ -6,10 +6,11 @@ from datetime import date
 from pathlib import Path
 
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import logical_date, new_run_id, open_live_model
+from pipelines.jobs.job import logical_date, new_run_id
 from pipelines.jobs.job_run import job_run
 from pipelines.jobs.provenance import output_digest, settings_and_version
 from pipelines.recommender.config import JobConfig
+from pipelines.recommender.data import open_live_model
 from recsys.publishing import publish
 from recsys.recommender.lists.audit import audit_similar_items
 from recsys.recommender.lists.list_files import ListsSummary, write_similar_items

@@ -8,10 +8,11 @@ from datetime import date
 from functools import partial
 
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import CheckedDataset, load_checked, logical_date, new_run_id, peak_rss_mb
+from pipelines.jobs.job import logical_date, new_run_id, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
 from pipelines.jobs.provenance import output_digest, settings_and_version
 from pipelines.recommender.config import JobConfig
+from pipelines.recommender.data import CheckedDataset, load_checked
 from pipelines.recommender.model_files import Trained, check_opens, write_files
 from pipelines.recommender.promotion import Champion, judge, load_champion
 from pipelines.recommender.training_record import record_tables, record_training, table_digests

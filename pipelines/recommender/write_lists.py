@@ -10,10 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import load_checked, logical_date, new_run_id, open_live_model
+from pipelines.jobs.job import logical_date, new_run_id
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
 from pipelines.jobs.provenance import file_digests, output_digest, settings_and_version
 from pipelines.recommender.config import JobConfig
+from pipelines.recommender.data import load_checked, open_live_model
 from pipelines.recommender.training_record import table_digests
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.rules import load_ids

@@ -230,3 +230,15 @@ class IndexConfig:
                 f"ivf_lists: expected at most the {num_items} items, got {self.ivf_lists}"
             )
         return self.ivf_lists
+
+
+def of_width(config: TwoTowerConfig, embedding_dim: int) -> TwoTowerConfig:
+    """The config for narrower vectors, with one head where the width does not divide."""
+    if embedding_dim == config.embedding_dim:
+        return config
+    return replace(
+        config,
+        embedding_dim=embedding_dim,
+        num_heads=1 if embedding_dim % config.num_heads else config.num_heads,
+        prefix_dims=tuple(width for width in config.prefix_dims if width < embedding_dim),
+    )

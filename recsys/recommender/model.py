@@ -22,17 +22,34 @@ from recsys.features.encoder import EncodedTable, Ragged, TableEncoder, rows_of
 from recsys.features.history import UserItemMatrix
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
 from recsys.recommender.config import TwoTowerConfig
-from recsys.recommender.fitting.batches import ragged_rows
-from recsys.recommender.lists.recommend import POPULARITY, UserBlock
+from recsys.recommender.ranking.ranker import Numbers
 from recsys.recommender.ranking.topk import Embeddings
+from recsys.recommender.towers.ragged import ragged_rows
 from recsys.recommender.towers.sequence_reader import latest_items
 from recsys.recommender.towers.two_tower import QueryInputs, TwoTower, prefix, searched_prefix
 from recsys.schema import USER_ID
+
+POPULARITY = "popularity"
+"""Source of the lists of users who have no embedding."""
 
 HISTORY, FEATURES = "history", "features"
 """Sources of a user's vector: what they did before, or their features alone."""
 
 _BLOCK_USERS = 4096
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class UserBlock:
+    """Some users and their query vectors, as a model makes them block by block."""
+
+    user_ids: pa.Array
+    """Their ids, int64 or string. Shape (B,)."""
+    user_numbers: Numbers
+    """Their rows in the filters, `UNKNOWN` for none. Shape (B,)."""
+    queries: Embeddings
+    """Their vectors; the row of a user whose source is `POPULARITY` is not read. Shape (B, D)."""
+    sources: pa.Array
+    """What each vector was made from. Strings, shape (B,)."""
 
 
 @config_class

@@ -21,10 +21,10 @@ from recsys.features.vocabulary import UNKNOWN
 from recsys.recommender.evaluation.holdout import TwoTowerRanker
 from recsys.recommender.fitting.select import default_selection
 from recsys.recommender.fitting.train import fit_recommender
-from recsys.recommender.lists.recommend import POPULARITY
 from recsys.recommender.model import (
     FEATURES,
     HISTORY,
+    POPULARITY,
     RecommenderModel,
     rows_or_empty,
 )

@@ -13,8 +13,7 @@ import pyarrow as pa
 from recsys.datasets.dataset import Dataset
 from recsys.features.history import UserItemMatrix, history_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.recommender.lists.recommend import POPULARITY
-from recsys.recommender.model import RecommenderModel
+from recsys.recommender.model import POPULARITY, RecommenderModel
 from recsys.recommender.ranking.ranker import NO_ITEM, Numbers, Scores
 from recsys.recommender.ranking.topk import masked_top_k
 

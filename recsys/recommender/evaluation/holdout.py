@@ -28,8 +28,7 @@ from recsys.recommender.evaluation.evaluate import (
     history_length_segment,
 )
 from recsys.recommender.evaluation.popularity import popularity
-from recsys.recommender.lists.recommend import POPULARITY
-from recsys.recommender.model import RecommenderModel
+from recsys.recommender.model import POPULARITY, RecommenderModel
 from recsys.recommender.ranking.ranker import Numbers, Ranker, Scores, rank_all
 from recsys.recommender.ranking.topk import masked_top_k
 from recsys.schema import ITEM_ID, USER_ID

@@ -20,12 +20,11 @@ from recsys.datasets.dataset import Dataset
 from recsys.features.encoder import EncodedTable, TableEncoder, rows_of
 from recsys.features.history import event_values, history_matrix, user_item_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.recommender.config import RecommenderConfig
+from recsys.recommender.config import RecommenderConfig, of_width
 from recsys.recommender.evaluation.popularity import log_shares, popularity
 from recsys.recommender.fitting.batches import UserBatches
 from recsys.recommender.fitting.objective import Objective, default_batch_size
 from recsys.recommender.fitting.propagation import Propagation
-from recsys.recommender.fitting.search import of_width
 from recsys.recommender.fitting.validation_sample import ValidationSample
 from recsys.recommender.fitting.windows import WindowBatches
 from recsys.recommender.model import RecommenderModel, Selection

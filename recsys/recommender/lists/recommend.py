@@ -6,11 +6,9 @@ Shapes: B users of a block, C items, D width, F fetched items, K list length, R 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
@@ -19,25 +17,9 @@ from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.index import ItemIndex
 from recsys.recommender.lists.filters import Filters, stored_in
 from recsys.recommender.lists.list_files import RankedLists
+from recsys.recommender.model import POPULARITY, UserBlock
 from recsys.recommender.ranking.ranker import NO_ITEM, Numbers, Scores, UserItems, check_k
 from recsys.recommender.ranking.topk import Embeddings, masked_top_k, unit_vectors
-
-POPULARITY = "popularity"
-"""Source of the lists of users who have no embedding."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class UserBlock:
-    """Some users and their query vectors, as a model makes them block by block."""
-
-    user_ids: pa.Array
-    """Their ids, int64 or string. Shape (B,)."""
-    user_numbers: Numbers
-    """Their rows in the filters, `UNKNOWN` for none. Shape (B,)."""
-    queries: Embeddings
-    """Their vectors; the row of a user whose source is `POPULARITY` is not read. Shape (B, D)."""
-    sources: pa.Array
-    """What each vector was made from. Strings, shape (B,)."""
 
 
 def recommend_block(
