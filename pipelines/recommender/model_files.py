@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from pipelines.jobs.console import Reporter
@@ -13,14 +14,21 @@ from pipelines.recommender.config import JobConfig
 from pipelines.recommender.promotion import Judgement, write_promotion
 from pipelines.recommender.report_content import report_content
 from recsys.artifacts import Bundle
-from recsys.config import config_to_dict
+from recsys.config import config_to_dict, parse_config
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.splits import Split
+from recsys.errors import ConfigError, PublishError
+from recsys.publishing import published_runs, verify_run
 from recsys.recommender.fitting.experiment import Experiment
 from recsys.recommender.index import ItemIndex
+from recsys.recommender.model import Selection
 from recsys.recommender.model_bundle import save_model
 from recsys.recommender.report import write_report
 from recsys.recommender.serving import build_index, load_recommender
+
+METRICS_FILE = "metrics.json"
+"""In a published run: what was chosen and measured."""
+_SELECTED, _SELECTED_BEFORE = "selection", "selection_before"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,6 +45,30 @@ class Trained:
     """The models and their measures."""
     judgement: Judgement
     """Whether the new model may become live."""
+    selected_before: Selection | None
+    """What was chosen the day before, which the choice of settings started from."""
+
+
+def selection_before(root: Path, day: date) -> Selection | None:
+    """What the newest model up to a day was trained with, held ones apart.
+
+    Where that is a model of the same day, it is what that one started from: a day that is run again
+    gives the same model again.
+    """
+    runs = published_runs(root) if root.is_dir() else []
+    earlier = [
+        run for run in runs if not run.manifest.held and run.manifest.logical_date <= str(day)
+    ]
+    if not earlier:
+        return None
+    newest = earlier[-1]
+    key = _SELECTED_BEFORE if newest.manifest.logical_date == str(day) else _SELECTED
+    try:
+        verify_run(newest.folder)
+        told = json.loads((newest.folder / METRICS_FILE).read_text(encoding="utf-8")).get(key)
+        return None if told is None else parse_config(Selection, told, source=METRICS_FILE)
+    except (PublishError, ConfigError, OSError, ValueError):
+        return None  # an older version's, or damaged: settings are chosen as on the first day
 
 
 def write_files(folder: Path, trained: Trained, config: JobConfig, reporter: Reporter) -> None:
@@ -45,7 +77,7 @@ def write_files(folder: Path, trained: Trained, config: JobConfig, reporter: Rep
     bundle = save_model(experiment.model, folder / "model", data_digests=trained.digests)
     index = _build_index(experiment, bundle, config, reporter)
     index.save(folder / "index")
-    _write_documents(folder, experiment, index)
+    _write_documents(folder, trained, index)
     write_promotion(folder, experiment, trained.judgement)
     _write_report(folder / "report", config, trained, index)
 
@@ -74,9 +106,11 @@ def _build_index(
     return index
 
 
-def _write_documents(folder: Path, experiment: Experiment, index: ItemIndex) -> None:
+def _write_documents(folder: Path, trained: Trained, index: ItemIndex) -> None:
+    experiment, before = trained.experiment, trained.selected_before
     metrics: dict[str, object] = {
-        "selection": config_to_dict(experiment.selection),
+        _SELECTED: config_to_dict(experiment.selection),
+        _SELECTED_BEFORE: None if before is None else config_to_dict(before),
         "durations_s": dict(experiment.durations_s),
         "peak_rss_mb": peak_rss_mb(),
         "index": index.report.to_dict(),
@@ -86,7 +120,7 @@ def _write_documents(folder: Path, experiment: Experiment, index: ItemIndex) -> 
         metrics["part"] = found.part
         metrics["evaluations"] = {name: e.to_dict() for name, e in found.evaluations.items()}
         metrics["by_prefix"] = {str(w): e.to_dict()["overall"] for w, e in found.by_prefix.items()}
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+    (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=1), encoding="utf-8")
 
 
 def _write_report(folder: Path, config: JobConfig, trained: Trained, index: ItemIndex) -> None:

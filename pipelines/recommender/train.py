@@ -13,7 +13,7 @@ from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
 from pipelines.jobs.provenance import output_digest, settings_and_version
 from pipelines.recommender.config import JobConfig
 from pipelines.recommender.data import CheckedDataset, load_checked
-from pipelines.recommender.model_files import Trained, check_opens, write_files
+from pipelines.recommender.model_files import Trained, check_opens, selection_before, write_files
 from pipelines.recommender.promotion import Champion, judge, load_champion
 from pipelines.recommender.training_record import record_tables, record_training, table_digests
 from recsys.checkpoints import Checkpoints
@@ -24,6 +24,7 @@ from recsys.recommender.evaluation.comparison import verdict
 from recsys.recommender.evaluation.holdout import MODEL
 from recsys.recommender.fitting.experiment import Experiment, run_experiment
 from recsys.recommender.fitting.train import TrainingCallbacks
+from recsys.recommender.model import Selection
 from recsys.tracking import start_run
 
 
@@ -82,6 +83,7 @@ class _Task:
     made_from: dict[str, str]
     split: Split
     champion: Champion
+    selected_before: Selection | None
 
 
 def _load(config: JobConfig, as_of: date | None, reporter: Reporter, job: JobRun) -> _Task:
@@ -96,9 +98,10 @@ def _load(config: JobConfig, as_of: date | None, reporter: Reporter, job: JobRun
     with job.stage("load"):
         split = split_interactions(dataset.interactions, config.split, seed=config.training.seed)
         champion = load_champion(config, dataset, split)
+        before = selection_before(config.models, day)
     return _Task(
         config=config, day=day, reporter=reporter, job=job, checked=checked, digests=digests,
-        made_from=made_from, split=split, champion=champion,
+        made_from=made_from, split=split, champion=champion, selected_before=before,
     )  # fmt: skip
 
 
@@ -114,12 +117,12 @@ def _work(task: _Task, checkpoints: Checkpoints) -> Trained:
     with task.job.stage("work"), reporter.training():
         experiment = run_experiment(
             dataset, task.split, config.recommender, config.evaluation,
-            champion=task.champion.model, callbacks=callbacks,
+            champion=task.champion.model, previous=task.selected_before, callbacks=callbacks,
         )  # fmt: skip
         judgement = judge(config, experiment, task.champion, (dataset, task.split), reporter)
     return Trained(
         dataset=dataset, split=task.split, digests=task.digests,
-        experiment=experiment, judgement=judgement,
+        experiment=experiment, judgement=judgement, selected_before=task.selected_before,
     )  # fmt: skip
 
 

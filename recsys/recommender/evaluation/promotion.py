@@ -77,8 +77,7 @@ def _worse_than_champion(
     base = champion.overall[measure]
     if not base > 0 or not found.num_users:
         return
-    is_clear = not found.high >= 0  # also where there is no interval
-    if is_clear and not found.mean >= -config.margin * base:
+    if not found.high >= -config.margin * base:  # also where there is no interval
         yield _fault("champion", _told(found, base), f"at most {config.margin:.0%} lost")
 
 
