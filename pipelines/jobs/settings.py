@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import Field
@@ -26,6 +26,7 @@ def read_config(
     *,
     overrides: Sequence[str],
     data: Mapping[str, Path | None] | None,
+    fill_in: Callable[[dict[str, object]], dict[str, object]] = lambda mapping: mapping,
 ) -> tuple[ConfigT, Path]:
     """The settings of a file with those of the options, and where its relative paths start.
 
@@ -34,6 +35,7 @@ def read_config(
         path: A TOML file; None for nothing but defaults and options.
         overrides: Options `--set section.key=value`.
         data: Paths of tables given as options, by name; None where not given.
+        fill_in: Adds settings that follow from others where they are not given.
 
     Raises:
         ConfigError: The file or an override is wrong.
@@ -43,5 +45,5 @@ def read_config(
     if given:
         section = mapping.get("data", {})
         mapping["data"] = {**section, **given} if isinstance(section, dict) else section
-    config = parse_config(cls, mapping, source="options" if path is None else str(path))
+    config = parse_config(cls, fill_in(mapping), source="options" if path is None else str(path))
     return config, Path.cwd() if path is None else path.absolute().parent

@@ -33,10 +33,12 @@ from recsys.training import TrainingConfig
 class ListsConfig:
     """What lists are written."""
 
-    k: int = Field(default=20, ge=1)
-    """Items a list."""
+    k: int = Field(default=20, ge=1, le=2**31 - 1)
+    """Items a list; a list is no longer than the catalogue."""
     filter_seen: bool = True
-    """Whether items that a user already interacted with are left out."""
+    """Whether items that a user already interacted with are left out. Models are chosen and
+    measured under the same rule; where lists may hold such items again, these gain by how often
+    they were taken."""
     deny: Path | None = None
     """Table of pairs user_id, item_id that must not be recommended."""
     eligible: Path | None = None
@@ -105,6 +107,11 @@ class JobConfig:
         """What to train and how."""
         return RecommenderConfig(model=self.model, training=self.training)
 
+    def within(self, num_items: int) -> JobConfig:
+        """The settings with lists that are no longer than the catalogue: what is beyond costs."""
+        k = min(self.evaluation.k, max(num_items, 1))
+        return replace(self, evaluation=replace(self.evaluation, k=k))
+
     @property
     def models(self) -> Path:
         """Root of the published models."""
@@ -137,7 +144,17 @@ def load_job_config(
     Raises:
         ConfigError: The file or an override is wrong.
     """
-    return _rebased(*read_config(JobConfig, path, overrides=overrides, data=data))
+    return _rebased(
+        *read_config(JobConfig, path, overrides=overrides, data=data, fill_in=_measure_as_written)
+    )
+
+
+def _measure_as_written(mapping: dict[str, object]) -> dict[str, object]:
+    """Lists are measured at the length that they are written with, unless another one is set."""
+    lists, evaluation = mapping.get("lists", {}), mapping.get("evaluation", {})
+    if not isinstance(lists, dict) or not isinstance(evaluation, dict) or "k" not in lists:
+        return mapping
+    return {**mapping, "evaluation": {"k": lists["k"], **evaluation}}
 
 
 def _rebased(config: JobConfig, folder: Path) -> JobConfig:

@@ -13,7 +13,10 @@ from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pyarrow as pa
+
     from pipelines.jobs.console import Reporter
+    from pipelines.jobs.inputs import Inputs
     from pipelines.recommender.config import JobConfig
     from recsys.datasets.dataset import Dataset
     from recsys.datasets.input_checks import Finding
@@ -26,6 +29,8 @@ class CheckedDataset:
 
     dataset: Dataset
     """The tables, with the interactions that are used."""
+    had: pa.Table
+    """Every interaction up to the day, used or not: what users already have."""
     num_rows: int
     """Interactions of the file."""
     num_left_out: dict[str, int]
@@ -40,9 +45,17 @@ class CheckedDataset:
 
 
 def load_checked(
-    config: JobConfig, as_of: date | None, reporter: Reporter, *, needs_time: bool
+    inputs: Inputs,
+    config: JobConfig,
+    as_of: date | None,
+    reporter: Reporter,
+    *,
+    needs_time: bool,
 ) -> CheckedDataset:
     """Read the tables, refuse them where they break a rule, and leave out what must not count.
+
+    What is left out of what is learnt, such as events beyond the cap of a user, is still what the
+    user has.
 
     Events that lie in the future now are faults. Events after the day of the run are none: a run
     for an earlier day reads a log that has gone on, and leaves them alone.
@@ -51,19 +64,19 @@ def load_checked(
         DataError: The first refusal.
         GateError: The newest day is not like the days before it.
     """
-    from recsys.datasets.cleaning import clean_interactions
+    from recsys.datasets.cleaning import clean_interactions, rows_until
     from recsys.datasets.input_checks import raise_if_held
-    from recsys.datasets.loading import load_dataset
     from recsys.datasets.validation import validate_dataset
 
-    dataset = load_dataset(config.data, config.columns, config.features)
+    dataset = inputs.dataset(config.data, config.columns, config.features)
     report = validate_dataset(
         dataset, as_of=datetime.now(UTC), limits=config.validation, needs_time=needs_time
     )
     report.raise_if_refused()
-    log, left_out = clean_interactions(
-        dataset, until=None if as_of is None else end_of(as_of), limits=config.validation
-    )
+    until = None if as_of is None else end_of(as_of)
+    had = dataset.interactions if until is None else rows_until(dataset.interactions, until)
+    inputs.table("interactions", had)
+    log, left_out = clean_interactions(dataset, until=until, limits=config.validation)
     findings = [] if as_of is None else newest_day_findings(config, dataset, as_of)
     raise_if_held(findings)
     reporter.say(
@@ -76,6 +89,7 @@ def load_checked(
         reporter.say(f"  left out: {counts} of {report.num_interactions:,} rows")
     return CheckedDataset(
         dataset=replace(dataset, interactions=log),
+        had=had,
         num_rows=report.num_interactions,
         num_left_out=left_out,
         findings=findings,
@@ -99,7 +113,7 @@ def newest_day_findings(config: JobConfig, dataset: Dataset, day: date) -> list[
     )
 
 
-def open_live_model(config: JobConfig) -> tuple[Path, Recommender]:
+def open_live_model(inputs: Inputs, config: JobConfig) -> tuple[Path, Recommender]:
     """Folder of the published model that is live, and the model with its index.
 
     A process of its own opens the index first: whoever can write to the outputs has no way to end a
@@ -111,4 +125,5 @@ def open_live_model(config: JobConfig) -> tuple[Path, Recommender]:
     from recsys.recommender.serving import load_recommender
 
     run = require_live(config.models, "a published model", by="train-recommender")
+    inputs.run("model", run)
     return run, load_recommender(run / "model", run / "index", in_child=True)

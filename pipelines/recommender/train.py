@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 
+import pyarrow.compute as pc
+
 from pipelines.jobs.console import Reporter
 from pipelines.jobs.job import logical_date, new_run_id, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
-from pipelines.jobs.provenance import output_digest, settings_and_version
+from pipelines.jobs.provenance import output_digest
 from pipelines.recommender.config import JobConfig
 from pipelines.recommender.data import CheckedDataset, load_checked
 from pipelines.recommender.model_files import Trained, check_opens, selection_before, write_files
@@ -25,6 +27,7 @@ from recsys.recommender.evaluation.holdout import MODEL
 from recsys.recommender.fitting.experiment import Experiment, run_experiment
 from recsys.recommender.fitting.train import TrainingCallbacks
 from recsys.recommender.model import Selection
+from recsys.schema import ITEM_ID
 from recsys.tracking import start_run
 
 
@@ -90,11 +93,14 @@ def _load(config: JobConfig, as_of: date | None, reporter: Reporter, job: JobRun
     """Read and divide the tables, unless the day's model was made from them already."""
     day = logical_date(as_of)
     with job.stage("load"):
-        checked = load_checked(config, as_of, reporter, needs_time=config.split.needs_time)
+        checked = load_checked(
+            job.inputs, config, as_of, reporter, needs_time=config.split.needs_time
+        )
         dataset = checked.dataset
         digests = table_digests(dataset)
-    made_from = {**digests, **settings_and_version(config)}
+    made_from = job.made_from(config)
     job.skip_if_done(day, made_from)
+    config = config.within(pc.count_distinct(dataset.interactions[ITEM_ID]).as_py())
     with job.stage("load"):
         split = split_interactions(dataset.interactions, config.split, seed=config.training.seed)
         champion = load_champion(config, dataset, split)
@@ -117,6 +123,7 @@ def _work(task: _Task, checkpoints: Checkpoints) -> Trained:
     with task.job.stage("work"), reporter.training():
         experiment = run_experiment(
             dataset, task.split, config.recommender, config.evaluation,
+            filter_seen=config.lists.filter_seen, had=task.checked.had,
             champion=task.champion.model, previous=task.selected_before, callbacks=callbacks,
         )  # fmt: skip
         judgement = judge(config, experiment, task.champion, (dataset, task.split), reporter)

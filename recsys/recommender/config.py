@@ -167,8 +167,9 @@ class RecommenderConfig:
 class EvaluationConfig:
     """What is measured on the test part."""
 
-    k: int = Field(default=20, ge=1)
-    """Length of the lists."""
+    k: int = Field(default=20, ge=1, le=2**31 - 1)
+    """Length of the lists that are measured; in a config file, that of the written ones (`lists.k`)
+    where it is not set. No list is longer than the catalogue."""
     segments: tuple[str, ...] = ()
     """Categorical features of users to report quality by, beside the length of their history."""
 

@@ -70,7 +70,7 @@ def choose_half_life(
     interactions: pa.Table,
     items: Vocabulary,
     *,
-    seen: UserItemMatrix,
+    seen: UserItemMatrix | None,
     relevant: UserItemMatrix,
     k: int,
     kept: float | Literal["none"] | None = "none",
@@ -83,7 +83,7 @@ def choose_half_life(
     Args:
         interactions: Training events.
         items: The catalogue.
-        seen: What the users had before. Shape (U, C).
+        seen: What the users had before and must not get again; None where they may. Shape (U, C).
         relevant: What they took afterwards. Shape (U, C).
         k: List length.
         kept: What was chosen the day before, which stays unless another is clearly better;

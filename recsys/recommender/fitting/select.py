@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from recsys.datasets.dataset import Dataset
@@ -14,7 +12,9 @@ from recsys.features.history import history_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import RecommenderConfig
 from recsys.recommender.evaluation.popularity import choose_half_life
-from recsys.recommender.evaluation.steady import steady_choice, steady_epochs
+from recsys.recommender.evaluation.steady import steady_epochs
+from recsys.recommender.fitting.list_weights import best_weights
+from recsys.recommender.fitting.repeat_weight import with_repeats
 from recsys.recommender.fitting.search import (
     START_HISTORY_DROPOUT,
     START_PROPAGATION,
@@ -36,8 +36,6 @@ TRAINING_HALF_LIVES = 4
 is popular; docs/experiments.md has the trials."""
 _MIN_EPOCHS = 4
 """Epochs that a time budget must have room for at the whole width."""
-POPULARITY_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
-"""Weights of log popularity to choose from."""
 
 
 def select_settings(
@@ -46,6 +44,7 @@ def select_settings(
     config: RecommenderConfig,
     *,
     k: int = 20,
+    filter_seen: bool = True,
     previous: Selection | None = None,
     callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
 ) -> tuple[Selection, RecommenderModel, list[EpochResult]]:
@@ -62,6 +61,7 @@ def select_settings(
         valid: Interactions to rank.
         config: What to train and how.
         k: Length of the lists that NDCG is measured on.
+        filter_seen: Whether these lists leave out what users had before.
         previous: What was chosen the day before, if anything.
         callbacks: Whom to tell of progress.
 
@@ -75,10 +75,14 @@ def select_settings(
         train.interactions, users=users, items=items, ordered=config.model.reads_order
     )
     sample = ValidationSample.draw(
-        valid, users=users, items=items, histories=histories, k=k, seed=config.training.seed
+        valid, users=users, items=items, histories=histories, k=k, seed=config.training.seed,
+        filter_seen=filter_seen,
+    )  # fmt: skip
+    sample, repeat_half_life = with_repeats(
+        sample, log, users=users, items=items, previous=previous
     )
     half_life = choose_half_life(
-        train.interactions, items, seen=sample.seen, relevant=sample.relevant, k=k,
+        train.interactions, items, seen=sample.hidden, relevant=sample.relevant, k=k,
         kept="none" if previous is None else previous.popularity_half_life_days,
     )  # fmt: skip
     start = default_selection(config)
@@ -86,6 +90,8 @@ def select_settings(
         chosen_before(start, previous, config.model) or start,
         popularity_half_life_days=half_life,
         training_half_life_days=None if half_life is None else half_life * TRAINING_HALF_LIVES,
+        filter_seen=filter_seen,
+        repeat_half_life_days=repeat_half_life,
     )
     looks = _Looks(
         train=train, sample=sample, config=config, previous=previous, callbacks=callbacks
@@ -100,11 +106,20 @@ def select_settings(
     narrow = replace(selection, embedding_dim=trial_dim(config.model))
     model, epochs = fit_recommender(train, config, narrow, validation=sample, callbacks=callbacks)
     before = None if previous is None else min(previous.num_epochs, config.training.num_epochs)
-    weight = _best_popularity_weight(model, sample, previous)[0] if sample.num_users else 0.0
-    selection = replace(
-        selection, num_epochs=steady_epochs(best_epoch(epochs), before), popularity_weight=weight
-    )
+    selection = replace(selection, num_epochs=steady_epochs(best_epoch(epochs), before))
+    if sample.num_users:
+        weighted, _ = best_weights(model, sample, previous)
+        selection = _with_weights(selection, weighted.selection)
     return selection, _chosen(model, selection), epochs
+
+
+def _with_weights(selection: Selection, weighted: Selection) -> Selection:
+    """A selection with the weights of another one."""
+    return replace(
+        selection,
+        popularity_weight=weighted.popularity_weight,
+        repeat_weight=weighted.repeat_weight,
+    )
 
 
 def _chosen(model: RecommenderModel, selection: Selection) -> RecommenderModel:
@@ -183,45 +198,13 @@ class _Looks:
             budget_s=None if budget_s is None else budget_s / 4,
             callbacks=TrainingCallbacks(checkpoints=self.callbacks.checkpoints),
         )
-        weight, qualities_V = _best_popularity_weight(found, self.sample, self.previous)
+        weighted, qualities_V = best_weights(found, self.sample, self.previous)
         quality = float(qualities_V.mean())
         if self.latest is None or quality > self._best_quality:
             self.latest, self._best_quality = (found, epochs), quality
         self._longest_s = max(self._longest_s, time.perf_counter() - started)
-        return Trial(qualities=qualities_V, selection=replace(selection, popularity_weight=weight))
+        return Trial(qualities=qualities_V, selection=_with_weights(selection, weighted.selection))
 
     def _has_time(self) -> bool:
         budget_s, spent_s = self.config.training.time_budget_s, time.perf_counter() - self._began
         return budget_s is None or spent_s + self._longest_s <= budget_s / 3
-
-
-def _best_popularity_weight(
-    model: RecommenderModel, sample: ValidationSample, previous: Selection | None
-) -> tuple[float, npt.NDArray[np.float64]]:
-    """The weight to take, and the quality of each list with it. Shape (V,).
-
-    Weights are tried in order until two in a row are no better than the best; that of the day
-    before is tried in any case.
-    """
-
-    def qualities(weight: float) -> npt.NDArray[np.float64]:
-        selection = replace(model.selection, popularity_weight=weight)
-        return sample.qualities(replace(model, selection=selection))
-
-    found = {POPULARITY_WEIGHTS[0]: qualities(POPULARITY_WEIGHTS[0])}
-    best, num_worse = float(found[POPULARITY_WEIGHTS[0]].mean()), 0
-    for weight in POPULARITY_WEIGHTS[1:]:
-        found[weight] = qualities(weight)
-        if found[weight].mean() > best:
-            best, num_worse = float(found[weight].mean()), 0
-        else:
-            num_worse += 1
-            if num_worse == 2:
-                break
-    kept = None if previous is None else previous.popularity_weight
-    if kept in POPULARITY_WEIGHTS and kept not in found:
-        found[kept] = qualities(kept)
-    weights = sorted(found)
-    place = weights.index(kept) if kept in found else None
-    weight = weights[steady_choice([found[one] for one in weights], kept=place)]
-    return weight, found[weight]
