@@ -80,12 +80,12 @@ class Canary:
         once.data[:] = np.log1p(once.data)  # the canary does not tell how often
         items_UK, _ = exact_lists(
             queries_UW,
-            pa.array([HISTORY] * len(self.table)),
+            pa.array([model.known_source] * len(self.table)),
             k,
             vectors_CD=model.item_vectors(),
-            popularity_C=model.log_popularity,
+            popularity_C=model.popular_scores,
             excluded=histories if model.selection.filter_seen else None,
-            own=model.own_terms(once),
+            own=model.own_terms(histories, once),
         )
         # Items that are gone count among what should have been found.
         asked_U = np.asarray(self.table[RELEVANT].combine_chunks().value_lengths()).astype(np.int64)

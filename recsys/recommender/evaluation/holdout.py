@@ -70,9 +70,11 @@ class TwoTowerRanker:
             sources,
             k,
             vectors_CD=model.item_vectors(self.width),
-            popularity_C=model.log_popularity,
+            popularity_C=model.popular_scores,
             excluded=None if train is None else train[user_numbers],
-            own=model.own_terms(repeats),
+            own=model.own_terms(
+                rows_or_empty(model.histories, model.users.numbers(ids)), repeats
+            ),
         )
 
 
