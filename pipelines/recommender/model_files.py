@@ -41,12 +41,15 @@ class Trained:
     """Its parts."""
     digests: Mapping[str, str]
     """Digest of each table."""
-    experiment: Experiment
-    """The models and their measures."""
     judgement: Judgement
-    """Whether the new model may become live."""
+    """Whether the new model may become live, and what ranks in it."""
     selected_before: Selection | None
     """What was chosen the day before, which the choice of settings started from."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """The models and their measures."""
+        return self.judgement.experiment
 
 
 def selection_before(root: Path, day: date) -> Selection | None:
@@ -78,7 +81,7 @@ def write_files(folder: Path, trained: Trained, config: JobConfig, reporter: Rep
     index = _build_index(experiment, bundle, config, reporter)
     index.save(folder / "index")
     _write_documents(folder, trained, index)
-    write_promotion(folder, experiment, trained.judgement)
+    write_promotion(folder, trained.judgement)
     _write_report(folder / "report", config, trained, index)
 
 
@@ -117,7 +120,7 @@ def _write_documents(folder: Path, trained: Trained, index: ItemIndex) -> None:
     }
     if experiment.comparison is not None:
         found = experiment.comparison
-        metrics["part"] = found.part
+        metrics["part"], metrics["ranking"] = found.part, trained.judgement.ranking
         metrics["evaluations"] = {name: e.to_dict() for name, e in found.evaluations.items()}
         metrics["by_prefix"] = {str(w): e.to_dict()["overall"] for w, e in found.by_prefix.items()}
     (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=1), encoding="utf-8")

@@ -64,7 +64,12 @@ def _train(
         published = _publish(task, trained)
         judgement = trained.judgement
         reporter.say(f"{'stored' if judgement.faults else 'published'} {published.folder}")
-        run.log_tags({"promotion": judgement.hold(published.folder) or "promoted"})
+        run.log_tags(
+            {
+                "promotion": judgement.hold(published.folder) or "promoted",
+                "ranking": judgement.ranking,
+            }
+        )
         checkpoints.clear()
         record_training(run, config, trained.experiment, published)
     if run.delivery.problem is not None:
@@ -129,7 +134,7 @@ def _work(task: _Task, checkpoints: Checkpoints) -> Trained:
         judgement = judge(config, experiment, task.champion, (dataset, task.split), reporter)
     return Trained(
         dataset=dataset, split=task.split, digests=task.digests,
-        experiment=experiment, judgement=judgement, selected_before=task.selected_before,
+        judgement=judgement, selected_before=task.selected_before,
     )  # fmt: skip
 
 
@@ -144,6 +149,7 @@ def _publish(task: _Task, trained: Trained) -> PublishedRun:
             audit=check_opens,
             hold=trained.judgement.hold,
             made_from=task.made_from,
+            note=trained.judgement.note,
             keep=config.output.keep,
         )
 
@@ -163,6 +169,7 @@ def _status(
         "report": str(report) if report.exists() else None,
         **delivery,
         "peak_rss_mb": peak_rss_mb(),
+        "ranking": trained.judgement.ranking,
         "verdict": summary_line(trained.experiment, task.config.evaluation.k),
     }
 
