@@ -144,7 +144,7 @@ class JobRun:
                 self.root,
                 day,
                 written_and_judged,
-                hold=lambda _folder: str(told[0][1][0]) if told[0][1] else "",
+                hold=lambda _folder: told[0][1][0].reason if told[0][1] else "",
                 run_id=new_run_id(),
                 audit=lambda folder: audit(folder, told[0][0]),
                 made_from=made_from,
@@ -225,8 +225,8 @@ def raise_if_held(faults: Sequence[GateError], run: PublishedRun, output: str) -
         raise GateError(
             rule=first.rule, place=str(run.folder), observed=first.observed, limit=first.limit,
             remedy=(
-                "stored, not live; look at it, or make it live all the same with "
-                f"`recsys rollback CONFIG {output} --to {name}`"
+                "stored, not live; look at it, and where it is good all the same make it live with "
+                f"`recsys rollback CONFIG {output} --to {name}`: later runs are compared with it"
             ),
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import logical_date
+from pipelines.jobs.job import held_since, logical_date
 from pipelines.jobs.job_run import JobRun, job_run
 from pipelines.recommender.config import JobConfig
 from pipelines.recommender.data import CheckedDataset, load_checked, open_live_model
@@ -108,6 +108,9 @@ def _write_lists(
         rows=summary.num_rows,
         short_lists=summary.num_short_lists,
         empty_lists=summary.num_empty_lists,
+        lists=summary.num_lists - summary.num_empty_lists,
+        ranking=recommender.model.selection.ranking,
+        held_model=held_since(config.models) or None,
         sources=summary.lists_by_source,
     )
 
@@ -179,7 +182,9 @@ def _faults(
 def _warn_of_model(
     config: JobConfig, recommender: Recommender, as_of: date | None, reporter: Reporter
 ) -> None:
-    """Say where the model was made for another day or for other lists."""
+    """Say where the model was made for another day or for other lists, or a newer one was held."""
+    if told := held_since(config.models):
+        reporter.warn(f"models: {told}")
     model = recommender.model
     until = None if model.learnt_until is None else model.learnt_until.date()
     if as_of is not None and until is not None and until > as_of:

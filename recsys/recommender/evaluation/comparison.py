@@ -106,11 +106,7 @@ def verdict(model: Evaluation, baselines: Mapping[str, Evaluation], measures: Se
         return "The model was compared with no baseline."
     compared = differences(model, baselines, measures)
     told = {
-        standing: [
-            _with_figures(model, baselines[name], name, measure, difference)
-            for (name, measure), difference in compared.items()
-            if difference.standing == standing
-        ]
+        standing: _with_figures(model, baselines, compared, standing)
         for standing in ("behind", "level")
     }
     ahead = {
@@ -133,13 +129,21 @@ def verdict(model: Evaluation, baselines: Mapping[str, Evaluation], measures: Se
 
 
 def _with_figures(
-    model: Evaluation, baseline: Evaluation, name: str, measure: str, difference: Difference
-) -> str:
-    return (
-        f"{name} on {measure} ({model.overall[measure]:.4f} against "
-        f"{baseline.overall[measure]:.4f}, 95% interval of the difference "
-        f"{difference.low:+.4f} to {difference.high:+.4f})"
-    )
+    model: Evaluation,
+    baselines: Mapping[str, Evaluation],
+    compared: Mapping[tuple[str, str], Difference],
+    standing: str,
+) -> list[str]:
+    """The baselines that stand so beside the model, each with its measures and figures."""
+    found: dict[str, list[str]] = {}
+    for (name, measure), difference in compared.items():
+        if difference.standing == standing:
+            found.setdefault(name, []).append(
+                f"{measure} ({model.overall[measure]:.4f} against "
+                f"{baselines[name].overall[measure]:.4f}, 95% interval of the difference "
+                f"{difference.low:+.4f} to {difference.high:+.4f})"
+            )
+    return [f"{name} on {_listed(figures)}" for name, figures in found.items()]
 
 
 def _listed(names: Sequence[str]) -> str:

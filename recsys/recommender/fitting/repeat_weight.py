@@ -94,7 +94,7 @@ def _with_weight(
     vectors: tuple[Embeddings, Embeddings],
 ) -> Numbers:
     weighted = replace(model, selection=replace(model.selection, repeat_weight=weight))
-    own = weighted.own_terms(sample.repeats)
+    own = weighted.own_terms(sample.seen, sample.repeats)
     if own is None:
         return base[0]
     queries_VW, vectors_CW = vectors
