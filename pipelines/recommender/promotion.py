@@ -20,7 +20,8 @@ from recsys.errors import GateError, RecsysError
 from recsys.publishing import live_run, verify_run
 from recsys.recommender.compatibility import check_tables
 from recsys.recommender.evaluation.canary import Canary
-from recsys.recommender.evaluation.comparison import LEAST_USERS, paired_difference
+from recsys.recommender.evaluation.comparison import paired_difference
+from recsys.recommender.evaluation.evaluate import LEAST_USERS
 from recsys.recommender.evaluation.holdout import MODEL, Comparison
 from recsys.recommender.evaluation.promotion import find_canary_faults, find_faults
 from recsys.recommender.evaluation.published_baseline import as_baseline, baseline_to_publish

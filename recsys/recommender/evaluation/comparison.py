@@ -14,13 +14,10 @@ import numpy as np
 from scipy import stats
 
 from recsys.errors import DataError
-from recsys.recommender.evaluation.evaluate import CONFIDENCE, Evaluation
+from recsys.recommender.evaluation.evaluate import CONFIDENCE, LEAST_USERS, Evaluation
 from recsys.recommender.evaluation.metrics import Floats
 
 Standing = Literal["ahead", "level", "behind", "unmeasured"]
-LEAST_USERS = 6
-"""Users below which nothing is said: that five of five go one way comes by chance once in 16 times,
-and six of six once in 32, which is within the 5% that an interval leaves to chance."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,12 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from recsys.errors import GateError
-from recsys.recommender.evaluation.comparison import (
-    LEAST_USERS,
-    Difference,
-    paired_difference,
-)
-from recsys.recommender.evaluation.evaluate import Evaluation
+from recsys.recommender.evaluation.comparison import Difference, paired_difference
+from recsys.recommender.evaluation.evaluate import LEAST_USERS, Evaluation
 from recsys.recommender.evaluation.holdout import MODEL, Comparison
 from recsys.recommender.evaluation.metrics import Floats
 from recsys.recommender.nightly_config import PromotionConfig

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from recsys.features.history import repeat_matrix
 from recsys.recommender.evaluation.baselines import ItemItemCosine
-from recsys.recommender.evaluation.comparison import LEAST_USERS, paired_difference
+from recsys.recommender.evaluation.comparison import paired_difference
+from recsys.recommender.evaluation.evaluate import LEAST_USERS
 from recsys.recommender.evaluation.holdout import MODEL, Comparison
 from recsys.recommender.evaluation.popularity import log_shares
 from recsys.recommender.evaluation.promotion import is_behind
