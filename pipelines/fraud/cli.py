@@ -34,7 +34,7 @@ AsOf = Annotated[
         help="Day of the run in UTC; yesterday if not given.",
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Tell only warnings and errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Run even if the day's output was made from the same.")
 ]
@@ -51,8 +51,8 @@ def train_fraud_command(
 ) -> None:
     """Learn what is normal for every account, publish and register the fraud scorer.
 
-    No label is needed. Where the config names a table of confirmed labels, those that are known by
-    then are learnt from too.
+    No labels are needed. If the config names a table of confirmed labels, those known by then are
+    used too.
     """
     settings = _load(config, overrides, transactions, labels)
     from pipelines.fraud.train import train_fraud
@@ -71,8 +71,8 @@ def score_accounts_command(
 ) -> None:
     """Score the transactions and accounts of a day, flag accounts and say why.
 
-    Days since the last scored one are gone through first, so that every account's state is that of
-    the evening before.
+    Days since the last scored one are processed first, so that every account's state is that of the
+    evening before.
     """
     settings = _load(config, overrides, transactions, labels)
     from pipelines.fraud.score_accounts import score_accounts
@@ -90,8 +90,8 @@ def embed_accounts_command(
 ) -> None:
     """Write a vector of every account, for models of yours, with the published model.
 
-    A vector says what the account's transactions up to the day are like, recent ones counting more.
-    Vectors of two models do not compare.
+    A vector describes the account's transactions up to the day; recent ones count more. Vectors of
+    different models cannot be compared.
     """
     settings = _load(config, overrides, transactions, None)
     from pipelines.fraud.embed_accounts import embed_accounts
@@ -106,12 +106,12 @@ def validate_transactions_command(
     overrides: Overrides = None,
     quiet: Quiet = False,
 ) -> None:
-    """Report what a table of transactions holds, and refuse what jobs could not use."""
+    """Report what a table of transactions holds, and every reason why jobs would refuse it."""
     settings = _load(config, overrides, transactions, labels)
     from pipelines.fraud.validate import validate_transactions
 
-    report = validate_transactions(settings, Reporter(quiet=quiet))
-    tell_findings("validate-transactions", report.to_dict(), report.refusals)
+    report, found = validate_transactions(settings, Reporter(quiet=quiet))
+    report_findings("validate-transactions", {**report.to_dict(), **found}, report.refusals)
 
 
 def benchmark_fraud_command(
@@ -154,7 +154,7 @@ def benchmark_fraud_command(
 ) -> None:
     """Learn before T0, keep the state moving through the gap, score and measure T1 to T2.
 
-    Without a label delay no label is read except to measure. Plain detectors are measured in the
+    Without a label delay labels are used only to measure. Baseline detectors are measured in the
     same run.
     """
     settings = _load(config, overrides, transactions, None)
@@ -174,7 +174,7 @@ def benchmark_fraud_command(
 
 
 def add_fraud_commands(app: typer.Typer, benchmark: typer.Typer) -> None:
-    """Put the commands beside those of the recommender."""
+    """Add the commands to the command line."""
     app.command("validate-transactions")(validate_transactions_command)
     app.command("train-fraud")(train_fraud_command)
     app.command("score-accounts")(score_accounts_command)

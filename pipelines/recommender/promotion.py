@@ -1,4 +1,4 @@
-"""Whether a trained recommender becomes live: the live model and the canary are asked."""
+"""Whether a trained recommender becomes live: it is compared with the live model and the canary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipelines.jobs.console import Reporter
 from pipelines.recommender.config import JobConfig
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.splits import Split
-from recsys.errors import GateError, RecsysError
+from recsys.errors import CheckError, RecsysError
 from recsys.publishing import live_run, verify_run
 from recsys.recommender.compatibility import check_tables
 from recsys.recommender.evaluation.canary import Canary
@@ -31,7 +31,7 @@ from recsys.recommender.model_bundle import load_model, save_model
 from recsys.schema import ITEM_ID
 
 MEASURED, CANARY_FILE, RECORD_FILE = "measured", "canary.parquet", "promotion.json"
-"""In a published run: the model that was measured, the frozen users, and what was found."""
+"""Names in a published run: the model that was measured, the frozen users, the record."""
 
 _CANARY_USERS, _MIN_CANARY_USERS = 1000, 50
 _CANARY_SEED = 0
@@ -39,7 +39,7 @@ _CANARY_SEED = 0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CanaryHistory:
-    """Frozen users, and what models made of them."""
+    """Frozen users, and the quality that models reached on them."""
 
     canary: Canary
     """The users."""
@@ -51,12 +51,12 @@ class CanaryHistory:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Champion:
-    """What the live run has for a comparison."""
+    """What the live run offers for a comparison."""
 
     model: RecommenderModel | None
-    """Its measured model, where that knows nothing of the part to measure on."""
+    """Its measured model, if that was not trained on the part to measure on."""
     canary: CanaryHistory | None
-    """The frozen users, if there are any that can be asked today."""
+    """The frozen users, if they can be used today."""
     note: str
     """Why there is no model to compare with; empty when there is."""
     ranking: str | None = None
@@ -92,7 +92,7 @@ def load_champion(config: JobConfig, dataset: Dataset, split: Split) -> Champion
     """The live run's measured model and canary, where they can be used today.
 
     Raises:
-        PublishError: The live run is damaged: what cannot be compared must not pass for better.
+        PublishError: The live run is damaged, so that nothing can be compared with it.
     """
     if not config.promotion.enabled:
         return replace(NOBODY, note="promotion.enabled is false")
@@ -120,7 +120,7 @@ def measured_from(split: Split) -> datetime | None:
     return split.test_from if split.test is not None else split.valid_from
 
 
-def judge(
+def decide_promotion(
     config: JobConfig,
     experiment: Experiment,
     champion: Champion,
@@ -238,7 +238,7 @@ def write_promotion(folder: Path, judgement: Judgement) -> None:
 
 
 def _why_not(run: Path, record: dict[str, object], today: datetime | None) -> str:
-    """Why the measured model of a run cannot be asked about the part to measure on, if so."""
+    """Why the measured model of a run cannot be measured on this part; empty if it can."""
     seen = record.get("measured_from")
     if not (run / MEASURED).is_dir():
         return "the live run has nothing to compare with"
@@ -262,10 +262,10 @@ def _stored_canary(
     run: Path, record: dict[str, object], dataset: Dataset, today: datetime | None, max_days: int
 ) -> CanaryHistory | None:
     """The frozen users of a run, unless they are too old or their items have other ids."""
-    told = record.get("canary")
-    if not isinstance(told, dict) or not told or not (run / CANARY_FILE).is_file():
+    kept = record.get("canary")
+    if not isinstance(kept, dict) or not kept or not (run / CANARY_FILE).is_file():
         return None
-    drawn_at = told["drawn_at"]
+    drawn_at = kept["drawn_at"]
     if today is not None and drawn_at is not None:
         age = today - datetime.fromisoformat(drawn_at)
         if age > timedelta(days=max_days):
@@ -273,7 +273,7 @@ def _stored_canary(
     canary = Canary(table=pq.read_table(run / CANARY_FILE, page_checksum_verification=True))
     if canary.item_type != dataset.interactions[ITEM_ID].type:
         return None
-    return CanaryHistory(canary=canary, drawn_at=drawn_at, values=tuple(told["values"]))
+    return CanaryHistory(canary=canary, drawn_at=drawn_at, values=tuple(kept["values"]))
 
 
 def _new_canary(dataset: Dataset, split: Split) -> CanaryHistory | None:

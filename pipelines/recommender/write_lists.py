@@ -17,7 +17,7 @@ from pipelines.recommender.data import CheckedDataset, load_checked, open_live_m
 from pipelines.recommender.live_lists import LISTS_FILE, LiveLists, live_lists
 from pipelines.recommender.rules import Rules, filters_of, load_rules
 from recsys.datasets.dataset import Dataset
-from recsys.errors import GateError
+from recsys.errors import CheckError
 from recsys.features.history import (
     UserItemMatrix,
     history_matrix,
@@ -40,7 +40,7 @@ FILE_NAME = LISTS_FILE
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Request:
-    """Whom to write lists for, and all that they are made from."""
+    """The users to write lists for, and everything that the lists are made from."""
 
     recommender: Recommender
     users: Vocabulary
@@ -49,7 +49,7 @@ class _Request:
     filters: Filters
     user_table: pa.Table | None
     k: int
-    """Length of the lists: what is asked for, or the whole catalogue."""
+    """Length of the lists: as configured, or the whole catalogue if that is shorter."""
 
 
 def write_recommendations_job(
@@ -60,8 +60,8 @@ def write_recommendations_job(
     Args:
         config: Settings.
         as_of: The day that the run stands for; today by default.
-        reporter: Whom to tell.
-        force: Whether to write again what the day's lists were made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's lists were made from the same inputs.
 
     Returns:
         What happened, for the status line.
@@ -81,8 +81,8 @@ def _write_lists(
         checked = load_checked(job.inputs, config, as_of, reporter, needs_time=False)
         check_tables(recommender.model, checked.dataset)
         rules = load_rules(job.inputs, config, recommender.model)
-        made_from = job.made_from(config)
-    job.skip_if_done(day, made_from)
+        provenance = job.provenance(config)
+    job.skip_if_done(day, provenance)
     _warn_of_model(config, recommender, as_of, reporter)
     with job.stage("work"):
         request = _request(config, recommender, checked, rules, reporter)
@@ -90,7 +90,7 @@ def _write_lists(
     outcome = job.publish(
         day,
         partial(_write, request),
-        made_from=made_from,
+        provenance=provenance,
         keep=config.output.keep,
         judge=partial(_faults, config, live),
         audit=lambda folder, summary: audit_recommendations(
@@ -99,7 +99,7 @@ def _write_lists(
     )
     outcome.raise_if_held()
     summary = outcome.written
-    _tell(summary, request.k, reporter)
+    _report(summary, request.k, reporter)
     return outcome.status(
         file=str(outcome.run.folder / FILE_NAME),
         model=str(run),
@@ -122,7 +122,7 @@ def _request(
     rules: Rules,
     reporter: Reporter,
 ) -> _Request:
-    """What is learnt from goes into vectors; what users had, learnt from or not, into filters."""
+    """Vectors come from the interactions used; filters from all items that users had."""
     model, log = recommender.model, checked.dataset.interactions
     users = all_users(checked.dataset, checked.had)
     had = user_item_matrix(checked.had, users=users, items=model.items)
@@ -200,7 +200,7 @@ def _warn_of_model(
         )
 
 
-def _tell(summary: ListsSummary, k: int, reporter: Reporter) -> None:
+def _report(summary: ListsSummary, k: int, reporter: Reporter) -> None:
     sources = ", ".join(f"{count:,} from {name}" for name, count in summary.lists_by_source.items())
     reporter.say(
         f"lists: {summary.num_lists:,} users ({sources}) at {summary.lists_per_s:,.0f} users/s"
@@ -213,7 +213,7 @@ def _tell(summary: ListsSummary, k: int, reporter: Reporter) -> None:
 
 
 def all_users(dataset: Dataset, had: pa.Table) -> Vocabulary:
-    """Everyone who did something, learnt from or not, or is in the users table; ascending."""
+    """All users with an interaction, used or not, or in the users table; ascending."""
     chunks = list(had[USER_ID].chunks)
     if dataset.users is not None:
         chunks += dataset.users[USER_ID].chunks

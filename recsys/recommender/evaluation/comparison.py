@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from recsys.arrays import Float64Array
 from recsys.errors import DataError
 from recsys.recommender.evaluation.evaluate import CONFIDENCE, LEAST_USERS, Evaluation
 from recsys.recommender.evaluation.metrics import Floats
@@ -46,7 +47,7 @@ class Difference:
         return "behind" if self.high < 0 else "level"
 
 
-def paired_difference(a_U: Floats, b_U: Floats) -> Difference:
+def paired_difference(a_U: Float64Array, b_U: Float64Array) -> Difference:
     """Compare two rankers on one measure, user by user.
 
     The interval is Student's t on the differences (Student 1908): pairing takes out that some

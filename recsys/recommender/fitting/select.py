@@ -1,4 +1,4 @@
-"""Selecting settings on validation data: of the loss, of how long to train, of what ages."""
+"""Selecting settings on validation data: the loss, the number of epochs, half-lives, weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
+from recsys.arrays import Float64Array
 from recsys.datasets.dataset import Dataset
 from recsys.features.history import history_matrix
 from recsys.features.vocabulary import Vocabulary
@@ -32,8 +33,8 @@ from recsys.schema import ITEM_ID, USER_ID
 from recsys.training import EpochResult, best_epoch
 
 TRAINING_HALF_LIVES = 4
-"""Half-life of events in the loss, in half-lives of popularity. Taste changes more slowly than what
-is popular; docs/experiments.md has the trials."""
+"""Half-lives of events in the loss, as multiples of that of popularity: tastes change more slowly
+than popularity; docs/experiments.md has the trials."""
 _MIN_EPOCHS = 4
 """Epochs that a time budget must have room for at the whole width."""
 
@@ -99,7 +100,7 @@ def select_settings(
     if sample.num_users:
         selection = looks.search(selection)
     if config.training.time_budget_s is not None and looks.latest is not None:
-        # The whole budget is for the fit that counts: a second one to count epochs by has no place.
+        # The whole budget goes to the final fit; there is no time for another one to choose epochs.
         model, epochs = looks.latest
         return selection, _chosen(model, selection), epochs
     # As narrow as the trials: wider vectors take twice the time.
@@ -123,13 +124,13 @@ def _with_weights(selection: Selection, weighted: Selection) -> Selection:
 
 
 def _chosen(model: RecommenderModel, selection: Selection) -> RecommenderModel:
-    """A model of the search with all that was chosen but the width, which is its own."""
+    """A model of the search with everything that was chosen except the width."""
     narrow = replace(selection, embedding_dim=model.config.embedding_dim)
     return replace(model, selection=narrow)
 
 
 def default_selection(config: RecommenderConfig) -> Selection:
-    """What is used where there is no validation part."""
+    """The settings used without a validation part."""
     temperature, propagation = config.model.temperature, config.model.given_propagation
     dropout = config.model.given_history_dropout
     return Selection(
@@ -145,14 +146,14 @@ def default_selection(config: RecommenderConfig) -> Selection:
 
 
 def refit_budget_s(config: RecommenderConfig) -> float | None:
-    """What the time budget leaves for a fit after settings were chosen: two thirds."""
+    """Time budget of the fit after settings were chosen: two thirds of the whole."""
     budget_s = config.training.time_budget_s
     return None if budget_s is None else budget_s * 2 / 3
 
 
 @dataclass(kw_only=True, eq=False)
 class _Looks:
-    """Short fits, each measured on validation data, within a third of the time budget if any."""
+    """Short fits, each measured on validation data, within a third of the time budget."""
 
     train: Dataset
     sample: ValidationSample
