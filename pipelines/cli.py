@@ -116,8 +116,8 @@ def validate_command(
     settings = _load(config, overrides, interactions, users, items)
     from pipelines.recommender.validate import validate_job
 
-    report = validate_job(settings, as_of, Reporter(quiet=quiet))
-    tell_findings("validate", report.to_dict(), report.refusals)
+    report, found = validate_job(settings, as_of, Reporter(quiet=quiet))
+    report_findings("validate", {**report.to_dict(), **found}, report.refusals)
 
 
 @app.command("train-recommender")

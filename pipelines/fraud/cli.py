@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.jobs.console import Reporter, print_result
-from pipelines.jobs.ending import tell_findings
+from pipelines.jobs.ending import report_findings
 from pipelines.jobs.options import parse_day
 
 if TYPE_CHECKING:

@@ -80,7 +80,7 @@ def _end_if_usage(error: Exception) -> None:
     if told is None:
         return
     if type(error).__name__ == "NoArgsIsHelpError":
-        error.show()  # type: ignore[attr-defined]  the help that was asked for by saying nothing
+        getattr(error, "show", print)()  # the help, for those who say nothing
         sys.exit(2)
     message = " ".join(str(told()).split()).rstrip(".")
     _end(2, "FAILED", f"{message}; `recsys COMMAND --help` lists the options", {})

@@ -143,8 +143,8 @@ class JobRun:
             run = publish(
                 self.root,
                 day,
-                written_and_judged,
-                hold=lambda _folder: told[0][1][0].reason if told[0][1] else "",
+                write_and_check,
+                hold=lambda _folder: results[0][1][0].reason if results[0][1] else "",
                 run_id=new_run_id(),
                 audit=lambda folder: audit(folder, results[0][0]),
                 provenance=provenance,

@@ -42,7 +42,7 @@ class OutputStatus:
             if manifest.note:
                 yield f"  {manifest.note}"
             yield f"  since {self.since:%Y-%m-%d %H:%M:%S} UTC, files sound: {self.sound}"
-            yield f"  from {', '.join(map(_source, manifest.made_from.items()))}"
+            yield f"  from {', '.join(map(_source, manifest.provenance.items()))}"
         if self.others:
             yield f"  `recsys rollback CONFIG {self.output} --to RUN` takes"
         for run in reversed(self.others):
@@ -59,7 +59,7 @@ class OutputStatus:
             "since": None if self.since is None else self.since.isoformat(timespec="seconds"),
             "sound": self.sound,
             "note": None if run is None else run.manifest.note or None,
-            "made_from": {} if run is None else run.manifest.made_from,
+            "made_from": {} if run is None else run.manifest.provenance,
             "stored": len(self.others) + (run is not None),
             "held": None if held is None else str(held.folder),
             "held_because": None if held is None else held.manifest.held,

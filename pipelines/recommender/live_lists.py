@@ -31,7 +31,7 @@ class LiveLists:
     or nothing was measured."""
 
 
-def live_lists(config: JobConfig, made_from: Mapping[str, str]) -> LiveLists:
+def live_lists(config: JobConfig, provenance: Mapping[str, str]) -> LiveLists:
     """The lists that are live, beside what new ones follow from.
 
     Rules may name other items or pairs than in the night before: those change from day to day.
@@ -42,17 +42,17 @@ def live_lists(config: JobConfig, made_from: Mapping[str, str]) -> LiveLists:
     live = live_run(config.recommendations)
     if live is None or not (live.folder / LISTS_FILE).is_file():
         return LiveLists(file=None)
-    if config.guards.enabled:
+    if config.output_checks.enabled:
         verify_run(live.folder)
-    before = live.manifest.made_from
-    models = [_record(config, one.get("model", "")) for one in (before, made_from)]
+    before = live.manifest.provenance
+    models = [_record(config, one.get("model", "")) for one in (before, provenance)]
     rankings = {one.get("ranking", MODEL) for one in models}
     same = (
-        before.get("settings") == made_from.get("settings")
+        before.get("settings") == provenance.get("settings")
         and len(rankings) == 1
-        and all((name in before) == (name in made_from) for name in ("deny", "eligible"))
+        and all((name in before) == (name in provenance) for name in ("deny", "eligible"))
     )
-    is_retrained = before.get("model") != made_from.get("model")
+    is_retrained = before.get("model") != provenance.get("model")
     return LiveLists(
         file=live.folder / LISTS_FILE,
         has_same_rules=same,

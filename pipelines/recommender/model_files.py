@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines.jobs.console import Reporter
 from pipelines.jobs.job import peak_rss_mb
 from pipelines.recommender.config import JobConfig
-from pipelines.recommender.promotion import Judgement, write_promotion
+from pipelines.recommender.promotion import PromotionDecision, write_promotion
 from pipelines.recommender.report_content import report_content
 from recsys.artifacts import Bundle
 from recsys.config import config_to_dict, parse_config
@@ -41,7 +41,7 @@ class Trained:
     """Its parts."""
     digests: Mapping[str, str]
     """Digest of each table."""
-    judgement: Judgement
+    decision: PromotionDecision
     """Whether the new model may become live, and what ranks in it."""
     selected_before: Selection | None
     """What was chosen the day before, which the choice of settings started from."""
@@ -49,7 +49,7 @@ class Trained:
     @property
     def experiment(self) -> Experiment:
         """The models and their measures."""
-        return self.judgement.experiment
+        return self.decision.experiment
 
 
 def selection_before(root: Path, day: date) -> Selection | None:
@@ -81,7 +81,7 @@ def write_files(folder: Path, trained: Trained, config: JobConfig, reporter: Rep
     index = _build_index(experiment, bundle, config, reporter)
     index.save(folder / "index")
     _write_documents(folder, trained, index)
-    write_promotion(folder, trained.judgement)
+    write_promotion(folder, trained.decision)
     _write_report(folder / "report", config, trained, index)
 
 
@@ -120,7 +120,7 @@ def _write_documents(folder: Path, trained: Trained, index: ItemIndex) -> None:
     }
     if experiment.comparison is not None:
         found = experiment.comparison
-        metrics["part"], metrics["ranking"] = found.part, trained.judgement.ranking
+        metrics["part"], metrics["ranking"] = found.part, trained.decision.ranking
         metrics["evaluations"] = {name: e.to_dict() for name, e in found.evaluations.items()}
         metrics["by_prefix"] = {str(w): e.to_dict()["overall"] for w, e in found.by_prefix.items()}
     (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=1), encoding="utf-8")

@@ -67,12 +67,12 @@ NOBODY = Champion(model=None, canary=None, note="no model is live yet")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Judgement:
+class PromotionDecision:
     """Whether the new model may become live, and what ranks in it."""
 
     experiment: Experiment
     """The training, with a baseline in the place of its models where that ranks."""
-    faults: Sequence[GateError] = ()
+    faults: Sequence[CheckError] = ()
     """Every reason against it."""
     canary: Canary | None = None
     """The frozen users, to be handed on."""
@@ -126,7 +126,7 @@ def decide_promotion(
     champion: Champion,
     data: tuple[Dataset, Split],
     reporter: Reporter,
-) -> Judgement:
+) -> PromotionDecision:
     """Compare the new model with the baselines, the live one, and those before on the canary.
 
     While no model is live, a baseline that the new model is behind of ranks in its place.
@@ -134,7 +134,7 @@ def decide_promotion(
     k = config.evaluation.k
     comparison, candidate = experiment.comparison, experiment.candidate
     if comparison is None or candidate is None or not config.promotion.enabled:
-        return Judgement(experiment=experiment)
+        return PromotionDecision(experiment=experiment)
     ranking, note = MODEL, ""
     if champion.ranking != MODEL:
         found = baseline_to_publish(comparison, config.promotion, k=k, live=champion.ranking)
@@ -153,7 +153,7 @@ def decide_promotion(
     if note:
         reporter.warn(note)
     record = _record(comparison, champion, data[1], faults)
-    return Judgement(
+    return PromotionDecision(
         experiment=experiment,
         faults=faults,
         canary=None if history is None else history.canary,
@@ -164,7 +164,7 @@ def decide_promotion(
 
 
 def _record(
-    comparison: Comparison, champion: Champion, split: Split, faults: Sequence[GateError]
+    comparison: Comparison, champion: Champion, split: Split, faults: Sequence[CheckError]
 ) -> dict[str, object]:
     """What was compared, for those who look and for the nights to come."""
     start = measured_from(split)
@@ -212,8 +212,8 @@ def _asked(
     history: CanaryHistory,
     experiment: Experiment,
     config: JobConfig,
-    other_faults: Sequence[GateError],
-) -> tuple[list[GateError], dict[str, object]]:
+    other_faults: Sequence[CheckError],
+) -> tuple[list[CheckError], dict[str, object]]:
     """What the frozen users say of the measured model and the one to publish, and their record."""
     now, to_publish = (
         float(np.mean(history.canary.measure(model, k=config.evaluation.k)))
@@ -226,15 +226,15 @@ def _asked(
     return faults, {"drawn_at": history.drawn_at, "values": values, "to_publish": to_publish}
 
 
-def write_promotion(folder: Path, judgement: Judgement) -> None:
+def write_promotion(folder: Path, decision: PromotionDecision) -> None:
     """What the next challenger will be compared with."""
-    text = json.dumps(judgement.record, indent=1) + "\n"
+    text = json.dumps(decision.record, indent=1) + "\n"
     (folder / RECORD_FILE).write_text(text, encoding="utf-8")
-    candidate = judgement.experiment.candidate
-    if candidate is not None and judgement.record:
+    candidate = decision.experiment.candidate
+    if candidate is not None and decision.record:
         save_model(candidate, folder / MEASURED, data_digests={})
-    if judgement.canary is not None:
-        pq.write_table(judgement.canary.table, folder / CANARY_FILE, write_page_checksum=True)
+    if decision.canary is not None:
+        pq.write_table(decision.canary.table, folder / CANARY_FILE, write_page_checksum=True)
 
 
 def _why_not(run: Path, record: dict[str, object], today: datetime | None) -> str:

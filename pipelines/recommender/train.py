@@ -16,7 +16,7 @@ from pipelines.jobs.provenance import output_digest
 from pipelines.recommender.config import JobConfig
 from pipelines.recommender.data import CheckedDataset, load_checked
 from pipelines.recommender.model_files import Trained, check_opens, selection_before, write_files
-from pipelines.recommender.promotion import Champion, judge, load_champion
+from pipelines.recommender.promotion import Champion, decide_promotion, load_champion
 from pipelines.recommender.training_record import record_tables, record_training, table_digests
 from recsys.checkpoints import Checkpoints
 from recsys.config import config_to_dict
@@ -53,7 +53,7 @@ def _train(
     config: JobConfig, as_of: date | None, reporter: Reporter, job: JobRun
 ) -> dict[str, object]:
     task = _load(config, as_of, reporter, job)
-    checkpoints = job.checkpoints(task.made_from)
+    checkpoints = job.checkpoints(task.provenance)
     with start_run(config.tracking, run_name=f"train {task.day}") as run:
         run.log_params({**config_to_dict(config), "tracking": {}})
         run.log_environment()
@@ -62,19 +62,19 @@ def _train(
         for line in _quality_lines(trained.experiment, config.evaluation.k):
             reporter.say(line)
         published = _publish(task, trained)
-        judgement = trained.judgement
-        reporter.say(f"{'stored' if judgement.faults else 'published'} {published.folder}")
+        decision = trained.decision
+        reporter.say(f"{'stored' if decision.faults else 'published'} {published.folder}")
         run.log_tags(
             {
-                "promotion": judgement.hold(published.folder) or "promoted",
-                "ranking": judgement.ranking,
+                "promotion": decision.hold(published.folder) or "promoted",
+                "ranking": decision.ranking,
             }
         )
         checkpoints.clear()
         record_training(run, config, trained.experiment, published)
     if run.delivery.problem is not None:
         reporter.warn(run.delivery.problem)
-    raise_if_held(judgement.faults, published, config.models.name)
+    raise_if_held(decision.faults, published, config.models.name)
     return _status(task, trained, published, run.delivery.status())
 
 
@@ -88,7 +88,7 @@ class _Task:
     job: JobRun
     checked: CheckedDataset
     digests: dict[str, str]
-    made_from: dict[str, str]
+    provenance: dict[str, str]
     split: Split
     champion: Champion
     selected_before: Selection | None
@@ -103,8 +103,8 @@ def _load(config: JobConfig, as_of: date | None, reporter: Reporter, job: JobRun
         )
         dataset = checked.dataset
         digests = table_digests(dataset)
-    made_from = job.made_from(config)
-    job.skip_if_done(day, made_from)
+    provenance = job.provenance(config)
+    job.skip_if_done(day, provenance)
     config = config.within(pc.count_distinct(dataset.interactions[ITEM_ID]).as_py())
     with job.stage("load"):
         split = split_interactions(dataset.interactions, config.split, seed=config.training.seed)
@@ -112,7 +112,7 @@ def _load(config: JobConfig, as_of: date | None, reporter: Reporter, job: JobRun
         before = selection_before(config.models, day)
     return _Task(
         config=config, day=day, reporter=reporter, job=job, checked=checked, digests=digests,
-        made_from=made_from, split=split, champion=champion, selected_before=before,
+        provenance=provenance, split=split, champion=champion, selected_before=before,
     )  # fmt: skip
 
 
@@ -131,10 +131,12 @@ def _work(task: _Task, checkpoints: Checkpoints) -> Trained:
             filter_seen=config.lists.filter_seen, had=task.checked.had,
             champion=task.champion.model, previous=task.selected_before, callbacks=callbacks,
         )  # fmt: skip
-        judgement = judge(config, experiment, task.champion, (dataset, task.split), reporter)
+        decision = decide_promotion(
+            config, experiment, task.champion, (dataset, task.split), reporter
+        )
     return Trained(
         dataset=dataset, split=task.split, digests=task.digests,
-        judgement=judgement, selected_before=task.selected_before,
+        decision=decision, selected_before=task.selected_before,
     )  # fmt: skip
 
 
@@ -147,9 +149,9 @@ def _publish(task: _Task, trained: Trained) -> PublishedRun:
             partial(write_files, trained=trained, config=config, reporter=task.reporter),
             run_id=new_run_id(),
             audit=check_opens,
-            hold=trained.judgement.hold,
-            made_from=task.made_from,
-            note=trained.judgement.note,
+            hold=trained.decision.hold,
+            provenance=task.provenance,
+            note=trained.decision.note,
             keep=config.output.keep,
         )
 
@@ -169,7 +171,7 @@ def _status(
         "report": str(report) if report.exists() else None,
         **delivery,
         "peak_rss_mb": peak_rss_mb(),
-        "ranking": trained.judgement.ranking,
+        "ranking": trained.decision.ranking,
         "verdict": summary_line(trained.experiment, task.config.evaluation.k),
     }
 

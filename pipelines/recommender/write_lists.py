@@ -86,13 +86,13 @@ def _write_lists(
     _warn_of_model(config, recommender, as_of, reporter)
     with job.stage("work"):
         request = _request(config, recommender, checked, rules, reporter)
-        live = live_lists(config, made_from)
+        live = live_lists(config, provenance)
     outcome = job.publish(
         day,
         partial(_write, request),
         provenance=provenance,
         keep=config.output.keep,
-        judge=partial(_faults, config, live),
+        find_faults=partial(_faults, config, live),
         audit=lambda folder, summary: audit_recommendations(
             folder / FILE_NAME, k=request.k, summary=summary
         ),
@@ -164,15 +164,15 @@ def _write(request: _Request, folder: Path) -> ListsSummary:
 
 def _faults(
     config: JobConfig, live: LiveLists, folder: Path, summary: ListsSummary
-) -> list[GateError]:
+) -> list[CheckError]:
     """Why the lists must not become live, if anything."""
     place = folder / FILE_NAME
     return [
-        *check_floor(summary, place, config.guards),
+        *check_floor(summary, place, config.output_checks),
         *check_lists(
             place,
             live.file,
-            config.guards,
+            config.output_checks,
             same_rules=live.has_same_rules,
             retraining=live.retraining,
         ),

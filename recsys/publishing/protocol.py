@@ -55,7 +55,7 @@ def publish(
     run_id: str,
     audit: Callable[[Path], None] | None = None,
     hold: Callable[[Path], str] | None = None,
-    made_from: Mapping[str, str] = _UNKNOWN,
+    provenance: Mapping[str, str] = _UNKNOWN,
     note: str = "",
     keep: int = 10,
 ) -> PublishedRun:
@@ -72,8 +72,8 @@ def publish(
         run_id: A name for the run: letters, digits, `_` and `-`; unique in `root`.
         audit: Reads the outputs back, and refuses them by raising an error of its own.
         hold: Looks at the written outputs and says why they must not become live; an empty text
-            lets them.
-        made_from: What the outputs follow from, to be told from runs that follow from other things.
+            means that they may.
+        provenance: What the outputs follow from: a run that follows from the same is the same.
         note: What people should know of the outputs.
         keep: How many runs stay, at least 1, by order of publication, and as many that are held.
             The live one always stays.
@@ -96,7 +96,7 @@ def publish(
             run_id=run_id,
             sequence=_next_sequence(root, folder),
             files={},
-            made_from=dict(made_from),
+            provenance=dict(provenance),
             note=note,
         )
         with _draft_of(folder) as draft:

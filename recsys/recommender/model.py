@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -143,7 +143,7 @@ class RecommenderModel:
         return HISTORY if self.selection.ranking == "model" else _SOURCES[self.selection.ranking]
 
     @property
-    def popular_scores(self) -> npt.NDArray[np.float32]:
+    def popular_scores(self) -> Float32Array:
         """Scores of items for users who are ranked without a vector. Shape (C,)."""
         if self.neighbours is None:
             return self.log_popularity
@@ -163,7 +163,7 @@ class RecommenderModel:
                 (np.ones_like(histories.data), histories.indices, histories.indptr),
                 shape=histories.shape,
             )
-            terms: UserItems = sparse.csr_array(had @ self.neighbours)
+            terms = cast("UserItems", sparse.csr_array(had @ self.neighbours))
             terms.sort_indices()
             return terms
         weight = self.selection.repeat_weight * self.selection.temperature

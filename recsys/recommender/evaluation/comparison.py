@@ -16,7 +16,6 @@ from scipy import stats
 from recsys.arrays import Float64Array
 from recsys.errors import DataError
 from recsys.recommender.evaluation.evaluate import CONFIDENCE, LEAST_USERS, Evaluation
-from recsys.recommender.evaluation.metrics import Floats
 
 Standing = Literal["ahead", "level", "behind", "unmeasured"]
 

@@ -189,7 +189,7 @@ def _summaries(
     ks: Sequence[int],
 ) -> list[dict[str, float]]:
     """Means of each group of users, with intervals, popularity lifts and user counts."""
-    columns: dict[str, Floats] = {}
+    columns: dict[str, Float64Array] = {}
     for name, values_U in per_user.items():
         columns[name], variances_G, counts_G = _group_means(values_U, codes_U, num_groups)
         if name.startswith(_WITH_INTERVAL):
@@ -217,8 +217,8 @@ def _lifts(
 
 
 def _group_means(
-    values_U: Floats, codes_U: Numbers, num_groups: int
-) -> tuple[Floats, Floats, Floats]:
+    values_U: Float64Array, codes_U: Int64Array, num_groups: int
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Mean and variance of each group, and its number of values; NaN values are left out.
 
     The mean is NaN for a group without values, the variance for one with fewer than two.
@@ -234,8 +234,8 @@ def _group_means(
 
 
 def share_intervals(
-    means_G: Floats, variances_G: Floats, counts_G: Floats
-) -> tuple[Floats, Floats]:
+    means_G: Float64Array, variances_G: Float64Array, counts_G: Float64Array
+) -> tuple[Float64Array, Float64Array]:
     """Intervals of means of values within 0 and 1, which stay within 0 and 1 themselves.
 
     Wilson's interval (1927) with Student's quantile, for as many yes-no answers as would vary like

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-from recsys.arrays import Float32Array, Int64Array
+from recsys.arrays import Float32Array, Float64Array, Int64Array
 from recsys.datasets.dataset import Dataset
 from recsys.features.encoder import rows_of
 from recsys.features.history import UserItemMatrix, repeat_matrix, rows_or_empty, user_item_matrix
@@ -28,7 +28,6 @@ from recsys.recommender.evaluation.evaluate import (
     evaluate_lists,
     history_length_segment,
 )
-from recsys.recommender.evaluation.metrics import Floats
 from recsys.recommender.evaluation.popularity import popularity
 from recsys.recommender.evaluation.retraining import RetrainingShift, exposure, shift_between
 from recsys.recommender.model import RecommenderModel
@@ -97,9 +96,9 @@ class Comparison:
     """Label of each user by the name of the segment. Shape (U,) each."""
     champion: Evaluation | None = None
     """Evaluation of the live model's counterpart on the same users, if one was given."""
-    exposures: Mapping[str, Floats] = field(default_factory=dict)
+    exposures: Mapping[str, Float64Array] = field(default_factory=dict)
     """Share of the lists of each ranker that each item is in, by name. Shape (C,) each."""
-    champion_exposure: Floats | None = None
+    champion_exposure: Float64Array | None = None
     """The same of the live model's counterpart."""
 
     @property
@@ -161,7 +160,7 @@ def compare(
     segments = _segments(users, seen, before, config)
     hidden = seen if model.selection.filter_seen else None
 
-    exposures: dict[str, Floats] = {}
+    exposures: dict[str, Float64Array] = {}
 
     def evaluate(ranker: Ranker, name: str = "") -> Evaluation:
         lists_UK = np.concatenate([found for _, found, _ in rank_all(

@@ -18,7 +18,6 @@ from recsys.features.history import UserItemMatrix, event_values
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
 from recsys.recommender.evaluation.baselines import MostPopular
 from recsys.recommender.evaluation.metrics import (
-    Floats,
     hit_matrix,
     ndcg_at_k,
     relevant_counts,
@@ -95,7 +94,7 @@ def choose_half_life(
     if not relevant.shape[0]:
         return None
 
-    def qualities(half_life_days: float | None) -> Floats:
+    def qualities(half_life_days: float | None) -> Float64Array:
         scores_C = log_shares(popularity(interactions, items, half_life_days=half_life_days))
         order_C = np.argsort(-scores_C, kind="stable")
         ranker = MostPopular(order=order_C, num_users=scores_C[order_C])

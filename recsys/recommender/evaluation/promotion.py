@@ -33,7 +33,7 @@ _REMEDY = (
 
 def find_faults(
     comparison: Comparison, config: PromotionConfig, *, k: int, ranking: str = MODEL
-) -> Iterator[GateError]:
+) -> Iterator[CheckError]:
     """Every reason not to promote, the gravest first.
 
     Args:
@@ -67,7 +67,7 @@ def find_faults(
 
 def _lost_to_baselines(
     comparison: Comparison, measure: str, *, strict: bool
-) -> Iterator[GateError]:
+) -> Iterator[CheckError]:
     """Where the live model is no better than the new one, holding that back would help nobody."""
     mine, champion = comparison.evaluations[MODEL], comparison.champion
     if champion is not None and not strict:
@@ -100,7 +100,7 @@ def _worse_than_champion(
     if not base > 0 or not found.num_users:
         return
     if not found.high >= -config.margin * base:  # also where there is no interval
-        yield _fault("champion", _told(found, base), f"at most {config.margin:.0%} lost")
+        yield _fault("champion", _change(found, base), f"at most {config.margin:.0%} lost")
 
 
 def _too_good(

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.recommender.evaluation.metrics import Floats
-from recsys.recommender.ranking.ranker import NO_ITEM, Numbers
+from recsys.arrays import Float64Array, Int64Array
+from recsys.recommender.ranking.ranker import NO_ITEM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +26,13 @@ class RetrainingShift:
     """Distinct items of the new lists, as a share of those of the earlier ones."""
 
 
-def exposure(lists_UK: Numbers, num_items: int) -> Floats:
+def exposure(lists_UK: Int64Array, num_items: int) -> Float64Array:
     """Share of the lists that each item is in. Shape (C,)."""
     counts_C = np.bincount(lists_UK[lists_UK != NO_ITEM], minlength=num_items)
     return counts_C / max(len(lists_UK), 1)
 
 
-def shift_between(new_C: Floats, before_C: Floats) -> RetrainingShift:
+def shift_between(new_C: Float64Array, before_C: Float64Array) -> RetrainingShift:
     """What the exposure of items by two models differs in."""
     num_before = int(np.count_nonzero(before_C))
     return RetrainingShift(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recsys.recommender.evaluation.metrics import Floats
+from recsys.arrays import Float64Array
 
 CLEAR_ERRORS = 2.58
 """Standard errors that a change must gain, user by user: chance does so once in 200 times."""
@@ -22,14 +22,14 @@ LEAST_GAIN = 0.01
 """Gain, as a share, below which a change is not worth other lists."""
 
 
-def is_clearly_better(new_V: Floats, kept_V: Floats) -> bool:
+def is_clearly_better(new_V: Float64Array, kept_V: Float64Array) -> bool:
     """Whether a change helps by more than chance and by enough to be noticed."""
     gain, error = _paired(new_V, kept_V)
     return gain > CLEAR_ERRORS * error and gain > LEAST_GAIN * float(np.mean(kept_V))
 
 
 def steady_choice(
-    qualities: Sequence[Floats], *, kept: int | None, slack_errors: float = 0.0
+    qualities: Sequence[Float64Array], *, kept: int | None, slack_errors: float = 0.0
 ) -> int:
     """The place of the setting to take.
 
@@ -54,7 +54,7 @@ def steady_epochs(best: int, kept: int | None) -> int:
     return best if kept is None else round((kept + best) / 2)
 
 
-def _paired(a_V: Floats, b_V: Floats) -> tuple[float, float]:
+def _paired(a_V: Float64Array, b_V: Float64Array) -> tuple[float, float]:
     """Mean difference and its standard error."""
     difference_V = np.asarray(a_V) - np.asarray(b_V)
     return float(difference_V.mean()), float(difference_V.std() / len(difference_V) ** 0.5)

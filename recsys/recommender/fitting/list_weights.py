@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from recsys.recommender.evaluation.metrics import Floats
+from recsys.arrays import Float64Array
 from recsys.recommender.evaluation.steady import steady_choice
 from recsys.recommender.fitting.repeat_weight import repeat_qualities
 from recsys.recommender.fitting.validation_sample import ValidationSample
@@ -20,7 +20,7 @@ POPULARITY_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 
 def best_weights(
     model: RecommenderModel, sample: ValidationSample, previous: Selection | None
-) -> tuple[RecommenderModel, Floats]:
+) -> tuple[RecommenderModel, Float64Array]:
     """The model with the best weights of popularity and of repeats, and its lists' quality. (V,).
 
     One after the other: repeats first, since they say most where they say anything, and once more
@@ -31,18 +31,18 @@ def best_weights(
     weighted = model
     if sample.repeats is not None:
         weight, _ = _steady(repeat_qualities(model, sample), kept)
-        weighted = _weighted(model, repeat_weight=weight)
+        weighted = _with_repeats(model, weight)
     weight, qualities_V = _best_popularity_weight(weighted, sample, previous)
-    weighted = _weighted(weighted, popularity_weight=weight)
+    weighted = _with_popularity(weighted, weight)
     if sample.repeats is not None:
         weight, qualities_V = _steady(repeat_qualities(weighted, sample), kept)
-        weighted = _weighted(weighted, repeat_weight=weight)
+        weighted = _with_repeats(weighted, weight)
     return weighted, qualities_V
 
 
 def _best_popularity_weight(
     model: RecommenderModel, sample: ValidationSample, previous: Selection | None
-) -> tuple[float, Floats]:
+) -> tuple[float, Float64Array]:
     """The weight to take, and the quality of each list with it. Shape (V,).
 
     Weights are tried in order until two in a row are no better than the best; that of the day
@@ -50,8 +50,8 @@ def _best_popularity_weight(
     """
     kept = None if previous is None else previous.popularity_weight
 
-    def qualities(weight: float) -> Floats:
-        return sample.qualities(_weighted(model, popularity_weight=weight))
+    def qualities(weight: float) -> Float64Array:
+        return sample.qualities(_with_popularity(model, weight))
 
     found = _until_worse(qualities)
     if kept is not None and kept in POPULARITY_WEIGHTS and kept not in found:
@@ -59,9 +59,9 @@ def _best_popularity_weight(
     return _steady(found, kept)
 
 
-def _until_worse(qualities: Callable[[float], Floats]) -> dict[float, Floats]:
+def _until_worse(qualities: Callable[[float], Float64Array]) -> dict[float, Float64Array]:
     """What each weight gives, in order, until two in a row are no better than the best."""
-    found: dict[float, Floats] = {}
+    found: dict[float, Float64Array] = {}
     best, num_worse = -1.0, 0
     for weight in POPULARITY_WEIGHTS:
         found[weight] = qualities(weight)
@@ -74,7 +74,7 @@ def _until_worse(qualities: Callable[[float], Floats]) -> dict[float, Floats]:
     return found
 
 
-def _steady(found: dict[float, Floats], kept: float | None) -> tuple[float, Floats]:
+def _steady(found: dict[float, Float64Array], kept: float | None) -> tuple[float, Float64Array]:
     """The weight to take of those that were tried, and the quality of each list with it."""
     weights = sorted(found)
     place = weights.index(kept) if kept is not None and kept in found else None
@@ -82,5 +82,9 @@ def _steady(found: dict[float, Floats], kept: float | None) -> tuple[float, Floa
     return weight, found[weight]
 
 
-def _weighted(model: RecommenderModel, **weights: float) -> RecommenderModel:
-    return replace(model, selection=replace(model.selection, **weights))
+def _with_popularity(model: RecommenderModel, weight: float) -> RecommenderModel:
+    return replace(model, selection=replace(model.selection, popularity_weight=weight))
+
+
+def _with_repeats(model: RecommenderModel, weight: float) -> RecommenderModel:
+    return replace(model, selection=replace(model.selection, repeat_weight=weight))

@@ -18,7 +18,7 @@ import pyarrow as pa
 from recsys.arrays import Float32Array, Float64Array, Int64Array
 from recsys.features.history import repeat_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.recommender.evaluation.metrics import Floats, hit_matrix, ndcg_at_k, relevant_counts
+from recsys.recommender.evaluation.metrics import hit_matrix, ndcg_at_k, relevant_counts
 from recsys.recommender.evaluation.popularity import half_lives, log_shares, popularity
 from recsys.recommender.evaluation.steady import steady_choice
 from recsys.recommender.fitting.validation_sample import ValidationSample
@@ -59,7 +59,7 @@ def with_repeats(
     base = most_popular(popularity_C, sample.num_users, sample.k, excluded=None)
     ones = np.ones((sample.num_users, 1), dtype=np.float32)
     choices = half_lives(log)
-    counted, qualities = list[ValidationSample](), list[Floats]()
+    counted, qualities = list[ValidationSample](), list[Float64Array]()
     for half_life in choices:
         counts = repeat_matrix(log, users=users, items=items, half_life_days=half_life)
         counted.append(replace(sample, repeats=counts[sample.user_numbers]))
@@ -73,7 +73,9 @@ def with_repeats(
     return counted[place], choices[place]
 
 
-def repeat_qualities(model: RecommenderModel, sample: ValidationSample) -> dict[float, Floats]:
+def repeat_qualities(
+    model: RecommenderModel, sample: ValidationSample
+) -> dict[float, Float64Array]:
     """What each weight gives beside the model's other settings: the quality of each list. (V,)."""
     queries_VW, _ = model.embed_users(model.users.lookup(sample.user_numbers))
     vectors_CW = model.item_vectors()

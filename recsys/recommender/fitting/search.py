@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from recsys.arrays import Float64Array
 from recsys.recommender.config import TwoTowerConfig
-from recsys.recommender.evaluation.metrics import Floats
 from recsys.recommender.evaluation.steady import is_clearly_better
 from recsys.recommender.model import Selection
 
@@ -38,7 +38,7 @@ _TRIAL_DIM = 128
 class Trial:
     """A short fit."""
 
-    qualities: Floats
+    qualities: Float64Array
     """The validation measure of each user; higher is better."""
     selection: Selection
     """What was tried."""

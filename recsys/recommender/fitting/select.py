@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from recsys.arrays import Float64Array
 from recsys.datasets.dataset import Dataset
 from recsys.features.history import history_matrix
 from recsys.features.vocabulary import Vocabulary

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recsys.errors import GateError
+from recsys.arrays import Int64Array
+from recsys.errors import CheckError
 from recsys.recommender.evaluation.retraining import RetrainingShift
 from recsys.recommender.lists.list_files import ListsSummary
 from recsys.recommender.nightly_config import ListChecksConfig
@@ -51,11 +52,11 @@ class _Lists:
 def check_lists(
     new: Path,
     live: Path | None,
-    config: GuardsConfig,
+    config: ListChecksConfig,
     *,
     same_rules: bool = True,
     retraining: RetrainingShift | None = None,
-) -> list[GateError]:
+) -> list[CheckError]:
     """Reasons not to let lists become live.
 
     Memory holds the lists of some users; of the others ranks, scores and counts.
@@ -128,7 +129,7 @@ def _widened(config: ListChecksConfig) -> ListChecksConfig:
     )
 
 
-def _for_retraining(config: GuardsConfig, shift: RetrainingShift) -> GuardsConfig:
+def _for_retraining(config: ListChecksConfig, shift: RetrainingShift) -> ListChecksConfig:
     """Limits for lists of a retrained model, which has its own items a little higher or lower."""
     return replace(
         config,

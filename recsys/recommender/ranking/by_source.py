@@ -75,9 +75,9 @@ def most_popular(
     k: int,
     *,
     excluded: UserItems | None,
-    eligible: npt.NDArray[np.bool_] | None = None,
+    eligible: BoolArray | None = None,
     own: UserItems | None = None,
-) -> tuple[Numbers, Scores]:
+) -> tuple[Int64Array, Float32Array]:
     """The most popular items that each user may get; popularity is an inner product of width 1.
 
     Where users have terms of their own, these are added.
