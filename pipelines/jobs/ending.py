@@ -14,6 +14,8 @@ from pipelines.jobs.console import print_result
 from recsys.errors import RecsysError
 
 STOPPED_EXIT_CODE, DEFECT_EXIT_CODE = 143, 70
+_FOR_PEOPLE = {"init", "demo"}
+"""Commands without a status line, however they end."""
 GRACE_S = 20.0
 """Seconds that running code has to stop after SIGTERM; then the process ends anyway."""
 
@@ -26,7 +28,9 @@ def run_to_the_end(command: Callable[[], object]) -> None:
     """
     _listen_for_stop()
     try:
-        command()
+        code = command()
+        if isinstance(code, int) and code:
+            sys.exit(code)
     except RecsysError as error:
         message = " ".join(str(error).split())
         _end(error.exit_code, error.outcome, message, error.details())
@@ -41,7 +45,8 @@ def run_to_the_end(command: Callable[[], object]) -> None:
         place, reason = error.filename or "a file", error.strerror or error
         _end(1, "FAILED", f"{place}: cannot read or write: {reason}", {"file": str(place)})
     except Exception as error:  # noqa: BLE001  the last place to tell of it
-        _tell_where(error)
+        _end_if_usage(error)
+        traceback.print_exc()
         _end(DEFECT_EXIT_CODE, "FAILED", f"a defect: {type(error).__name__}; please report it", {})
 
 
@@ -69,10 +74,23 @@ def report_findings(
         sys.exit(refusals[0].exit_code)
 
 
+def _end_if_usage(error: Exception) -> None:
+    """End where the command line was not understood: such errors know how to say what is wrong."""
+    told = getattr(error, "format_message", None)
+    if told is None:
+        return
+    if type(error).__name__ == "NoArgsIsHelpError":
+        getattr(error, "show", print)()  # the help, for those who say nothing
+        sys.exit(2)
+    message = " ".join(str(told()).split()).rstrip(".")
+    _end(2, "FAILED", f"{message}; `recsys COMMAND --help` lists the options", {})
+
+
 def _end(code: int, outcome: str, message: str, details: Mapping[str, object]) -> None:
     sys.stderr.write(f"{'skipped' if outcome == 'SKIPPED' else 'error'}: {message}\n")
-    status = {"job": _command(), "outcome": outcome, "exit_code": code, **details}
-    print_result({**status, "message": message})
+    if _command() not in _FOR_PEOPLE:
+        status = {"job": _command(), "outcome": outcome, "exit_code": code, **details}
+        print_result({**status, "message": message})
     sys.exit(code)
 
 

@@ -6,7 +6,7 @@ Shapes: C items.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -251,18 +251,13 @@ def _train(
 def _carried(objective: Objective) -> Carried:
     """The generator of an objective, and the spread that is not recomputed in each step."""
     spread = objective.spread
-
-    def read() -> dict[str, torch.Tensor]:
-        if spread is None or spread._latest is None:
-            return {}
-        return {"steps": torch.tensor(spread._steps), "spread": spread._latest}
-
-    def write(tensors: Mapping[str, torch.Tensor]) -> None:
-        if spread is not None and tensors:
-            spread._steps = int(tensors["steps"])
-            spread._latest = tensors["spread"].to(objective.towers.query.base.device)
-
-    return Carried(generators=(objective.generator,), read=read, write=write)
+    if spread is None:
+        return Carried(generators=(objective.generator,))
+    return Carried(
+        generators=(objective.generator,),
+        read=spread.state,
+        write=partial(spread.restore, device=objective.towers.query.base.device),
+    )
 
 
 def _with_vectors(
