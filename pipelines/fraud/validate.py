@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.labels import labels_of
 from pipelines.jobs.console import Reporter
-from recsys.datasets.transactions.loading import load_transactions
+from pipelines.jobs.inputs import Inputs
 from recsys.datasets.transactions.quarantine import quarantine
 from recsys.datasets.transactions.quarantine_report import QuarantineReport
 
@@ -18,7 +18,8 @@ def validate_transactions(config: FraudJobConfig, reporter: Reporter) -> Quarant
     Returns:
         The report; the command fails with its first refusal.
     """
-    log = load_transactions(config.data, config.columns, config.features)
+    inputs = Inputs()
+    log = inputs.transactions(config.data, config.columns, config.features)
     report = quarantine(log, as_of=datetime.now(UTC), limits=config.quarantine).report
     reporter.say(
         f"transactions: {report.num_rows:,} rows, {report.num_used:,} usable, "
@@ -34,7 +35,7 @@ def validate_transactions(config: FraudJobConfig, reporter: Reporter) -> Quarant
     for column, count in report.nulls.items():
         if count:
             reporter.say(f"nulls: {count:,} in {column}")
-    labels_of(config, log, reporter)
+    labels_of(inputs, config, log, reporter)
     for refusal in report.refusals[1:]:
         reporter.say(f"refused: {refusal}")
     return report

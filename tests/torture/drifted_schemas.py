@@ -106,6 +106,7 @@ def _loaded(half: str, file: Path) -> Mapping[str, list[object]]:
     from pipelines.fraud.config import FraudJobConfig
     from pipelines.fraud.data import load_checked_transactions
     from pipelines.jobs.console import Reporter
+    from pipelines.jobs.inputs import Inputs
     from pipelines.recommender.config import JobConfig
     from pipelines.recommender.data import load_checked
     from recsys.datasets.dataset import DataConfig
@@ -116,14 +117,14 @@ def _loaded(half: str, file: Path) -> Mapping[str, list[object]]:
     quiet = Reporter(quiet=True)
     if half == "fraud":
         config = FraudJobConfig(data=TransactionsDataConfig(transactions=file))
-        log, checked = load_checked_transactions(config, quiet)
+        log, checked = load_checked_transactions(Inputs(), config, quiet)
         report = checked.report
         if report.num_rows != report.num_used + sum(report.num_quarantined.values()):
             raise AssertionError("rows do not add up")
         table = log.table
     else:
         job = JobConfig(data=DataConfig(interactions=file))
-        found = load_checked(job, None, quiet, needs_time=True)
+        found = load_checked(Inputs(), job, None, quiet, needs_time=True)
         used = found.dataset.interactions.num_rows
         if found.num_rows != used + sum(found.num_left_out.values()):
             raise AssertionError("rows do not add up")
