@@ -55,7 +55,7 @@ def _end_by(error: Exception) -> None:
     full = next((one for one in _causes(error) if _is_full(one)), None)
     if full is not None:
         place = getattr(full, "filename", None) or "a disk"
-        told = f"{place}: cannot publish: {full.strerror}; make room, what was live still is"
+        told = f"{place}: cannot publish: {os.strerror(errno.ENOSPC)}; make room, what was live still is"
         message = " ".join(str(error).split()) if isinstance(error, RecsysError) else told
         _end(PublishError.exit_code, "FAILED", message, {"rule": "disk"})
     if isinstance(error, RecsysError):

@@ -208,17 +208,21 @@ def _best_weights(
     """
     weighted = model
     if sample.repeats is not None:
-        weighted = _weighted(model, repeat_weight=best_repeat_weight(model, sample)[0])
+        weighted = _with_repeats(model, best_repeat_weight(model, sample)[0])
     weight, qualities_V = _best_popularity_weight(weighted, sample)
-    weighted = _weighted(weighted, popularity_weight=weight)
+    weighted = _with_popularity(weighted, weight)
     if sample.repeats is not None:
         weight, qualities_V = best_repeat_weight(weighted, sample)
-        weighted = _weighted(weighted, repeat_weight=weight)
+        weighted = _with_repeats(weighted, weight)
     return weighted, qualities_V
 
 
-def _weighted(model: RecommenderModel, **weights: float) -> RecommenderModel:
-    return replace(model, selection=replace(model.selection, **weights))
+def _with_popularity(model: RecommenderModel, weight: float) -> RecommenderModel:
+    return replace(model, selection=replace(model.selection, popularity_weight=weight))
+
+
+def _with_repeats(model: RecommenderModel, weight: float) -> RecommenderModel:
+    return replace(model, selection=replace(model.selection, repeat_weight=weight))
 
 
 def _best_popularity_weight(
@@ -230,7 +234,7 @@ def _best_popularity_weight(
     """
 
     def qualities(weight: float) -> npt.NDArray[np.float64]:
-        return sample.qualities(_weighted(model, popularity_weight=weight))
+        return sample.qualities(_with_popularity(model, weight))
 
     best, num_worse = (POPULARITY_WEIGHTS[0], qualities(POPULARITY_WEIGHTS[0])), 0
     for weight in POPULARITY_WEIGHTS[1:]:
