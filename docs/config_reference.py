@@ -40,6 +40,8 @@ be left out (*not set*), but for the main table and the kind of a feature. The t
   read as TOML; what is not TOML is taken as text.
 - **Paths of the tables** have options of their own: `--interactions`, `--users`, `--items` for the
   recommender, `--transactions` and `--labels` for the fraud scorer.
+- **Older names** are read too, in files and with `--set`: `gates` for `input_checks`, `guards` for
+  `output_checks`, and within `labels` `stacker` for `meta_model`. A file has one of both.
 
 This page is generated from the code by `python docs/config_reference.py`.
 """

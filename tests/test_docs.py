@@ -162,8 +162,8 @@ def test_links_lead_somewhere(page: Page) -> None:
 @each_page
 def test_paths_in_the_prose_exist(page: Page) -> None:
     """Every source or settings file that is named with its folder exists."""
-    halves = [ROOT / "recsys" / half for half in ("recommender", "fraud")]
-    roots = [ROOT, ROOT / "recsys", *halves, page.path.parent]
+    products = [ROOT / "recsys" / product for product in ("recommender", "fraud")]
+    roots = [ROOT, ROOT / "recsys", *products, page.path.parent]
     for span in page.spans:
         if re.fullmatch(r"[\w.-]+(/[\w.-]+)+\.(py|toml|sh|env|md)", span):
             assert any((root / span).is_file() for root in roots), f"{page.name}: {span}"

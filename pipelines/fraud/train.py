@@ -10,19 +10,19 @@ import pyarrow as pa
 
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.data import (
-    check_gates,
+    check_inputs,
     follow_from,
     load_checked_transactions,
-    num_threads,
 )
 from pipelines.fraud.labels import labels_of
 from pipelines.fraud.late_rows import DAY_ROWS, day_rows
-from pipelines.fraud.promotion import judge_model, latest_rows
+from pipelines.fraud.promotion import check_new_model, latest_rows
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.job import last_whole_day, new_run_id, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
 from pipelines.jobs.provenance import output_digest, publication_order
 from recsys.artifacts import digest_table, read_bundle
+from recsys.compiled import num_threads
 from recsys.config import config_to_dict
 from recsys.datasets.transactions.days import end_of_day, rows_before
 from recsys.fraud.alerts.canary import plant_and_score
@@ -41,13 +41,13 @@ from recsys.tracking import TrackedRun, served_fraud_model, start_run
 def train_fraud(
     config: FraudJobConfig, as_of: date | None, reporter: Reporter, *, force: bool = False
 ) -> dict[str, object]:
-    """Fit on all transactions up to the day, and publish the model with what it knows then.
+    """Fit on all transactions up to the day, and publish the model and the state of accounts.
 
     Args:
         config: Settings.
         as_of: The day that the run stands for; yesterday by default.
-        reporter: Whom to tell.
-        force: Whether to train again on what the day's model was made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's model was made from the same inputs.
 
     Returns:
         What happened, for the status line.
@@ -66,11 +66,11 @@ def _train(
         table = rows_before(checked.table, moment)
         follow_from(job.inputs, table, checked, moment)
         labels = labels_of(job.inputs, config, log, reporter)
-        check_gates(config, log, table, as_of)
+        check_inputs(config, log, table, as_of)
     digests = {"transactions": digest_table(table)}
-    made_from = job.made_from(config)
-    job.skip_if_done(day, made_from)
-    checkpoints = job.checkpoints(made_from)
+    provenance = job.provenance(config)
+    job.skip_if_done(day, provenance)
+    checkpoints = job.checkpoints(provenance)
     with start_run(config.tracking, run_name=f"train-fraud {day}") as run:
         run.log_params({**config_to_dict(config), "tracking": {}})
         run.log_environment()
@@ -99,19 +99,19 @@ def _train(
                 seed=config.seed,
                 num_threads=num_threads(),
             )
-            judgement = judge_model(config, canary)
-        tell_fit(fitted, reporter)
+            checks = check_new_model(config, canary)
+        report_fit(fitted, reporter)
 
         def write(folder: Path) -> None:
             model = save_fraud_model(fitted.model, folder / "model", data_digests=digests)
-            # Whatever comes up to the moment has been seen: the next day goes on from there.
+            # Everything up to the moment has been seen: the next day goes on from there.
             state = replace(fitted.state, until=moment.timestamp() / 86_400)
             save_state(state, folder / "state", model_fingerprint=model.fingerprint)
             text = json_text(
                 {
                     **_metrics(fitted, checked.report.to_dict()),
                     DAY_ROWS: day_rows(table, day),
-                    **judgement.record,
+                    **checks.record,
                 },
                 indent=1,
             )
@@ -124,17 +124,17 @@ def _train(
                 write,
                 run_id=new_run_id(),
                 audit=_check_opens,
-                hold=judgement.hold,
-                made_from=made_from,
+                hold=checks.hold,
+                provenance=provenance,
                 keep=config.output.keep,
             )
-        reporter.say(f"{'stored' if judgement.faults else 'published'} {published.folder}")
-        run.log_tags({"promotion": judgement.hold(published.folder) or "promoted"})
+        reporter.say(f"{'stored' if checks.faults else 'published'} {published.folder}")
+        run.log_tags({"promotion": checks.hold(published.folder) or "promoted"})
         checkpoints.clear()
         _record(run, fitted, published, table.schema.field(TRANSACTION_ID).type)
     if run.delivery.problem is not None:
         reporter.warn(run.delivery.problem)
-    raise_if_held(judgement.faults, published, config.models.name)
+    raise_if_held(checks.faults, published, config.models.name)
     return {
         "job": "train-fraud",
         "outcome": "PUBLISHED",
@@ -142,13 +142,17 @@ def _train(
         "run": str(published.folder),
         "digest": output_digest(published),
         **run.delivery.status(),
+        "rows": log.num_rows,
         "transactions": table.num_rows,
+        "later": checked.table.num_rows - table.num_rows,
         "quarantined": checked.report.num_rows - checked.report.num_used,
+        "filtered": log.num_filtered,
+        "inputs": job.inputs.found(),
         "peak_rss_mb": peak_rss_mb(),
     }
 
 
-def tell_fit(fitted: FittedFraud, reporter: Reporter) -> None:
+def report_fit(fitted: FittedFraud, reporter: Reporter) -> None:
     """What was found in the data, for people."""
     report = fitted.report
     reporter.say(
@@ -176,11 +180,11 @@ def _metrics(fitted: FittedFraud, quarantine: dict[str, object]) -> dict[str, ob
 def _record(
     run: TrackedRun, fitted: FittedFraud, published: PublishedRun, id_type: pa.DataType
 ) -> None:
-    """Figures and model at the tracking server; a live model gets the alias."""
+    """Send figures and model to the tracking server; a live model gets the alias."""
     report, folder = fitted.report, published.folder
     run.log_metrics({f"{stage.replace(' ', '_')}_s": s for stage, s in report.durations_s.items()})
     run.log_metrics({f"episode_share.{kind}": v for kind, v in report.episode_shares.items()})
-    run.log_metrics({"trust_weights": report.trust_weights, "peak_rss_mb": peak_rss_mb()})
+    run.log_metrics({"trust_weights": report.lift_of_weights, "peak_rss_mb": peak_rss_mb()})
     run.log_artifact(folder / "metrics.json")
     scorer = load_fraud_scorer(folder / "model", folder / "state")
     run.log_model(
@@ -195,5 +199,5 @@ def _record(
 
 
 def _check_opens(folder: Path) -> None:
-    """Refuse to publish what readers could not open."""
+    """Check that readers can open what is to be published."""
     load_fraud_scorer(folder / "model", folder / "state")

@@ -1,4 +1,4 @@
-"""The job that says what a table of transactions holds and whether it would be accepted."""
+"""The job that reports what a table of transactions holds and whether jobs would accept it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from recsys.datasets.transactions.quarantine import quarantine
 from recsys.datasets.transactions.quarantine_report import QuarantineReport
 
 
-def validate_transactions(config: FraudJobConfig, reporter: Reporter) -> QuarantineReport:
+def validate_transactions(
+    config: FraudJobConfig, reporter: Reporter
+) -> tuple[QuarantineReport, dict[str, object]]:
     """Report what the table holds; every reason to refuse it is one line.
 
     Returns:
-        The report; the command fails with its first refusal.
+        The report, of which the first refusal makes the command fail, and what the tables were
+        read from, for the status line.
     """
     inputs = Inputs()
     log = inputs.transactions(config.data, config.columns, config.features)
+    inputs.tell_passed_over(reporter)
     report = quarantine(log, as_of=datetime.now(UTC), limits=config.quarantine).report
     reporter.say(
         f"transactions: {report.num_rows:,} rows, {report.num_used:,} usable, "
@@ -38,4 +42,4 @@ def validate_transactions(config: FraudJobConfig, reporter: Reporter) -> Quarant
     labels_of(inputs, config, log, reporter)
     for refusal in report.refusals[1:]:
         reporter.say(f"refused: {refusal}")
-    return report
+    return report, {"filtered": log.num_filtered, "inputs": inputs.found()}

@@ -26,7 +26,7 @@ _NO_MEMORY = (
 )  # fmt: skip
 """What libraries say that get no memory, in errors of any type."""
 GRACE_S = 20.0
-"""Seconds that the code at work has to let go after a signal; then the process ends anyway."""
+"""Seconds that running code has to stop after a signal; then the process ends anyway."""
 
 
 def run_to_the_end(command: Callable[[], object]) -> None:
@@ -55,7 +55,8 @@ def _end_by(error: Exception) -> None:
     full = next((one for one in _causes(error) if _is_full(one)), None)
     if full is not None:
         place = getattr(full, "filename", None) or "a disk"
-        told = f"{place}: cannot publish: {os.strerror(errno.ENOSPC)}; make room, what was live still is"
+        reason = os.strerror(errno.ENOSPC)
+        told = f"{place}: cannot publish: {reason}; make room, what was live still is"
         message = " ".join(str(error).split()) if isinstance(error, RecsysError) else told
         _end(PublishError.exit_code, "FAILED", message, {"rule": "disk"})
     if isinstance(error, RecsysError):
@@ -64,7 +65,7 @@ def _end_by(error: Exception) -> None:
     if isinstance(error, OSError):
         place, reason = error.filename or "a file", error.strerror or error
         _end(1, "FAILED", f"{place}: cannot read or write: {reason}", {"file": str(place)})
-    write_to(sys.stderr, "".join(traceback.format_exception(error)))
+    _tell_where(error)
     _end(DEFECT_EXIT_CODE, "FAILED", f"a defect: {type(error).__name__}; please report it", {})
 
 
@@ -90,7 +91,18 @@ def _is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _FULL
 
 
-def tell_findings(job: str, report: Mapping[str, object], refusals: Sequence[RecsysError]) -> None:
+def _tell_where(error: Exception) -> None:
+    """The way to a defect: its lines of code, and not what it says, which may be a value."""
+    told: BaseException | None = error
+    while told is not None:
+        lines = traceback.format_tb(told.__traceback__)
+        write_to(sys.stderr, f"{''.join(lines)}{type(told).__name__}\n")
+        told = told.__cause__
+
+
+def report_findings(
+    job: str, report: Mapping[str, object], refusals: Sequence[RecsysError]
+) -> None:
     """The status line of a job that only looks, and the first refusal as its end.
 
     Raises:

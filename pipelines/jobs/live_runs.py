@@ -1,4 +1,4 @@
-"""What is live, since when and from what, and the way back to an earlier run."""
+"""What is live, since when and made from what, and the rollback to an earlier run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class OutputStatus:
             live = f"{self.output}: {manifest.logical_date} is live since {since}"
             stored = f"files sound: {self.sound}, {self.num_stored} stored"
             lines = [f"{live}, run {manifest.run_id}, {stored}"]
-            lines += [f"  from {what} {value[:20]}" for what, value in manifest.made_from.items()]
+            lines += [f"  from {what} {value[:20]}" for what, value in manifest.provenance.items()]
         if self.held is not None:
             lines.append(f"  held: run {self.held.manifest.run_id}: {self.held.manifest.held}")
         return lines
@@ -52,7 +52,7 @@ class OutputStatus:
             "day": None if run is None else run.manifest.logical_date,
             "since": None if self.since is None else self.since.isoformat(timespec="seconds"),
             "sound": self.sound,
-            "made_from": {} if run is None else run.manifest.made_from,
+            "made_from": {} if run is None else run.manifest.provenance,
             "stored": self.num_stored,
             "held": None if self.held is None else str(self.held.folder),
             "held_because": None if self.held is None else self.held.manifest.held,

@@ -1,4 +1,4 @@
-"""Whether a trained recommender becomes live: the live model and the canary are asked."""
+"""Whether a trained recommender becomes live: it is compared with the live model and the canary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipelines.jobs.console import Reporter
 from pipelines.recommender.config import JobConfig
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.splits import Split
-from recsys.errors import GateError, RecsysError
+from recsys.errors import CheckError, RecsysError
 from recsys.publishing import live_run, verify_run
 from recsys.recommender.compatibility import check_tables
 from recsys.recommender.evaluation.canary import Canary
@@ -27,7 +27,7 @@ from recsys.recommender.model_bundle import load_model, save_model
 from recsys.schema import ITEM_ID
 
 MEASURED, CANARY_FILE, RECORD_FILE = "measured", "canary.parquet", "promotion.json"
-"""In a published run: the model that was measured, the frozen users, and what was found."""
+"""Names in a published run: the model that was measured, the frozen users, the record."""
 
 _CANARY_USERS, _MIN_CANARY_USERS = 1000, 50
 _CANARY_SEED = 0
@@ -35,7 +35,7 @@ _CANARY_SEED = 0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CanaryHistory:
-    """Frozen users, and what models made of them."""
+    """Frozen users, and the quality that models reached on them."""
 
     canary: Canary
     """The users."""
@@ -47,12 +47,12 @@ class CanaryHistory:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Champion:
-    """What the live run has for a comparison."""
+    """What the live run offers for a comparison."""
 
     model: RecommenderModel | None
-    """Its measured model, where that knows nothing of the part to measure on."""
+    """Its measured model, if that was not trained on the part to measure on."""
     canary: CanaryHistory | None
-    """The frozen users, if there are any that can be asked today."""
+    """The frozen users, if they can be used today."""
     note: str
     """Why there is no model to compare with; empty when there is."""
 
@@ -61,13 +61,13 @@ NOBODY = Champion(model=None, canary=None, note="no model is live yet")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Judgement:
+class PromotionDecision:
     """Whether the new model may become live."""
 
-    faults: Sequence[GateError]
+    faults: Sequence[CheckError]
     """Every reason against it."""
     canary: Canary | None
-    """The frozen users, to be handed on."""
+    """The frozen users, to be stored with the new model."""
     record: dict[str, object]
     """What was compared, for `promotion.json`."""
 
@@ -80,7 +80,7 @@ def load_champion(config: JobConfig, dataset: Dataset, split: Split) -> Champion
     """The live run's measured model and canary, where they can be used today.
 
     Raises:
-        PublishError: The live run is damaged: what cannot be compared must not pass for better.
+        PublishError: The live run is damaged, so that nothing can be compared with it.
     """
     if not config.promotion.enabled:
         return replace(NOBODY, note="promotion.enabled is false")
@@ -108,17 +108,17 @@ def measured_from(split: Split) -> datetime | None:
     return split.test_from if split.test is not None else split.valid_from
 
 
-def judge(
+def decide_promotion(
     config: JobConfig,
     experiment: Experiment,
     champion: Champion,
     data: tuple[Dataset, Split],
     reporter: Reporter,
-) -> Judgement:
+) -> PromotionDecision:
     """Compare the new model with the baselines, the live one, and those before on the canary."""
     comparison, candidate = experiment.comparison, experiment.candidate
     if comparison is None or candidate is None or not config.promotion.enabled:
-        return Judgement(faults=(), canary=None, record={})
+        return PromotionDecision(faults=(), canary=None, record={})
     k = config.evaluation.k
     faults = list(find_faults(comparison, config.promotion, k=k))
     history = champion.canary or _new_canary(*data)
@@ -129,7 +129,7 @@ def judge(
             for model in (candidate, experiment.model)
         )
         faults += find_canary_faults(now, to_publish, history.values, config.promotion)
-        # Whoever makes a held model live accepts what it makes of the canary.
+        # A held model that was made live by hand sets the new standard.
         values = [now] if faults else [*history.values, now]
         canary = {"drawn_at": history.drawn_at, "values": values, "to_publish": to_publish}
     if champion.note:
@@ -142,23 +142,23 @@ def judge(
         "note": champion.note,
         "faults": [str(fault) for fault in faults],
     }
-    return Judgement(
+    return PromotionDecision(
         faults=faults, canary=None if history is None else history.canary, record=record
     )
 
 
-def write_promotion(folder: Path, experiment: Experiment, judgement: Judgement) -> None:
-    """What the next challenger will be compared with."""
-    text = json.dumps(judgement.record, indent=1) + "\n"
+def write_promotion(folder: Path, experiment: Experiment, decision: PromotionDecision) -> None:
+    """Store what the next challenger will be compared with."""
+    text = json.dumps(decision.record, indent=1) + "\n"
     (folder / RECORD_FILE).write_text(text, encoding="utf-8")
-    if experiment.candidate is not None and judgement.record:
+    if experiment.candidate is not None and decision.record:
         save_model(experiment.candidate, folder / MEASURED, data_digests={})
-    if judgement.canary is not None:
-        pq.write_table(judgement.canary.table, folder / CANARY_FILE, write_page_checksum=True)
+    if decision.canary is not None:
+        pq.write_table(decision.canary.table, folder / CANARY_FILE, write_page_checksum=True)
 
 
 def _why_not(run: Path, record: dict[str, object], today: datetime | None) -> str:
-    """Why the measured model of a run cannot be asked about the part to measure on, if so."""
+    """Why the measured model of a run cannot be measured on this part; empty if it can."""
     seen = record.get("measured_from")
     if not (run / MEASURED).is_dir():
         return "the live run has nothing to compare with"
@@ -170,7 +170,7 @@ def _why_not(run: Path, record: dict[str, object], today: datetime | None) -> st
 
 
 def _record_of(run: Path) -> dict[str, object]:
-    """What a run says of its promotion; empty for one that says nothing."""
+    """The promotion record of a run; empty if it has none."""
     try:
         record = json.loads((run / RECORD_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -182,10 +182,10 @@ def _stored_canary(
     run: Path, record: dict[str, object], dataset: Dataset, today: datetime | None, max_days: int
 ) -> CanaryHistory | None:
     """The frozen users of a run, unless they are too old or their items have other ids."""
-    told = record.get("canary")
-    if not isinstance(told, dict) or not told or not (run / CANARY_FILE).is_file():
+    kept = record.get("canary")
+    if not isinstance(kept, dict) or not kept or not (run / CANARY_FILE).is_file():
         return None
-    drawn_at = told["drawn_at"]
+    drawn_at = kept["drawn_at"]
     if today is not None and drawn_at is not None:
         age = today - datetime.fromisoformat(drawn_at)
         if age > timedelta(days=max_days):
@@ -193,7 +193,7 @@ def _stored_canary(
     canary = Canary(table=pq.read_table(run / CANARY_FILE, page_checksum_verification=True))
     if canary.item_type != dataset.interactions[ITEM_ID].type:
         return None
-    return CanaryHistory(canary=canary, drawn_at=drawn_at, values=tuple(told["values"]))
+    return CanaryHistory(canary=canary, drawn_at=drawn_at, values=tuple(kept["values"]))
 
 
 def _new_canary(dataset: Dataset, split: Split) -> CanaryHistory | None:

@@ -14,7 +14,7 @@ from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
 from pipelines.jobs.provenance import output_digest
 from pipelines.recommender.config import JobConfig
 from pipelines.recommender.data import load_checked
-from pipelines.recommender.promotion import judge, load_champion, write_promotion
+from pipelines.recommender.promotion import decide_promotion, load_champion, write_promotion
 from pipelines.recommender.report_content import report_content
 from pipelines.recommender.training_record import record_tables, record_training, table_digests
 from recsys.artifacts import Bundle
@@ -37,13 +37,13 @@ from recsys.tracking import start_run
 def train_recommender(
     config: JobConfig, as_of: date | None, reporter: Reporter, *, force: bool = False
 ) -> dict[str, object]:
-    """Train on all interactions and publish the model, with its quality known from a time split.
+    """Train on all interactions and publish the model; its quality is measured on a time split.
 
     Args:
         config: Settings.
         as_of: The day that the run stands for; today by default.
-        reporter: Whom to tell.
-        force: Whether to train again on what the day's model was made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's model was made from the same inputs.
 
     Returns:
         What happened, for the status line.
@@ -61,13 +61,13 @@ def _train(
         )
         dataset = checked.dataset
         digests = table_digests(dataset)
-    made_from = job.made_from(config)
-    job.skip_if_done(logical_date(as_of), made_from)
+    provenance = job.provenance(config)
+    job.skip_if_done(logical_date(as_of), provenance)
     config = config.within(pc.count_distinct(dataset.interactions[ITEM_ID]).as_py())
     with job.stage("load"):
         split = split_interactions(dataset.interactions, config.split, seed=config.training.seed)
         champion = load_champion(config, dataset, split)
-    checkpoints = job.checkpoints(made_from)
+    checkpoints = job.checkpoints(provenance)
     with start_run(config.tracking, run_name=f"train {logical_date(as_of)}") as run:
         run.log_params({**config_to_dict(config), "tracking": {}})
         run.log_environment()
@@ -84,7 +84,7 @@ def _train(
                 filter_seen=config.lists.filter_seen, had=checked.had,
                 champion=champion.model, callbacks=callbacks,
             )  # fmt: skip
-            judgement = judge(config, experiment, champion, (dataset, split), reporter)
+            decision = decide_promotion(config, experiment, champion, (dataset, split), reporter)
         for line in _quality_lines(experiment, config.evaluation.k):
             reporter.say(line)
 
@@ -93,7 +93,7 @@ def _train(
             index = _build_index(experiment, bundle, config, reporter)
             index.save(folder / "index")
             _write_documents(folder, experiment, index)
-            write_promotion(folder, experiment, judgement)
+            write_promotion(folder, experiment, decision)
             _write_report(folder / "report", config, (dataset, split), experiment, index)
 
         with job.stage("publish"):
@@ -103,17 +103,17 @@ def _train(
                 write,
                 run_id=new_run_id(),
                 audit=_check_opens,
-                hold=judgement.hold,
-                made_from=made_from,
+                hold=decision.hold,
+                provenance=provenance,
                 keep=config.output.keep,
             )
-        reporter.say(f"{'stored' if judgement.faults else 'published'} {published.folder}")
-        run.log_tags({"promotion": judgement.hold(published.folder) or "promoted"})
+        reporter.say(f"{'stored' if decision.faults else 'published'} {published.folder}")
+        run.log_tags({"promotion": decision.hold(published.folder) or "promoted"})
         checkpoints.clear()
         record_training(run, config, experiment, published)
     if run.delivery.problem is not None:
         reporter.warn(run.delivery.problem)
-    raise_if_held(judgement.faults, published, config.models.name)
+    raise_if_held(decision.faults, published, config.models.name)
     report = published.folder / "report" / "report.html"
     return {
         "job": "train-recommender",
@@ -142,7 +142,7 @@ def summary_line(experiment: Experiment, k: int) -> str:
 
 
 def _quality_lines(experiment: Experiment, k: int) -> list[str]:
-    """The verdict, and the measures that it goes by."""
+    """The verdict, and the measures behind it."""
     found = experiment.comparison
     lines = [summary_line(experiment, k)]
     for name, evaluation in found.evaluations.items() if found is not None else ():
@@ -203,5 +203,5 @@ def _write_report(
 
 
 def _check_opens(folder: Path) -> None:
-    """Refuse to publish what readers could not open."""
+    """Check that readers can open what is to be published."""
     load_recommender(folder / "model", folder / "index")

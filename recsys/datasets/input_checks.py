@@ -8,6 +8,7 @@ limits leave room for that. A log shorter than two weeks is judged by its freshn
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -18,11 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from recsys.arrays import Float64Array, Int64Array
 from recsys.config import config_class
 from recsys.datasets.daily import (
     DailyFigure,
-    Floats,
-    Numbers,
     daily_share,
     day_counts,
     day_numbers,
@@ -36,7 +36,7 @@ from recsys.datasets.daily import (
     volume,
 )
 from recsys.datasets.origin import Origin
-from recsys.errors import GateError
+from recsys.errors import CheckError
 from recsys.schema import AMOUNT, CURRENCY, EVENT_TIME
 
 _MIN_DAYS, _MIN_ROWS, _MARGIN = 7, 100, 1.25
@@ -49,12 +49,12 @@ _EPOCH = date(1970, 1, 1)
 
 
 @config_class
-class GatesConfig:
+class InputChecksConfig:
     """Limits of what the newest day may be like, for runs with `--as-of`; beyond them: HELD."""
 
     enabled: bool = True
     """Whether the newest day is looked at."""
-    reference_days: int = Field(default=28, ge=7)
+    reference_days: int = Field(default=28, ge=7, le=36_525)
     """Days before it that show what is usual."""
     max_stale_days: int = Field(default=0, ge=0)
     """Days without any event up to the day of the run, which counts."""
@@ -74,7 +74,7 @@ class GatesConfig:
     """Kolmogorov-Smirnov distance that the day's amounts may have from those of the days before."""
     max_amount_extremes: float = Field(default=0.02, ge=0, le=1)
     """Share of the day's amounts that may lie outside of what 99.8 % of those before lay within."""
-    lookback_days: int = Field(default=3, ge=0)
+    lookback_days: int = Field(default=3, ge=0, le=36_525)
     """Days before the day of a run whose late transactions `score-accounts` still learns."""
     max_late_share: float = Field(default=0.05, ge=0)
     """Transactions that came too late to be learnt, as a share of those of the day."""
@@ -96,7 +96,7 @@ class Finding:
     observed: float
     low: float
     high: float
-    error: GateError | None = None
+    error: CheckError | None = None
 
 
 Naming = Callable[[str], Origin]
@@ -106,7 +106,7 @@ Naming = Callable[[str], Origin]
 def check_newest_day(
     table: pa.Table,
     day: date,
-    config: GatesConfig,
+    config: InputChecksConfig,
     *,
     terms: list[str],
     origin: Naming,
@@ -152,7 +152,7 @@ def raise_if_held(findings: list[Finding]) -> None:
             raise finding.error
 
 
-def _staleness(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Finding:
+def _staleness(counts_T: Int64Array, config: InputChecksConfig, origin: Naming) -> Finding:
     stale, usual = stale_days(counts_T, num_days=config.reference_days)
     limit = max(config.max_stale_days, usual)
     error = None
@@ -163,12 +163,13 @@ def _staleness(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Findin
         error = _refusal(
             "freshness", origin(EVENT_TIME), got,
             f"events on the day of the run, or at most {limit} days before it",
-            "wait for the export, run for the day that it has, or raise [gates] max_stale_days",
+            "wait for the export, run for the day that it has, or raise [input_checks] "
+            "max_stale_days",
         )  # fmt: skip
     return Finding(rule="freshness", observed=float(stale), low=0, high=float(limit), error=error)
 
 
-def _volume(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Iterator[Finding]:
+def _volume(counts_T: Int64Array, config: InputChecksConfig, origin: Naming) -> Iterator[Finding]:
     figure, expected = volume(counts_T, num_days=config.reference_days)
     if len(figure.before) < _MIN_DAYS or math.isnan(figure.observed):
         return
@@ -186,8 +187,8 @@ def _volume(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Iterator[
             "volume", origin(""),
             f"{counts_T[-1]:,} rows, {math.exp(figure.observed):.0%} of the usual {expected:,.0f}",
             f"{math.exp(low):.0%} to {math.exp(high):.0%} of the usual number of rows of a day",
-            "check the export, or " + ("raise [gates] max" if figure.observed > high else
-            "lower [gates] min") + "_volume",
+            "check the export, or " + ("raise [input_checks] max" if figure.observed > high else
+            "lower [input_checks] min") + "_volume",
         )  # fmt: skip
     yield Finding(
         rule="volume", observed=math.exp(figure.observed), low=math.exp(low), high=math.exp(high),
@@ -196,7 +197,7 @@ def _volume(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Iterator[
 
 
 def _duplicates(
-    table: pa.Table, day: int, config: GatesConfig, origin: Naming
+    table: pa.Table, day: int, config: InputChecksConfig, origin: Naming
 ) -> Iterator[Finding]:
     days_N = day_numbers(table)
     window = (days_N <= day) & (days_N >= day - config.reference_days)
@@ -206,7 +207,7 @@ def _duplicates(
 
 
 def _share(
-    rule: str, column: str, figure: DailyFigure, config: GatesConfig, origin: Naming
+    rule: str, column: str, figure: DailyFigure, config: InputChecksConfig, origin: Naming
 ) -> Iterator[Finding]:
     """A share of the day's rows with an upper limit."""
     if len(figure.before) < _MIN_DAYS or math.isnan(figure.observed):
@@ -225,21 +226,26 @@ def _share(
         error = _refusal(
             rule, origin(column), f"{figure.observed:.1%}",
             f"at most {high:.1%} of the day's rows that {what}",
-            f"check the export and how ids are written, or raise [gates] {setting}",
+            f"check the export and how ids are written, or raise [input_checks] {setting}",
         )  # fmt: skip
     name = f"{rule}.{column}" if column else rule
     yield Finding(rule=name, observed=figure.observed, low=0.0, high=high, error=error)
 
 
 def _amounts(
-    recent: pa.Table, days_N: Numbers, day: int, config: GatesConfig, origin: Naming
+    recent: pa.Table, days_N: Int64Array, day: int, config: InputChecksConfig, origin: Naming
 ) -> Iterator[Finding]:
     """The day's amounts against those of the days before, each currency for itself."""
     amounts_N = np.log(np.maximum(np.abs(recent[AMOUNT].to_numpy()), 1e-9))
     groups = {"": np.ones(len(days_N), dtype=np.bool_)}
     if CURRENCY in recent.column_names:
         codes = sorted(pc.unique(recent[CURRENCY].drop_null()).to_pylist())
-        groups = {str(c): np.asarray(pc.equal(recent[CURRENCY], c).fill_null(False)) for c in codes}
+        groups = {
+            _currency_name(code, number): np.asarray(
+                pc.equal(recent[CURRENCY], code).fill_null(False)
+            )
+            for number, code in enumerate(codes, start=1)
+        }
     for currency, mine_N in groups.items():
         today = amounts_N[mine_N & (days_N == day)]
         before = {
@@ -251,11 +257,16 @@ def _amounts(
             yield from _shift(currency, today, list(before.values()), config, origin)
 
 
+def _currency_name(code: object, number: int) -> str:
+    """A currency for messages: its code where it is one, as another column may be mapped to it."""
+    return str(code) if re.fullmatch(r"[A-Z]{3}", str(code)) else f"currency{number}"
+
+
 def _shift(
     currency: str,
-    today: Floats,
-    before: list[Floats],
-    config: GatesConfig,
+    today: Float64Array,
+    before: list[Float64Array],
+    config: InputChecksConfig,
     origin: Naming,
 ) -> Iterator[Finding]:
     """Median and distribution of log amounts; the days before say how far both may go."""
@@ -263,7 +274,7 @@ def _shift(
     usual = float(np.median(pooled))
     where = f".{currency}" if currency else ""
     ends = np.quantile(pooled, [0.001, 0.999])
-    figures: dict[str, tuple[Callable[[Floats], float], float]] = {
+    figures: dict[str, tuple[Callable[[Float64Array], float], float]] = {
         "amount_shift": (partial(shift, usual=usual), math.log(config.max_amount_shift)),
         "amount_distance": (partial(distance, reference=pooled), config.max_amount_distance),
         "amount_extremes": (partial(share_outside, ends=ends), config.max_amount_extremes),
@@ -281,7 +292,8 @@ def _shift(
                 rule, origin(AMOUNT), _amount_text(rule, observed), f"at most "
                 f"{_amount_text(rule, high)}, by the days before"
                 + (f" in {currency}" if currency else ""),
-                f"check the unit and the currency of the amounts, or raise [gates] max_{rule}",
+                f"check the unit and the currency of the amounts, or raise [input_checks] "
+                f"max_{rule}",
             )  # fmt: skip
         yield Finding(rule=f"{rule}{where}", observed=observed, low=0.0, high=high, error=error)
 
@@ -292,8 +304,8 @@ def _amount_text(rule: str, value: float) -> str:
     return f"a factor of {math.exp(value):.2f}" if rule == "amount_shift" else f"{value:.3f} away"
 
 
-def _refusal(rule: str, origin: Origin, observed: str, limit: str, remedy: str) -> GateError:
-    return GateError(
+def _refusal(rule: str, origin: Origin, observed: str, limit: str, remedy: str) -> CheckError:
+    return CheckError(
         rule=rule, place=origin.file, column=origin.column,
         observed=observed, limit=limit, remedy=remedy,
     )  # fmt: skip

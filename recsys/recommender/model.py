@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 from torch import Tensor
 
+from recsys.arrays import BoolArray, Float32Array
 from recsys.config import config_class
 from recsys.errors import ConfigError
 from recsys.features.encoder import EncodedTable, Ragged, TableEncoder, rows_of
@@ -51,7 +51,7 @@ class Selection:
     temperature: float
     """What cosines are divided by in the loss."""
     propagation: float
-    """Weight of what item vectors take on from the vectors of their users."""
+    """Weight of propagation, which adds the vectors of an item's users to its own."""
     history_dropout: float
     """Share of a user's history that the query tower does not see while training."""
     embedding_dim: int
@@ -69,9 +69,9 @@ class Selection:
 class RecommenderModel:
     """Embeds users and items so that inner products rank items for users.
 
-    The vectors that are searched are the towers' unit vectors, those of items with what they take
-    on from their users. Where popularity has a weight, one coordinate follows: the item's log
-    popularity, times that weight on the user's side.
+    The vectors that are searched are the towers' unit vectors, with propagation added to those of
+    items. If popularity has a weight, one coordinate follows: the item's log popularity, times that
+    weight on the user's side.
     """
 
     config: TwoTowerConfig
@@ -96,7 +96,7 @@ class RecommenderModel:
     """Unit vectors of the candidate tower. Shape (C, D)."""
     item_spread: Embeddings | None
     """What is added to them for the search (`Propagation`), if anything. Shape (C, D)."""
-    log_popularity: npt.NDArray[np.float32]
+    log_popularity: Float32Array
     """Log of each item's share of the (decayed) events, over its largest size: within -1 and 0.
     Shape (C,)."""
     popularity_scale: float
@@ -229,7 +229,7 @@ class RecommenderModel:
 
     def _features(
         self, user_ids: pa.Array, user_table: pa.Table | None
-    ) -> tuple[EncodedTable | None, npt.NDArray[np.bool_]]:
+    ) -> tuple[EncodedTable | None, BoolArray]:
         """Encoded features, and which users have any."""
         table = self.user_table if user_table is None else user_table
         if self.user_encoder is None or table is None:

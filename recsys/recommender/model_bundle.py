@@ -14,6 +14,7 @@ import torch
 from pydantic import JsonValue
 from scipy import sparse
 
+from recsys.arrays import Float32Array
 from recsys.artifacts import Bundle, read_bundle, write_bundle
 from recsys.config import config_to_dict, parse_config
 from recsys.datasets.origin import reason_of
@@ -173,7 +174,7 @@ def _further(bundle: Bundle, num_items: int) -> FurtherItems | None:
 
 
 def _repeats(
-    arrays: Mapping[str, npt.NDArray[np.float32]], histories: UserItemMatrix
+    arrays: Mapping[str, Float32Array], histories: UserItemMatrix
 ) -> UserItemMatrix | None:
     if "repeats" not in arrays:
         return None
@@ -191,7 +192,7 @@ def _learnt_until(bundle: Bundle) -> datetime | None:
 
 
 def _lists(model: RecommenderModel) -> pa.Array:
-    """The item numbers of each user; the earliest first where their order is read."""
+    """The item numbers of each user; the earliest first if the model uses their order."""
     matrix = model.histories
     columns = matrix.indices.astype(np.int32)
     if model.config.reads_order:

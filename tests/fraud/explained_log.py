@@ -51,7 +51,7 @@ class ScoredLog:
     def account_days(self) -> dict[tuple[int, int], float]:
         """The highest combined score of each account on each day."""
         highest: dict[tuple[int, int], float] = {}
-        rows = zip(self.scores.account, self.days, self.scores.judgement.combined, strict=True)
+        rows = zip(self.scores.account, self.days, self.scores.calibrated.combined, strict=True)
         for account, day, score in rows:
             key = int(account), int(day)
             highest[key] = max(float(score), highest.get(key, -np.inf))

@@ -26,7 +26,7 @@ from shop import (
 
 from pipelines.jobs.ending import run_to_the_end
 from pipelines.jobs.job_run import DeadlinesConfig, job_run
-from recsys.errors import GateError, SkippedError
+from recsys.errors import CheckError, SkippedError
 from recsys.publishing import current_run, published_runs
 
 FIRST, SECOND = "2024-03-29", "2024-03-30"
@@ -89,11 +89,11 @@ def test_sigterm_stops_a_training_cleanly(tmp_path: Path) -> None:
             if line.startswith("  epoch 2"):
                 break
         job.send_signal(signal.SIGTERM)
-        printed, told = job.communicate(timeout=HANG_S)
+        printed, reported = job.communicate(timeout=HANG_S)
     status = json.loads(printed.splitlines()[-1])
     assert job.returncode == status["exit_code"] == 143
     assert (status["job"], status["outcome"]) == ("train-recommender", "FAILED")
-    assert "Traceback" not in told
+    assert "Traceback" not in reported
     assert published_runs(tmp_path / "runs/models") == []
 
 
@@ -160,7 +160,7 @@ def raising(error: BaseException) -> Callable[[], None]:
     return command
 
 
-GATE = GateError(rule="r", place="f", column="c", observed="1", limit="2", remedy="do")
+FAILED_CHECK = CheckError(rule="r", place="f", column="c", observed="1", limit="2", remedy="do")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ GATE = GateError(rule="r", place="f", column="c", observed="1", limit="2", remed
     [
         (MemoryError(), 1, "FAILED", "expected memory enough"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/x/y"), 1, "FAILED", "/x/y: cannot"),
-        (GATE, 3, "HELD", "f: column 'c': r: expected 2, got 1; do"),
+        (FAILED_CHECK, 3, "HELD", "f: column 'c': r: expected 2, got 1; do"),
         (SkippedError("done already"), 7, "SKIPPED", "done already"),
         (KeyError("oops"), 70, "FAILED", "a defect: KeyError"),
     ],
@@ -184,14 +184,15 @@ def test_every_end_is_one_line_one_code_and_one_status(
             run_to_the_end(raising(error))
     finally:
         signal.signal(signal.SIGTERM, handler)
-    told = capsys.readouterr()
-    status = json.loads(told.out)
+    reported = capsys.readouterr()
+    status = json.loads(reported.out)
     assert end.value.code == status["exit_code"] == code
     assert status["outcome"] == outcome
     assert says in status["message"]
-    assert told.err.splitlines()[-1].endswith(status["message"])
-    assert ("Traceback" in told.err) == (code == 70)
-    if error is GATE:
+    assert reported.err.splitlines()[-1].endswith(status["message"])
+    assert ('ending.py", line' in reported.err) == (code == 70)
+    assert "oops" not in reported.err  # what a defect says may be a value of the data
+    if error is FAILED_CHECK:
         details = {name: status[name] for name in ("file", "column", "rule", "observed", "limit")}
         assert details == {"file": "f", "column": "c", "rule": "r", "observed": "1", "limit": "2"}
 

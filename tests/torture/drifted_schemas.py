@@ -20,7 +20,7 @@ from plain_reading import plain_rows
 
 Result = dict[str, int | float | str]
 
-HALVES = ("recommender", "fraud")
+PRODUCTS = ("recommender", "fraud")
 
 
 def run(num_trials: int, seed: int) -> Result:
@@ -31,13 +31,13 @@ def run(num_trials: int, seed: int) -> Result:
     with tempfile.TemporaryDirectory() as name:
         for number in range(num_trials):
             rng = random.Random(f"{seed}-{number}")  # noqa: S311  not for secrets
-            half = HALVES[number % 2]
-            file, told = _drifted_file(Path(name), half, rng)
-            outcome, problem = _outcome(half, file)
+            product = PRODUCTS[number % 2]
+            file, applied = _drifted_file(Path(name), product, rng)
+            outcome, problem = _outcome(product, file)
             counts[outcome] += 1
-            drifts.update(told)
+            drifts.update(applied)
             if problem and not first_fault:
-                first_fault = f"{half}, {' + '.join(told)}: {problem}"
+                first_fault = f"{product}, {' + '.join(applied)}: {problem}"
             file.unlink()
     return {
         "trials": num_trials,
@@ -50,12 +50,12 @@ def run(num_trials: int, seed: int) -> Result:
     }
 
 
-def _drifted_file(folder: Path, half: str, rng: random.Random) -> tuple[Path, list[str]]:
+def _drifted_file(folder: Path, product: str, rng: random.Random) -> tuple[Path, list[str]]:
     """A file with one to three drifts, and their names."""
     kind = rng.choice(("parquet", "parquet", "csv"))
     file_drift = rng.choice(sorted(FILE_DRIFTS[kind])) if rng.random() < 0.2 else ""
     names = rng.sample(sorted(TABLE_DRIFTS), rng.randint(0 if file_drift else 1, 2))
-    columns = sound_columns(half)
+    columns = sound_columns(product)
     for name in names:
         columns = TABLE_DRIFTS[name](columns, rng)
     file = folder / f"log.{kind}"
@@ -63,12 +63,12 @@ def _drifted_file(folder: Path, half: str, rng: random.Random) -> tuple[Path, li
     return file, [*names, *([file_drift] if file_drift else [])]
 
 
-def sound_columns(half: str) -> dict[str, pa.Array]:
+def sound_columns(product: str) -> dict[str, pa.Array]:
     """Twelve rows that both the loading and the checks accept."""
     start, step = 1_700_000_000_000_000, 3_600_123_457
     times = pa.array([start + step * row for row in range(12)], pa.int64())
     shared = {"event_time": times.cast(pa.timestamp("us", tz="UTC"))}
-    if half == "recommender":
+    if product == "recommender":
         return {
             "user_id": pa.array([f"u{row % 4:03}" for row in range(12)]),
             "item_id": pa.array([100 + row % 5 for row in range(12)], pa.int64()),
@@ -82,12 +82,12 @@ def sound_columns(half: str) -> dict[str, pa.Array]:
     }
 
 
-def _outcome(half: str, file: Path) -> tuple[str, str]:
+def _outcome(product: str, file: Path) -> tuple[str, str]:
     """What came of a file, and what is wrong with that."""
     from recsys.errors import RecsysError
 
     try:
-        found = _loaded(half, file)
+        found = _loaded(product, file)
     except RecsysError as error:
         one_line = len(str(error).splitlines()) == 1 and str(error).isprintable()
         return ("refused", "") if one_line else ("traceback", f"not one line: {error!r}")
@@ -101,7 +101,7 @@ def _outcome(half: str, file: Path) -> tuple[str, str]:
     return ("silent cast", difference) if difference else ("accepted", "")
 
 
-def _loaded(half: str, file: Path) -> Mapping[str, list[object]]:
+def _loaded(product: str, file: Path) -> Mapping[str, list[object]]:
     """The columns of a file by the loading and validation of the jobs, all rows of it."""
     from pipelines.fraud.config import FraudJobConfig
     from pipelines.fraud.data import load_checked_transactions
@@ -115,7 +115,7 @@ def _loaded(half: str, file: Path) -> Mapping[str, list[object]]:
     from recsys.schema import EVENT_TIME
 
     quiet = Reporter(quiet=True)
-    if half == "fraud":
+    if product == "fraud":
         config = FraudJobConfig(data=TransactionsDataConfig(transactions=file))
         log, checked = load_checked_transactions(Inputs(), config, quiet)
         report = checked.report

@@ -71,11 +71,11 @@ def run(seed: int) -> Result:
     mark = f"PLANTED-{rng.randrange(16**4):04x}"
     found = Found(secrets=[password], ids=[mark])
     with tempfile.TemporaryDirectory() as name:
-        for half in (_bank, _shop):
-            folder = Path(name) / half.__name__.strip("_")
+        for product in (_bank, _shop):
+            folder = Path(name) / product.__name__.strip("_")
             folder.mkdir()
             inputs = set(folder.rglob("*"))
-            for label, arguments, config in half(folder, mark, password):
+            for label, arguments, config in product(folder, mark, password):
                 inputs |= {config, *folder.glob("*.parquet")}
                 _command(found, label, arguments, password, folder)
             for path in sorted(set(folder.rglob("*")) - inputs):

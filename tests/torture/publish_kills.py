@@ -30,7 +30,7 @@ from recsys.publishing import publish, published_runs
 
 Result = dict[str, int | float | str]
 
-DAY, MADE_FROM = "2026-03-02", {"data": "the same"}
+DAY, PROVENANCE = "2026-03-02", {"data": "the same"}
 _PUBLISHED, _SKIPPED, _FAILED = 0, 7, 1
 
 
@@ -203,9 +203,9 @@ def _job(root: Path, run_id: str) -> int:
     """A job as the commands run one: lock, done already, publish."""
     try:
         with job_run("race", root, DeadlinesConfig()):
-            if find_done(root, date.fromisoformat(DAY), MADE_FROM) is not None:
+            if find_done(root, date.fromisoformat(DAY), PROVENANCE) is not None:
                 return _SKIPPED
-            publish(root, DAY, write_version("new"), run_id=run_id, made_from=MADE_FROM)
+            publish(root, DAY, write_version("new"), run_id=run_id, provenance=PROVENANCE)
     except SkippedError:
         return _SKIPPED
     except RecsysError:

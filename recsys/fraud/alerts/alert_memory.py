@@ -8,15 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import BoolArray, Float64Array, Int64Array
 from recsys.fraud.alerts.selection import AlertConfig, EarlierNights
-from recsys.fraud.profiles.arrays import Codes
-
-Array = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 FAMILY_DAYS = 30
 """Nights, the present one included, whose accounts are tested together."""
@@ -49,7 +45,7 @@ class AlertMemory:
         """What a state holds; None before the first night."""
         return cls(table=_SCHEMA.empty_table() if table is None else table)
 
-    def earlier(self, day: int, account_A: Codes, config: AlertConfig) -> EarlierNights:
+    def earlier(self, day: int, account_A: Int64Array, config: AlertConfig) -> EarlierNights:
         """What the accounts of a day are tested with.
 
         Args:
@@ -70,11 +66,11 @@ class AlertMemory:
     def followed_by(
         self,
         day: int,
-        account_A: Codes,
-        p_value_A: Array,
-        alert_A: Flags,
+        account_A: Int64Array,
+        p_value_A: Float64Array,
+        alert_A: BoolArray,
         *,
-        tested_A: Flags,
+        tested_A: BoolArray,
         config: AlertConfig,
     ) -> AlertMemory:
         """With a day after these nights, and without what no later night looks back on.

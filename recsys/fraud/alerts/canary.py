@@ -11,27 +11,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float64Array, Int64Array
 from recsys.features.vocabulary import UNKNOWN
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.cumulative_score import HALF_LIVES
 from recsys.fraud.profiles.state import ProfileState
-from recsys.fraud.scoring.scorer import HEAT_CAP
+from recsys.fraud.scoring.scorer import ADDED_CAP
 from recsys.schema import ACCOUNT_ID, AMOUNT, EVENT_TIME, EVENT_TIME_TYPE, TRANSACTION_ID
-
-Rows: TypeAlias = npt.NDArray[np.int64]
 
 HIGH_SCORE = 0.99
 """An anomaly score that one in a hundred normal transactions exceeds."""
 
 _NUM_ACCOUNTS, _MAX_ROUNDS, _NUM_PLANTED, _AMOUNT_FACTOR = 1200, 16, 6, 3.0
-_QUIET = 3 * HEAT_CAP  # what three transactions of the most unusual kind pile up
+_QUIET = 3 * ADDED_CAP  # what three transactions of the most unusual kind pile up
 _DAY_US, _STEP_US = 86_400_000_000, 600_000_000
 
 
@@ -94,10 +91,10 @@ def plant_and_score(
         return CanaryRecall(found=0, planted=0, accounts=0)
     owners_A = np.sort(rng.permutation(first)[:_NUM_ACCOUNTS])
 
-    def highest(table: pa.Table) -> npt.NDArray[np.float64]:
+    def highest(table: pa.Table) -> Float64Array:
         scores, _ = model.score(table, state, num_threads=num_threads)
         by_account = np.full(int(scores.account.max()) + 1, -np.inf)
-        np.fmax.at(by_account, scores.account, scores.judgement.anomaly_score)
+        np.fmax.at(by_account, scores.account, scores.calibrated.anomaly_score)
         return by_account[np.unique(scores.account)]
 
     rounds = range(min(math.ceil(_NUM_ACCOUNTS / len(owners_A)), _MAX_ROUNDS))
@@ -109,7 +106,11 @@ def plant_and_score(
 
 
 def _planted(
-    model: FraudModel, state: ProfileState, rows: pa.Table, owners_A: Rows, rng: np.random.Generator
+    model: FraudModel,
+    state: ProfileState,
+    rows: pa.Table,
+    owners_A: Int64Array,
+    rng: np.random.Generator,
 ) -> pa.Table:
     """Rows of others for some accounts, the day after the state, in the order of time. P rows."""
     owner_P = np.tile(owners_A, _NUM_PLANTED)
@@ -129,7 +130,7 @@ def _planted(
 
 
 def _untouched(
-    state: ProfileState, rows: pa.Table, owners_A: Rows, rng: np.random.Generator
+    state: ProfileState, rows: pa.Table, owners_A: Int64Array, rng: np.random.Generator
 ) -> pa.Table:
     """As many old rows of each account itself, at their times of the day. P rows."""
     numbers = state.account_ids.numbers(rows[ACCOUNT_ID])
@@ -160,8 +161,8 @@ def _of_quiet_accounts(state: ProfileState, rows: pa.Table) -> pa.Table:
     a sound model would seem to find less.
     """
     with np.errstate(invalid="ignore"):  # a state that never saw a day
-        age_A = (state.until - state.heat_day) / HALF_LIVES[1]
-        is_quiet_A = state.heat[:, 1] * 0.5**age_A < _QUIET
+        age_A = (state.until - state.cumulative_day) / HALF_LIVES[1]
+        is_quiet_A = state.cumulative_score[:, 1] * 0.5**age_A < _QUIET
     numbers = state.account_ids.numbers(rows[ACCOUNT_ID])
     is_quiet_N = (numbers != UNKNOWN) & is_quiet_A[numbers]
     num_quiet, num_known = (
@@ -170,7 +171,7 @@ def _of_quiet_accounts(state: ProfileState, rows: pa.Table) -> pa.Table:
     return rows.filter(pa.array(is_quiet_N)) if 2 * num_quiet > num_known else rows
 
 
-def _first_rows(state: ProfileState, rows: pa.Table) -> Rows:
+def _first_rows(state: ProfileState, rows: pa.Table) -> Int64Array:
     """The first row of each account that the state knows."""
     numbers = state.account_ids.numbers(rows[ACCOUNT_ID])
     found, first = np.unique(numbers, return_index=True)

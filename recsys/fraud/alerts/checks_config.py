@@ -8,7 +8,7 @@ from recsys.config import config_class
 
 
 @config_class
-class FraudGuardsConfig:
+class ScoreChecksConfig:
     """Limits of a night's scores and of a new model; beyond them: HELD."""
 
     enabled: bool = True

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float64Array
 from recsys.datasets.transactions.days import day_number, day_of
 from recsys.fraud.alerts.alert_memory import AlertMemory
 from recsys.fraud.alerts.outputs import account_scores_table, transaction_scores_table
@@ -36,7 +36,7 @@ class DayResult:
     """Its transactions."""
     days: AccountDays
     """Its accounts."""
-    p_values: npt.NDArray[np.float64]
+    p_values: Float64Array
     """Probability of so high a score of an account under normal behaviour. Shape (M,)."""
     alerts: Alerts
     """Which accounts are flagged."""
@@ -95,7 +95,7 @@ class DayResult:
         )
 
 
-def judge_day(
+def result_of_day(
     model: FraudModel,
     state: ProfileState,
     table: pa.Table,
@@ -143,13 +143,13 @@ def judge_day(
 def account_days(table: pa.Table, scores: Scores) -> AccountDays:
     """Scores of transactions gathered by account and day."""
     return AccountDays.of(
-        scores.account, day_of(table), scores.judgement.combined, scores.passed.num_known
+        scores.account, day_of(table), scores.calibrated.combined, scores.passed.num_known
     )
 
 
 def choose_and_remember(
     days: AccountDays,
-    p_values_M: npt.NDArray[np.float64],
+    p_values_M: Float64Array,
     state: ProfileState,
     day: int,
     config: AlertConfig,

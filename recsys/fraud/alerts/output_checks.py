@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from recsys.errors import GateError
+from recsys.arrays import Float64Array
+from recsys.errors import CheckError
 from recsys.fraud.alerts.canary import FALSE_SHARE, HIGH_SCORE, CanaryRecall
-from recsys.fraud.alerts.checks_config import FraudGuardsConfig
+from recsys.fraud.alerts.checks_config import ScoreChecksConfig
 
 _MIN_ROWS, _FACTOR = 100, 3.0
-_REMEDY = "look at the model and the data of the night, or change [guards]"
+_REMEDY = "look at the model and the data of the night, or change [output_checks]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +31,13 @@ class NightFigures:
 
 
 def check_night(
-    scores_N: npt.NDArray[np.float64],
+    scores_N: Float64Array,
     night: NightFigures,
     before: Sequence[NightFigures],
-    config: FraudGuardsConfig,
+    config: ScoreChecksConfig,
     *,
     place: str,
-) -> Iterator[GateError]:
+) -> Iterator[CheckError]:
     """Reasons not to let a night's scores become live, but for the canary.
 
     Args:
@@ -48,7 +48,7 @@ def check_night(
         place: Where the scores are, for the message.
     """
     if len(scores_N) >= _MIN_ROWS and len(np.unique(scores_N)) < _MIN_ROWS // 10:
-        yield GateError(
+        yield CheckError(
             rule="score spread", place=place,
             observed=f"{len(np.unique(scores_N))} different scores of {len(scores_N):,}",
             limit=f"at least {_MIN_ROWS // 10}", remedy=_REMEDY,
@@ -62,24 +62,24 @@ def check_night(
         high = min(max(limit, _FACTOR * float(np.median(earlier))) if earlier else limit, 1.0)
         high += 3 * math.sqrt(high * (1 - high) / max(len(scores_N), 1))  # chance, of a small night
         if observed > high and len(scores_N) >= _MIN_ROWS:
-            yield GateError(
+            yield CheckError(
                 rule=rule, place=place, observed=f"{observed:.1%} of {what}",
                 limit=f"at most {high:.1%}", remedy=_REMEDY,
             )  # fmt: skip
 
 
 def check_canary(
-    now: CanaryRecall, before: float, config: FraudGuardsConfig, *, place: str
-) -> Iterator[GateError]:
+    now: CanaryRecall, before: float, config: ScoreChecksConfig, *, place: str
+) -> Iterator[CheckError]:
     """Refuse what finds clearly fewer planted takeovers than before, or none but by chance."""
     if now.is_blind:
-        yield GateError(
+        yield CheckError(
             rule="canary", place=place,
             observed=f"{now.share:.1%} of planted takeovers found",
             limit=f"clearly more than the {FALSE_SHARE:.0%} that chance finds", remedy=_REMEDY,
         )  # fmt: skip
     elif now.fell_from(before, points=config.canary_points):
-        yield GateError(
+        yield CheckError(
             rule="canary", place=place,
             observed=f"{now.share:.1%} of {now.planted:,} planted takeovers found",
             limit=f"about the {before:.1%} found before, {config.canary_points:.0%} less at most",

@@ -10,11 +10,12 @@ from datetime import UTC, date
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from recsys.arrays import Float64Array
+from recsys.datasets.origin import reason_without_values
 from recsys.errors import PublishError
 from recsys.files import write_new
 from recsys.fraud.alerts.selection import Alerts
@@ -55,16 +56,16 @@ def transaction_scores_table(table: pa.Table, scores: Scores, kinds: tuple[str, 
         table.schema.field(TRANSACTION_ID).type, table.schema.field(ACCOUNT_ID).type, kinds
     )
     rows = table.select([TRANSACTION_ID, ACCOUNT_ID, EVENT_TIME])
-    judgement = scores.judgement
-    surprise_NJ = judgement.surprise / _LOG_10
-    columns = [*rows.columns, pa.array(judgement.anomaly_score)]
+    calibrated = scores.calibrated
+    surprise_NJ = calibrated.surprise / _LOG_10
+    columns = [*rows.columns, pa.array(calibrated.anomaly_score)]
     columns += [pa.array(surprise_N.astype(np.float32)) for surprise_N in surprise_NJ.T]
     return pa.table(columns, schema=schema)
 
 
 def account_scores_table(
     days: AccountDays,
-    p_values_M: npt.NDArray[np.float64],
+    p_values_M: Float64Array,
     alerts: Alerts,
     reasons: Mapping[int, str],
     state: ProfileState,
@@ -163,7 +164,7 @@ def read_back(path: Path) -> pa.Table:
         return pq.ParquetFile(path, page_checksum_verification=True).read()
     except (OSError, pa.ArrowException) as error:
         raise PublishError(
-            f"{path}: expected the file as it was written, got {' '.join(str(error).split())}; "
+            f"{path}: expected the file as it was written, got {reason_without_values(error)}; "
             "run the job again"
         ) from error
 
@@ -176,5 +177,5 @@ def _days(transactions: pa.Table) -> set[date]:
     return {moment.astimezone(UTC).date() for moment in ends.values()}
 
 
-def _within_unit(scores: npt.NDArray[np.float64]) -> bool:
+def _within_unit(scores: Float64Array) -> bool:
     return bool(np.all((scores >= 0) & (scores <= 1)))

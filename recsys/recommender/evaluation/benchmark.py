@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from recsys.arrays import Int64Array
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.splits import SplitConfig, split_interactions
 from recsys.errors import DataError
@@ -28,7 +29,6 @@ from recsys.recommender.index import IndexConfig
 from recsys.recommender.lists.filters import Filters
 from recsys.recommender.lists.list_files import ListsSummary, write_recommendations
 from recsys.recommender.model import RecommenderModel, Selection
-from recsys.recommender.ranking.ranker import Numbers
 from recsys.recommender.serving import Recommender, build_index
 from recsys.schema import EVENT_TIME, ITEM_ID, RANK, USER_ID
 from recsys.training import EpochResult
@@ -164,7 +164,7 @@ def measure_lists(
 
 def _list_matrix(
     recommendations: pa.Table, users: Vocabulary, items: Vocabulary, k: int
-) -> Numbers:
+) -> Int64Array:
     """Item numbers by user and rank, -1 where there are none. Shape (U, K)."""
     lists_UK = np.full((len(users), k), -1, dtype=np.int64)
     rows = users.numbers(recommendations[USER_ID])
@@ -208,9 +208,9 @@ def _without(train: Dataset, valid: pa.Table) -> tuple[Dataset, pa.Table]:
     return replace(train, interactions=rest), valid
 
 
-def _pairs(table: pa.Table, users: Vocabulary, items: Vocabulary) -> Numbers:
+def _pairs(table: pa.Table, users: Vocabulary, items: Vocabulary) -> Int64Array:
     """One number a user-item pair; below 0 where one of them is not known."""
     user_numbers, item_numbers = users.numbers(table[USER_ID]), items.numbers(table[ITEM_ID])
     known = (user_numbers != UNKNOWN) & (item_numbers != UNKNOWN)
-    keys: Numbers = np.where(known, user_numbers * len(items) + item_numbers, UNKNOWN)
+    keys: Int64Array = np.where(known, user_numbers * len(items) + item_numbers, UNKNOWN)
     return keys

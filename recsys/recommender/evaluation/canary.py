@@ -16,11 +16,12 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from recsys.arrays import Float64Array
 from recsys.datasets.dataset import Dataset
 from recsys.errors import DataError
 from recsys.features.history import UserItemMatrix, event_places
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
-from recsys.recommender.evaluation.metrics import Floats, hit_matrix, ndcg_at_k
+from recsys.recommender.evaluation.metrics import hit_matrix, ndcg_at_k
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.ranking.by_source import exact_lists
 from recsys.schema import ITEM_ID, USER_ID
@@ -58,7 +59,7 @@ class Canary:
         """Type of the item ids."""
         return self.table[HISTORY].type.value_type
 
-    def measure(self, model: RecommenderModel, *, k: int) -> Floats:
+    def measure(self, model: RecommenderModel, *, k: int) -> Float64Array:
         """NDCG of each user's list, made from the history alone. Shape (U,).
 
         Raises:

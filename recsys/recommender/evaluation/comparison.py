@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from recsys.arrays import Float64Array
 from recsys.errors import DataError
 from recsys.recommender.evaluation.evaluate import CONFIDENCE, Evaluation
-from recsys.recommender.evaluation.metrics import Floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Difference:
     num_users: int
 
 
-def paired_difference(a_U: Floats, b_U: Floats) -> Difference:
+def paired_difference(a_U: Float64Array, b_U: Float64Array) -> Difference:
     """Compare two rankers on one measure, user by user.
 
     The interval is Student's t on the differences (Student 1908): pairing takes out that some

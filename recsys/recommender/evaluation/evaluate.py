@@ -18,10 +18,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import stats
 
+from recsys.arrays import Float64Array, FloatArray, Int64Array
 from recsys.errors import ConfigError, DataError
 from recsys.recommender.evaluation import metrics
-from recsys.recommender.evaluation.metrics import Floats
-from recsys.recommender.ranking.ranker import NO_ITEM, Numbers, UserItems
+from recsys.recommender.ranking.ranker import NO_ITEM, UserItems
 
 CONFIDENCE = 0.95
 """Level of the confidence intervals."""
@@ -54,7 +54,7 @@ class Evaluation:
 
     overall: Mapping[str, float]
     by_segment: Mapping[str, Mapping[str, Mapping[str, float]]]
-    per_user: Mapping[str, Floats]
+    per_user: Mapping[str, Float64Array]
 
     def to_dict(self) -> dict[str, object]:
         """`overall` and `by_segment` as JSON values; NaN becomes None."""
@@ -68,12 +68,12 @@ class Evaluation:
 
 
 def evaluate_lists(
-    items_UK: Numbers,
+    items_UK: Int64Array,
     relevant: UserItems,
     *,
     train: UserItems,
     ks: Sequence[int] = (20,),
-    item_embeddings_CD: npt.NDArray[np.floating] | None = None,
+    item_embeddings_CD: FloatArray | None = None,
     segments: Mapping[str, npt.ArrayLike] | None = None,
 ) -> Evaluation:
     """Measure recommendation lists against test items.
@@ -120,7 +120,9 @@ def history_length_segment(train: UserItems) -> npt.NDArray[np.str_]:
     return labels[np.digitize(metrics.relevant_counts(train), _HISTORY_BOUNDS)]
 
 
-def _accuracy(items_UK: Numbers, relevant: UserItems, ks: Sequence[int]) -> dict[str, Floats]:
+def _accuracy(
+    items_UK: Int64Array, relevant: UserItems, ks: Sequence[int]
+) -> dict[str, Float64Array]:
     hits_UK = metrics.hit_matrix(items_UK, relevant)
     relevant_U = metrics.relevant_counts(relevant)
     return {
@@ -130,14 +132,16 @@ def _accuracy(items_UK: Numbers, relevant: UserItems, ks: Sequence[int]) -> dict
     }
 
 
-def _beyond_accuracy(items_UK: Numbers, train: UserItems, ks: Sequence[int]) -> dict[str, Floats]:
+def _beyond_accuracy(
+    items_UK: Int64Array, train: UserItems, ks: Sequence[int]
+) -> dict[str, Float64Array]:
     information_C, popularity_C = metrics.self_information(train), metrics.item_popularity(train)
     novelty = {f"novelty@{k}": metrics.list_mean(items_UK, information_C, k=k) for k in ks}
     popularity = {f"popularity@{k}": metrics.list_mean(items_UK, popularity_C, k=k) for k in ks}
     return novelty | popularity
 
 
-def _catalogue(items_UK: Numbers, num_items: int, ks: Sequence[int]) -> dict[str, float]:
+def _catalogue(items_UK: Int64Array, num_items: int, ks: Sequence[int]) -> dict[str, float]:
     coverage = {
         f"coverage@{k}": metrics.catalogue_coverage(items_UK[:, :k], num_items=num_items)
         for k in ks
@@ -150,7 +154,10 @@ def _catalogue(items_UK: Numbers, num_items: int, ks: Sequence[int]) -> dict[str
 
 
 def _by_label(
-    per_user: Mapping[str, Floats], history_U: Floats, labels: npt.ArrayLike, ks: Sequence[int]
+    per_user: Mapping[str, Float64Array],
+    history_U: Float64Array,
+    labels: npt.ArrayLike,
+    ks: Sequence[int],
 ) -> dict[str, dict[str, float]]:
     encoded = pa.array(np.asarray(labels), from_pandas=True).cast(pa.string())
     encoded = encoded.fill_null("missing").dictionary_encode()
@@ -171,14 +178,14 @@ def _label_order(label: str) -> tuple[float, str]:
 
 
 def _summaries(
-    per_user: Mapping[str, Floats],
-    history_U: Floats,
-    codes_U: Numbers,
+    per_user: Mapping[str, Float64Array],
+    history_U: Float64Array,
+    codes_U: Int64Array,
     num_groups: int,
     ks: Sequence[int],
 ) -> list[dict[str, float]]:
     """Means of each group of users, with margins, popularity lifts and user counts."""
-    columns: dict[str, Floats] = {}
+    columns: dict[str, Float64Array] = {}
     for name, values_U in per_user.items():
         columns[name], margins_G = _group_means(values_U, codes_U, num_groups)
         if name.startswith(_WITH_MARGIN):
@@ -194,7 +201,9 @@ def _summaries(
     ]
 
 
-def _lifts(list_U: Floats, history_U: Floats, codes_U: Numbers, num_groups: int) -> Floats:
+def _lifts(
+    list_U: Float64Array, history_U: Float64Array, codes_U: Int64Array, num_groups: int
+) -> Float64Array:
     """Popularity lift of each group, over the users that have both a list and a history."""
     has_both_U = ~np.isnan(list_U + history_U)
     list_G, _ = _group_means(np.where(has_both_U, list_U, np.nan), codes_U, num_groups)
@@ -202,7 +211,9 @@ def _lifts(list_U: Floats, history_U: Floats, codes_U: Numbers, num_groups: int)
     return metrics.popularity_lift(list_G, history_G)
 
 
-def _group_means(values_U: Floats, codes_U: Numbers, num_groups: int) -> tuple[Floats, Floats]:
+def _group_means(
+    values_U: Float64Array, codes_U: Int64Array, num_groups: int
+) -> tuple[Float64Array, Float64Array]:
     """Mean of each group and half the width of its Student t interval; NaN values are left out.
 
     The mean is NaN for a group without values, the half width for one with fewer than two.
@@ -218,7 +229,7 @@ def _group_means(values_U: Floats, codes_U: Numbers, num_groups: int) -> tuple[F
         return means_G, quantiles_G * np.sqrt(variances_G / counts_G)
 
 
-def _check_lists(items_UK: Numbers, relevant: UserItems, train: UserItems) -> None:
+def _check_lists(items_UK: Int64Array, relevant: UserItems, train: UserItems) -> None:
     if relevant.shape != train.shape or len(items_UK) != relevant.shape[0]:
         got = f"{len(items_UK)} lists, test {relevant.shape}, train {train.shape}"
         raise _mismatch("lists", "one row a user in lists, test and train, one column an item", got)

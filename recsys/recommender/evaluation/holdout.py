@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.datasets.dataset import Dataset
 from recsys.features.encoder import rows_of
 from recsys.features.history import UserItemMatrix, repeat_matrix, rows_or_empty, user_item_matrix
@@ -30,7 +31,7 @@ from recsys.recommender.evaluation.evaluate import (
 from recsys.recommender.evaluation.popularity import popularity
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.ranking.by_source import exact_lists
-from recsys.recommender.ranking.ranker import Numbers, Ranker, Scores, rank_all
+from recsys.recommender.ranking.ranker import Ranker, rank_all
 from recsys.schema import ITEM_ID, USER_ID
 
 MODEL = "two-tower"
@@ -57,8 +58,8 @@ class TwoTowerRanker:
     """Dimensions to use; all by default."""
 
     def rank(
-        self, user_numbers: Numbers, *, k: int, train: UserItemMatrix | None
-    ) -> tuple[Numbers, Scores]:
+        self, user_numbers: Int64Array, *, k: int, train: UserItemMatrix | None
+    ) -> tuple[Int64Array, Float32Array]:
         """Rank as `ranking.Ranker` says."""
         model, ids = self.model, self.user_ids.take(pa.array(user_numbers))
         queries_BW, sources = model.embed_users(ids, user_table=self.user_table, width=self.width)
@@ -217,7 +218,7 @@ def _labels(terms: pa.ChunkedArray) -> npt.NDArray[np.object_]:
     return labels.to_numpy()  # type: ignore[no-any-return]  # pyarrow has no types
 
 
-def _padded(embeddings_CD: npt.NDArray[np.float32], num_items: int) -> npt.NDArray[np.float32]:
+def _padded(embeddings_CD: Float32Array, num_items: int) -> Float32Array:
     """Zero vectors for items that are in no list."""
     return np.pad(embeddings_CD, ((0, num_items - len(embeddings_CD)), (0, 0)))
 

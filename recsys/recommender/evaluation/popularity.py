@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float32Array, Float64Array
 from recsys.features.history import UserItemMatrix, event_values
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
 from recsys.recommender.evaluation.baselines import MostPopular
@@ -27,7 +27,7 @@ _FLOOR_SHARE = 1e-6
 
 def popularity(
     interactions: pa.Table, items: Vocabulary, *, half_life_days: float | None
-) -> npt.NDArray[np.float64]:
+) -> Float64Array:
     """Sum of the values of each item's events. Shape (C,)."""
     numbers = items.numbers(interactions[ITEM_ID])
     values = event_values(interactions, half_life_days=half_life_days)
@@ -36,10 +36,10 @@ def popularity(
     return totals_C.astype(np.float64)  # without any event, bincount counts in integers
 
 
-def log_shares(popularity_C: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+def log_shares(popularity_C: Float64Array) -> Float32Array:
     """Log of each item's share of all events, 0 for the largest. Shape (C,), not above 0."""
     floored = popularity_C + popularity_C.sum() * _FLOOR_SHARE + np.finfo(np.float64).tiny
-    shares_C: npt.NDArray[np.float32] = np.log(floored / floored.max()).astype(np.float32)
+    shares_C: Float32Array = np.log(floored / floored.max()).astype(np.float32)
     return shares_C
 
 

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from recsys.errors import GateError
+from recsys.arrays import Float64Array
+from recsys.errors import CheckError
 from recsys.recommender.evaluation.comparison import Difference, paired_difference
 from recsys.recommender.evaluation.evaluate import Evaluation
 from recsys.recommender.evaluation.holdout import MODEL, Comparison
-from recsys.recommender.evaluation.metrics import Floats
 from recsys.recommender.nightly_config import PromotionConfig
 
 _PLACE = "the new model"
@@ -31,7 +31,7 @@ _REMEDY = (
 )
 
 
-def find_faults(comparison: Comparison, config: PromotionConfig, *, k: int) -> Iterator[GateError]:
+def find_faults(comparison: Comparison, config: PromotionConfig, *, k: int) -> Iterator[CheckError]:
     """Every reason not to promote, the gravest first.
 
     Args:
@@ -57,7 +57,7 @@ def find_faults(comparison: Comparison, config: PromotionConfig, *, k: int) -> I
 
 def _lost_to_baselines(
     comparison: Comparison, measure: str, *, strict: bool
-) -> Iterator[GateError]:
+) -> Iterator[CheckError]:
     mine = comparison.evaluations[MODEL]
     for name, baseline in comparison.baselines.items():
         found = paired_difference(mine.per_user[measure], baseline.per_user[measure])
@@ -72,19 +72,19 @@ def _lost_to_baselines(
 
 def _worse_than_champion(
     model: Evaluation, champion: Evaluation, measure: str, config: PromotionConfig
-) -> Iterator[GateError]:
+) -> Iterator[CheckError]:
     found = paired_difference(model.per_user[measure], champion.per_user[measure])
     base = champion.overall[measure]
     if not base > 0 or not found.num_users:
         return
     is_clear = not found.high >= 0  # also where there is no interval
     if is_clear and not found.mean >= -config.margin * base:
-        yield _fault("champion", _told(found, base), f"at most {config.margin:.0%} lost")
+        yield _fault("champion", _change(found, base), f"at most {config.margin:.0%} lost")
 
 
 def _too_good(
     comparison: Comparison, champion: Evaluation, measure: str, config: PromotionConfig
-) -> Iterator[GateError]:
+) -> Iterator[CheckError]:
     """A gain that nothing fitted on the same data comes near to. The live model may be old."""
     model = comparison.evaluations[MODEL]
     found = paired_difference(model.per_user[measure], champion.per_user[measure])
@@ -100,7 +100,7 @@ def _too_good(
 
 def find_canary_faults(
     now: float, to_publish: float, before: Sequence[float], config: PromotionConfig
-) -> Iterator[GateError]:
+) -> Iterator[CheckError]:
     """Reasons not to promote in what models make of the frozen users (`Canary.measure`).
 
     Args:
@@ -114,7 +114,7 @@ def find_canary_faults(
     if usual > 0 and not now >= least:
         yield _fault("canary", f"ndcg {now:.4f}", f"at least {least:.4f}, usual is {usual:.4f}")
     if now > 0 and not to_publish >= _REFIT_SHARE * now:
-        yield GateError(
+        yield CheckError(
             rule="canary", place="the model to publish", observed=f"ndcg {to_publish:.4f}",
             limit=f"at least half of the {now:.4f} before it saw the latest interactions",
             remedy=_REMEDY,
@@ -122,8 +122,11 @@ def find_canary_faults(
 
 
 def _worse_in_segment(
-    pair: tuple[Floats, Floats], config: PromotionConfig, segment: str, labels: npt.ArrayLike
-) -> Iterator[GateError]:
+    pair: tuple[Float64Array, Float64Array],
+    config: PromotionConfig,
+    segment: str,
+    labels: npt.ArrayLike,
+) -> Iterator[CheckError]:
     """Segments in which the new model is clearly worse; all of them are looked at."""
     mine_U, theirs_U = pair
     codes = pa.array(np.asarray(labels), from_pandas=True).cast(pa.string()).dictionary_encode()
@@ -137,17 +140,17 @@ def _worse_in_segment(
         if base > 0 and found.high < -config.slice_margin * base:
             yield _fault(
                 f"champion, {segment} {label}",
-                _told(found, base),
+                _change(found, base),
                 f"at most {config.slice_margin:.0%} lost",
             )
 
 
-def _told(found: Difference, base: float) -> str:
+def _change(found: Difference, base: float) -> str:
     return (
         f"{found.mean / base:+.1%} (95% interval {found.low / base:+.1%} to "
         f"{found.high / base:+.1%}, {found.num_users:,} users)"
     )
 
 
-def _fault(rule: str, observed: str, limit: str) -> GateError:
-    return GateError(rule=rule, place=_PLACE, observed=observed, limit=limit, remedy=_REMEDY)
+def _fault(rule: str, observed: str, limit: str) -> CheckError:
+    return CheckError(rule=rule, place=_PLACE, observed=observed, limit=limit, remedy=_REMEDY)

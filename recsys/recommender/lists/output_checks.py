@@ -10,21 +10,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recsys.errors import GateError
+from recsys.arrays import Int64Array
+from recsys.errors import CheckError
 from recsys.recommender.lists.list_files import ListsSummary
-from recsys.recommender.nightly_config import GuardsConfig
+from recsys.recommender.nightly_config import ListChecksConfig
 from recsys.recommender.ranking.ranker import MAX_K
 from recsys.schema import ITEM_ID, RANK, SCORE, USER_ID
-
-Ints: TypeAlias = npt.NDArray[np.int64]
 
 _MIN_USERS = 50
 """Users below which a share of them says nothing."""
@@ -35,7 +32,7 @@ _SAMPLE_ROWS = 1 << 19
 class _Lists:
     """What a file of lists looks like."""
 
-    lengths: Ints
+    lengths: Int64Array
     """Items of each list. Shape (U,)."""
     constant_share: float
     """Share of lists of two items or more whose scores are all the same."""
@@ -50,8 +47,8 @@ class _Lists:
 
 
 def check_lists(
-    new: Path, live: Path | None, config: GuardsConfig, *, same_rules: bool = True
-) -> list[GateError]:
+    new: Path, live: Path | None, config: ListChecksConfig, *, same_rules: bool = True
+) -> list[CheckError]:
     """Reasons not to let lists become live.
 
     Memory holds the lists of some users; of the others ranks, scores and counts.
@@ -89,7 +86,7 @@ def check_lists(
     return faults
 
 
-def check_floor(summary: ListsSummary, place: Path, config: GuardsConfig) -> list[GateError]:
+def check_floor(summary: ListsSummary, place: Path, config: ListChecksConfig) -> list[CheckError]:
     """Reasons not to let lists become live that need no earlier ones: too many hold nothing.
 
     Lists without a single row are held whatever the settings are.
@@ -109,7 +106,7 @@ def check_floor(summary: ListsSummary, place: Path, config: GuardsConfig) -> lis
     )]  # fmt: skip
 
 
-def _widened(config: GuardsConfig) -> GuardsConfig:
+def _widened(config: ListChecksConfig) -> ListChecksConfig:
     """Limits for a night after a change of settings, when each user's list may be another one."""
     return replace(
         config,
@@ -126,8 +123,8 @@ def _longest(path: Path) -> int:
 
 
 def _numbers(
-    place: Path, night: _Lists, before: _Lists, config: GuardsConfig
-) -> Iterator[GateError]:
+    place: Path, night: _Lists, before: _Lists, config: ListChecksConfig
+) -> Iterator[CheckError]:
     """How many users and items there are, and how many lists lack some."""
     compared = [
         ("users with a list", len(night.lengths), len(before.lengths), config.min_users),
@@ -149,8 +146,8 @@ def _numbers(
 
 
 def _contents(
-    place: Path, night: _Lists, before: _Lists, config: GuardsConfig
-) -> Iterator[GateError]:
+    place: Path, night: _Lists, before: _Lists, config: ListChecksConfig
+) -> Iterator[CheckError]:
     """Which items stand in whose lists."""
     if not len(night.lengths):
         return
@@ -225,15 +222,15 @@ def _overlap(table: pa.Table, before: pa.Table) -> tuple[float, int]:
     return (float(shares.mean()) if len(shares) else 1.0), len(shares)
 
 
-def _pairs(table: pa.Table, users: pa.Array, items: pa.Array) -> Ints:
+def _pairs(table: pa.Table, users: pa.Array, items: pa.Array) -> Int64Array:
     """Numbers of the pairs of user and item in a table of such users and items, ascending."""
     user = np.asarray(pc.index_in(table[USER_ID], users)).astype(np.int64)
     item = np.asarray(pc.index_in(table[ITEM_ID], items)).astype(np.int64)
     return np.sort(user * len(items) + item)
 
 
-def _fault(rule: str, place: Path, observed: str, limit: str) -> GateError:
-    return GateError(
+def _fault(rule: str, place: Path, observed: str, limit: str) -> CheckError:
+    return CheckError(
         rule=rule, place=str(place), observed=observed, limit=limit,
-        remedy="look at the model and the data of the night, or change [guards]",
+        remedy="look at the model and the data of the night, or change [output_checks]",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Lists of users by what is known of them: by their vector, or else the most popular items.
+"""Lists of users: by their vector if they have one, else the most popular items.
 
 Shapes: B users, C items, D width, K list length, R some of the users.
 """
@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import BoolArray, Float32Array, Int64Array
 from recsys.recommender.ranking.own_items import add_own_terms
-from recsys.recommender.ranking.ranker import Numbers, Scores, UserItems
+from recsys.recommender.ranking.ranker import UserItems
 from recsys.recommender.ranking.topk import Embeddings, masked_top_k
 
 POPULARITY = "popularity"
@@ -27,7 +27,7 @@ class UserBlock:
 
     user_ids: pa.Array
     """Their ids, int64 or string. Shape (B,)."""
-    user_numbers: Numbers
+    user_numbers: Int64Array
     """Their rows in the filters, `UNKNOWN` for none. Shape (B,)."""
     queries: Embeddings
     """Their vectors; the row of a user whose source is `POPULARITY` is not read. Shape (B, D)."""
@@ -41,10 +41,10 @@ def lists_by_source(
     sources: pa.Array,
     k: int,
     *,
-    by_vector: Callable[[Numbers], tuple[Numbers, Scores]],
-    by_popularity: Callable[[Numbers], tuple[Numbers, Scores]],
-) -> tuple[Numbers, Scores]:
-    """Lists of users with a vector, and of those without one: the only place that tells them apart.
+    by_vector: Callable[[Int64Array], tuple[Int64Array, Float32Array]],
+    by_popularity: Callable[[Int64Array], tuple[Int64Array, Float32Array]],
+) -> tuple[Int64Array, Float32Array]:
+    """Lists of users with a vector, and of those without: the only place that distinguishes them.
 
     Args:
         sources: What is known of each user. Strings, shape (B,).
@@ -66,13 +66,13 @@ def lists_by_source(
 
 
 def most_popular(
-    popularity_C: Scores,
+    popularity_C: Float32Array,
     num_users: int,
     k: int,
     *,
     excluded: UserItems | None,
-    eligible: npt.NDArray[np.bool_] | None = None,
-) -> tuple[Numbers, Scores]:
+    eligible: BoolArray | None = None,
+) -> tuple[Int64Array, Float32Array]:
     """The most popular items that each user may get; popularity is an inner product of width 1."""
     return masked_top_k(
         np.ones((num_users, 1), dtype=np.float32),
@@ -89,12 +89,12 @@ def exact_lists(
     k: int,
     *,
     vectors_CD: Embeddings,
-    popularity_C: Scores,
+    popularity_C: Float32Array,
     excluded: UserItems | None,
-    eligible: npt.NDArray[np.bool_] | None = None,
+    eligible: BoolArray | None = None,
     own: UserItems | None = None,
-) -> tuple[Numbers, Scores]:
-    """What the written lists would be, searched without an index: for measuring a model.
+) -> tuple[Int64Array, Float32Array]:
+    """The lists that would be written, by exact search: for measuring a model.
 
     Args:
         queries_BD: Vectors of users.
@@ -107,10 +107,10 @@ def exact_lists(
         own: Terms of items that users had, where these may come again. Shape (B, C).
     """
 
-    def hidden(places: Numbers) -> UserItems | None:
+    def hidden(places: Int64Array) -> UserItems | None:
         return None if excluded is None else excluded[places]
 
-    def by_vector(places: Numbers) -> tuple[Numbers, Scores]:
+    def by_vector(places: Int64Array) -> tuple[Int64Array, Float32Array]:
         queries_RD = queries_BD[places]
         found = masked_top_k(queries_RD, vectors_CD, k, excluded=hidden(places), eligible=eligible)
         if own is None:
@@ -120,7 +120,7 @@ def exact_lists(
             excluded=hidden(places), eligible=eligible,
         )  # fmt: skip
 
-    def by_popularity(places: Numbers) -> tuple[Numbers, Scores]:
+    def by_popularity(places: Int64Array) -> tuple[Int64Array, Float32Array]:
         return most_popular(
             popularity_C, len(places), k, excluded=hidden(places), eligible=eligible
         )

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from recsys.arrays import Float64Array
 from recsys.errors import ConfigError
 from recsys.recommender.evaluation.comparison import paired_difference, verdict
 from recsys.recommender.evaluation.evaluate import Evaluation
-from recsys.recommender.evaluation.metrics import Floats
 from recsys.recommender.index.report import IndexReport
 from recsys.recommender.model import Selection
 from recsys.training import EpochResult
@@ -71,7 +71,7 @@ class ExampleList:
 class ItemMap:
     """Item vectors in two dimensions."""
 
-    positions: Floats
+    positions: Float64Array
     """Places of the items, within the unit square. Shape (C, 2)."""
     feature: str = ""
     """Name of the feature that colours them."""

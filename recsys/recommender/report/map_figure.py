@@ -9,14 +9,13 @@ from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
-from recsys.recommender.evaluation.metrics import Floats
+from recsys.arrays import BoolArray, Float64Array
 from recsys.recommender.report.content import ItemMap
 from recsys.reporting.drawing import (
     MODEL_COLOUR,
@@ -68,7 +67,7 @@ def numbered_labels(item_map: ItemMap) -> dict[int, str]:
     return dict(enumerate(undrawable, start=1))
 
 
-def _groups(item_map: ItemMap) -> Iterable[tuple[str, npt.NDArray[np.bool_], str]]:
+def _groups(item_map: ItemMap) -> Iterable[tuple[str, BoolArray, str]]:
     """Label, rows (a mask of shape (C,)) and colour of each group, the background first."""
     if not item_map.feature:
         yield "", np.ones(len(item_map.positions), dtype=np.bool_), MODEL_COLOUR
@@ -95,7 +94,7 @@ def _label_points(axes: Axes, item_map: ItemMap) -> None:
         _write_label(axes, numbers.get(title) or drawable(title), place, taken)
 
 
-def _write_label(axes: Axes, text: str, place: Floats, taken: list[Bbox]) -> None:
+def _write_label(axes: Axes, text: str, place: Float64Array, taken: list[Bbox]) -> None:
     """Write a label at the first offset where it is free, and add its box to those taken."""
     for x, y in _LABEL_OFFSETS:
         label = axes.annotate(

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.manifold import TSNE
 
+from recsys.arrays import Float64Array, FloatArray
 from recsys.errors import DataError
-from recsys.recommender.evaluation.metrics import Floats
 from recsys.recommender.report.content import ItemMap
 
 MAP_ITEMS = 1500
@@ -25,7 +25,7 @@ _MAX_LABELS = 14
 _LABEL_DISTANCE = 0.15
 
 
-def item_map(item_embeddings_CD: npt.NDArray[np.floating], *, seed: int) -> Floats:
+def item_map(item_embeddings_CD: FloatArray, *, seed: int) -> Float64Array:
     """Lay out item vectors in the plane by t-SNE, from their principal components.
 
     van der Maaten and Hinton 2008, "Visualizing data using t-SNE", JMLR; the start is that of
@@ -66,7 +66,7 @@ def item_map(item_embeddings_CD: npt.NDArray[np.floating], *, seed: int) -> Floa
 
 
 def map_catalogue(
-    item_embeddings_CD: npt.NDArray[np.floating],
+    item_embeddings_CD: FloatArray,
     popularity_C: npt.NDArray[np.number],
     *,
     titles: pa.Array | pa.ChunkedArray,
@@ -100,7 +100,7 @@ def map_catalogue(
     )
 
 
-def _principal_components(vectors_CD: npt.NDArray[np.floating]) -> Floats:
+def _principal_components(vectors_CD: FloatArray) -> Float64Array:
     """Coordinates along the two directions of largest variance, 0 where there is none. (C, 2)."""
     places_C2 = np.zeros((len(vectors_CD), 2))
     if vectors_CD.size == 0:
@@ -113,7 +113,7 @@ def _principal_components(vectors_CD: npt.NDArray[np.floating]) -> Floats:
     return places_C2
 
 
-def _within_unit_square(places_C2: Floats) -> Floats:
+def _within_unit_square(places_C2: Float64Array) -> Float64Array:
     if len(places_C2) == 0:
         return places_C2
     low, high = places_C2.min(axis=0), places_C2.max(axis=0)
@@ -122,7 +122,7 @@ def _within_unit_square(places_C2: Floats) -> Floats:
     return np.asarray(places_C2.clip(0, 1))
 
 
-def _apart(places_C2: Floats) -> list[int]:
+def _apart(places_C2: Float64Array) -> list[int]:
     """The first rows, that is the best-known items, that keep a distance from one another."""
     rows: list[int] = []
     is_near_C = np.zeros(len(places_C2), dtype=np.bool_)

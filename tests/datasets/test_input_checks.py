@@ -25,8 +25,8 @@ from daily_logs import (
     with_last_day,
 )
 
-from recsys.datasets.input_checks import GatesConfig, raise_if_held
-from recsys.errors import GateError
+from recsys.datasets.input_checks import InputChecksConfig, raise_if_held
+from recsys.errors import CheckError
 from recsys.schema import ACCOUNT_ID, AMOUNT, CURRENCY
 
 NUM_DAYS = 45
@@ -63,7 +63,7 @@ def test_days_of_another_size_are_held(share: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     changed = with_last_day(table, day, rows.take(rng.integers(0, rows.num_rows, wanted)))
 
-    found = held(changed, day, GatesConfig(max_duplicate_share=1))
+    found = held(changed, day, InputChecksConfig(max_duplicate_share=1))
 
     assert ("volume" if wanted else "freshness") in found
 
@@ -120,7 +120,7 @@ def test_broken_days_are_held(broken: Break, seed: int) -> None:
     found = held(changed, DAY)
 
     assert broken.rules.items() <= found.items(), found
-    with pytest.raises(GateError, match=next(iter(broken.rules))) as caught:
+    with pytest.raises(CheckError, match=next(iter(broken.rules))) as caught:
         raise_if_held(findings(changed, DAY))
     details = caught.value.details()
     assert {"file", "column", "rule", "observed", "limit"} == set(details)
@@ -141,7 +141,7 @@ def test_a_stale_log_is_held() -> None:
     """A log that ends before the day is held for its times, and after the setting it is not."""
     day = DAY + timedelta(days=2)
     assert held(log(), day) == {"freshness": "event_time"}
-    assert held(log(), day, GatesConfig(max_stale_days=2)) == {}
+    assert held(log(), day, InputChecksConfig(max_stale_days=2)) == {}
 
 
 def test_a_day_before_the_log_is_said_to_be_one() -> None:
@@ -205,7 +205,7 @@ def test_limits_are_those_of_the_config() -> None:
     for name, broken in BREAKS.items():
         rows = rows if name == "amounts in hundreds" else broken.change(rows)
     changed = with_last_day(log(), DAY, pa.concat_tables([rows, rows]))
-    generous = GatesConfig(
+    generous = InputChecksConfig(
         max_volume=9, max_duplicate_share=1, max_unseen_share=1, max_new_currency_share=1,
         max_amount_shift=1e9, max_amount_distance=1, max_amount_extremes=1,
     )  # fmt: skip

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from small_transactions import FEATURES, QUICK, cut, log_of, with_column
 
 from recsys.fraud.alerts.canary import CanaryRecall, plant_and_score
-from recsys.fraud.alerts.checks_config import FraudGuardsConfig
+from recsys.fraud.alerts.checks_config import ScoreChecksConfig
 from recsys.fraud.alerts.output_checks import NightFigures, check_canary, check_night
 from recsys.fraud.fitting.train import FittedFraud, fit_fraud_model
 from recsys.fraud.model import FraudModel
-from recsys.fraud.scoring.scorer import Judge, Judgement
+from recsys.fraud.scoring.scorer import CalibratedScores, EvidenceScorer
 
-CONFIG = FraudGuardsConfig()
+CONFIG = ScoreChecksConfig()
 Fault = Literal["constant low", "constant high", "inverted", "not a number", "random"]
 
 
@@ -41,15 +41,15 @@ def ordinary() -> FittedFraud:
 class _Broken:
     """A judge whose scores went wrong."""
 
-    def __init__(self, judge: Judge, fault: Fault) -> None:
-        self._judge, self._fault = judge, fault
+    def __init__(self, scorer: EvidenceScorer, fault: Fault) -> None:
+        self._scorer, self._fault = scorer, fault
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._judge, name)
+        return getattr(self._scorer, name)
 
-    def judge(self, *args: object, **kwargs: object) -> Judgement:
+    def score(self, *args: object, **kwargs: object) -> CalibratedScores:
         """The judgement of the sound judge, with other scores."""
-        found = self._judge.judge(*args, **kwargs)
+        found = self._scorer.score(*args, **kwargs)
         scores = found.anomaly_score
         wrong = {
             "constant low": np.full_like(scores, 0.5),
@@ -61,8 +61,8 @@ class _Broken:
         return _with_scores(found, wrong)
 
 
-def _with_scores(judgement: Judgement, scores: np.ndarray) -> Judgement:
-    other = replace(judgement)
+def _with_scores(calibrated: CalibratedScores, scores: np.ndarray) -> CalibratedScores:
+    other = replace(calibrated)
     object.__setattr__(other, "p_value", 1 - scores)
     assert np.allclose(other.anomaly_score, scores, equal_nan=True)
     return other
@@ -72,7 +72,7 @@ def broken(fault: Fault) -> FraudModel:
     """The scorer with a judge whose scores went wrong."""
     model = ordinary().model
     other = replace(model)
-    object.__setattr__(other, "judge", _Broken(model.judge, fault))
+    object.__setattr__(other, "scorer", _Broken(model.scorer, fault))
     return other
 
 
@@ -140,7 +140,7 @@ def test_ordinary_nights_pass() -> None:
         _, rows = cut(cut(days()[1], day + 1)[0], day)
         scores, state = model.score(rows, state, num_threads=1)
         state = replace(state, until=float(math.ceil(state.until)))
-        anomaly = scores.judgement.anomaly_score
+        anomaly = scores.calibrated.anomaly_score
         assert rules_of_night(anomaly, earlier) == []
         earlier.append(float(np.mean(anomaly >= 0.99)))
     found = plant_and_score(model, state, days()[1], seed=0, num_threads=1)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from recsys.fraud.labels.prior_anomalies import (
     LONGEST_DAYS,
     MAX_AMOUNTS,
-    SUSPICIONS,
+    PRIOR_ANOMALIES,
     WINDOW_DAYS,
-    suspicions,
+    prior_anomalies,
 )
 
 
@@ -30,7 +30,7 @@ class Log:
     @property
     def found(self) -> np.ndarray:
         """All columns of all rows."""
-        return suspicions(
+        return prior_anomalies(
             account_N=self.account,
             day_N=self.day,
             amount_excess_N=self.excess,
@@ -110,4 +110,4 @@ def test_an_empty_log_has_no_suspicions() -> None:
     """A log without rows gives an array without rows."""
     codes, floats = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     log = Log(codes, np.zeros(0), floats, np.zeros(0, dtype=np.int8), 7.0)
-    assert log.found.shape == (0, len(SUSPICIONS))
+    assert log.found.shape == (0, len(PRIOR_ANOMALIES))

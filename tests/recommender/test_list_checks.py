@@ -17,12 +17,12 @@ from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.lists.list_files import ListsSummary, RankedLists, write_recommendations
 from recsys.recommender.lists.output_checks import check_floor, check_lists
 from recsys.recommender.model import RecommenderModel
-from recsys.recommender.nightly_config import GuardsConfig
+from recsys.recommender.nightly_config import ListChecksConfig
 from recsys.recommender.ranking.topk import masked_top_k
 from recsys.schema import USER_ID
 
 K = 10
-CONFIG = GuardsConfig()
+CONFIG = ListChecksConfig()
 
 
 def write(
@@ -63,7 +63,7 @@ def live_file(folder: Path) -> Path:
 
 
 def rules(
-    new: Path, live: Path | None, config: GuardsConfig = CONFIG, **options: bool
+    new: Path, live: Path | None, config: ListChecksConfig = CONFIG, **options: bool
 ) -> list[str]:
     """The rules that a night breaks."""
     return [fault.rule for fault in check_lists(new, live, config, **options)]

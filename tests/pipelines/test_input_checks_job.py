@@ -37,7 +37,7 @@ from recsys.schema import EVENT_TIME, USER_ID
 DAY = date(2024, 3, 30)
 """The last day of the shop's log."""
 STATUS = {"job", "outcome", "exit_code", "file", "column", "rule", "observed", "limit", "message"}
-QUIET_GUARDS = ("--set", "guards.enabled=false")
+NO_OUTPUT_CHECKS = ("--set", "output_checks.enabled=false")
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +54,12 @@ def bank(stocked_bank: Path, tmp_path: Path) -> Path:
 
 def lists(config: Path, day: date, *options: object) -> Done:
     """Write the lists of a day."""
-    return run_bank("write-recommendations", config, "--as-of", day, *QUIET_GUARDS, *options)
+    return run_bank("write-recommendations", config, "--as-of", day, *NO_OUTPUT_CHECKS, *options)
 
 
 def held(done: Done) -> Mapping[str, object]:
     """The status line of a job that a gate has held."""
-    assert done.code == 3, done.told
+    assert done.code == 3, done.messages
     assert set(done.status) == STATUS
     assert done.status["outcome"] == "HELD"
     assert done.error == f"error: {done.status['message']}"
@@ -92,7 +92,7 @@ def test_a_broken_day_of_a_shop_is_held(shop_copy: Path) -> None:
     assert (late["rule"], late["column"]) == ("freshness", "event_time")
     assert contents(shop_copy) == before
 
-    done = lists(config, DAY, *loose, "--set", "gates.enabled=false")
+    done = lists(config, DAY, *loose, "--set", "input_checks.enabled=false")
     assert (done.code, done.status["outcome"]) == (0, "PUBLISHED")
 
 
@@ -101,8 +101,8 @@ def test_validate_says_what_would_be_held(tmp_path: Path) -> None:
     config = write_shop(tmp_path, shop_dataset("int64"), "parquet")
     done = run_bank("validate", config, "--as-of", DAY + timedelta(days=9))
     assert done.code == 0
-    assert "jobs with --as-of 2024-04-08 would be held" in done.told
-    assert "freshness: expected events on the day of the run" in done.told
+    assert "jobs with --as-of 2024-04-08 would be held" in done.messages
+    assert "freshness: expected events on the day of the run" in done.messages
 
 
 def test_lists_of_a_log_that_has_gone_on(shop_copy: Path) -> None:
@@ -113,7 +113,7 @@ def test_lists_of_a_log_that_has_gone_on(shop_copy: Path) -> None:
     moment = pa.scalar(cut + timedelta(days=1), pa.date32()).cast(log[EVENT_TIME].type)
     write_table(file, log.filter(pc.less(log[EVENT_TIME], moment)))
     first = lists(config, cut)
-    assert first.code == 0, first.told
+    assert first.code == 0, first.messages
 
     write_table(file, log)
     skipped = lists(config, cut)
@@ -151,7 +151,7 @@ def test_a_broken_day_of_a_bank_is_held(bank: Path) -> None:
     assert held(run_bank("train-fraud", bank, "--as-of", LAST, *QUICK))["rule"] == "duplicates"
     assert contents(bank.parent) == before
 
-    done = score(bank, LAST, "--set", "gates.enabled=false")
+    done = score(bank, LAST, "--set", "input_checks.enabled=false")
     assert done.code == 0
     _adds_up(done)
 
@@ -210,11 +210,13 @@ def test_late_rows_of_recent_days_are_learnt(bank: Path, on_time: Done) -> None:
 
     done = score(bank, LAST)
 
-    assert done.code == 0, done.told
+    assert done.code == 0, done.messages
     assert tables_of(done.status) == tables_of(on_time.status)
     num_late = first_month().num_rows - _without_some(first_month(), NIGHT).num_rows
     assert (done.status["late"], done.status["relearnt"]) == (0, num_late)
-    assert f"warning: late: {num_late} transactions of days that were scored already" in done.told
+    assert (
+        f"warning: late: {num_late} transactions of days that were scored already" in done.messages
+    )
     _adds_up(done)
     figures = json.loads(
         Path(str(done.status["alerts_page"])).with_name("metrics.json").read_text()
@@ -229,7 +231,7 @@ def test_rows_that_come_too_late_are_held_or_told(bank: Path, lookback: int) -> 
     file = bank.parent / "transactions.parquet"
     day = NIGHT if lookback == 0 else NIGHT - timedelta(days=3)
     write_table(file, _without_some(first_month(), day))
-    learnt = ("--set", f"gates.lookback_days={lookback}")
+    learnt = ("--set", f"input_checks.lookback_days={lookback}")
     assert score(bank, NIGHT, "--force", *learnt).code == 0
     write_table(file, first_month())
     before = contents(bank.parent)
@@ -238,10 +240,10 @@ def test_rows_that_come_too_late_are_held_or_told(bank: Path, lookback: int) -> 
     assert (status["rule"], status["column"]) == ("late", "event_time")
     assert contents(bank.parent) == before
 
-    done = score(bank, LAST, *learnt, "--set", "gates.max_late_share=1")
+    done = score(bank, LAST, *learnt, "--set", "input_checks.max_late_share=1")
     num_late = first_month().num_rows - _without_some(first_month(), day).num_rows
     assert (done.code, done.status["late"], done.status["relearnt"]) == (0, num_late, 0)
-    assert f"warning: late: {num_late} transactions came too late to be learnt" in done.told
+    assert f"warning: late: {num_late} transactions came too late to be learnt" in done.messages
     _adds_up(done)
 
 
@@ -252,9 +254,9 @@ def test_late_rows_are_told_once(bank: Path) -> None:
     write_table(file, _without_some(table, NIGHT - timedelta(days=6)))
     assert score(bank, NIGHT, "--force").code == 0
     write_table(file, table)
-    all_late = ("--set", "gates.max_late_share=1")
+    all_late = ("--set", "input_checks.max_late_share=1")
     assert score(bank, LAST, *all_late).status["late"] > 0
 
-    done = score(bank, LAST + timedelta(days=1), *QUIET_GUARDS)
-    assert (done.code, done.status.get("late")) == (0, 0), done.told
+    done = score(bank, LAST + timedelta(days=1), *NO_OUTPUT_CHECKS)
+    assert (done.code, done.status.get("late")) == (0, 0), done.messages
     _adds_up(done)

@@ -1,6 +1,6 @@
 """How often the gates hold an ordinary day of a real log, and how often a day that was spoilt.
 
-    python benchmarks/input_gates.py --data data/raw
+    python benchmarks/input_checks.py --data data/raw
 
 Days are drawn at random after the first two months (40 days of the Handbook). Each is judged as it
 is, and after one thing was done to it alone.
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys.datasets.daily import day_numbers
-from recsys.datasets.input_checks import GatesConfig, check_newest_day
+from recsys.datasets.input_checks import InputChecksConfig, check_newest_day
 from recsys.datasets.origin import Origin
 from recsys.schema import AMOUNT, EVENT_TIME, EVENT_TIME_TYPE
 
@@ -155,7 +155,7 @@ def _held_by(table: pa.Table, day: Day) -> set[str]:
     findings = check_newest_day(
         table,
         EPOCH + timedelta(days=day.number),
-        GatesConfig(),
+        InputChecksConfig(),
         terms=list(day.terms),
         origin=lambda column: Origin(file="the log", column=column),
     )

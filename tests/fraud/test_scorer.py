@@ -17,7 +17,7 @@ from recsys.features.encoder import EncodedTable
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.embedding.inputs import CodedTransactions
 from recsys.fraud.profiles.state import ProfileState, empty_state
-from recsys.fraud.scoring.scorer import HEAT_CAP, Judge, Judgement
+from recsys.fraud.scoring.scorer import ADDED_CAP, CalibratedScores, EvidenceScorer
 from recsys.fraud.scoring.tails import TAIL_SHARE, Tail, fit_tails, surprise_of
 
 NUM_ACCOUNTS = 20
@@ -26,25 +26,25 @@ CALIBRATION = np.random.default_rng(0).normal(size=(5000, len(KINDS)))
 SEEDS = st.integers(0, 10_000)
 
 
-def judge(*, weights: tuple[float, ...] = (1.0, 0.5, 0.0)) -> Judge:
+def scorer(*, weights: tuple[float, ...] = (1.0, 0.5, 0.0)) -> EvidenceScorer:
     """A judge that knows what normal rows look like and uses no trees."""
     tails = fit_tails(CALIBRATION)
     surprise = sum(
         weight * tail.surprise(column)
         for weight, tail, column in zip(weights, tails, CALIBRATION.T, strict=True)
     )
-    own_tail = Tail.fit(surprise)
+    transaction_tail = Tail.fit(surprise)
     plain = sum(tail.surprise(column) for tail, column in zip(tails, CALIBRATION.T, strict=True))
-    return Judge(
+    return EvidenceScorer(
         kinds=KINDS,
         tails=tails,
         weights=np.array(weights),
-        heat_kinds=np.zeros(len(KINDS)),
-        heat_weights=(0.8, 0.2),
+        cumulative_kinds=np.zeros(len(KINDS)),
+        cumulative_weights=(0.8, 0.2),
         booster=None,
-        own_tail=own_tail,
+        transaction_tail=transaction_tail,
         plain_tail=Tail.fit(plain),
-        combined_tail=Tail.fit(own_tail.surprise(surprise)),
+        combined_tail=Tail.fit(transaction_tail.surprise(surprise)),
     )
 
 
@@ -76,16 +76,16 @@ def coded(day_N: np.ndarray) -> CodedTransactions:
     )
 
 
-def judged(
+def scored(
     evidence_NJ: np.ndarray,
     day_N: np.ndarray,
     account_N: np.ndarray,
     *,
-    by: Judge | None = None,
+    by: EvidenceScorer | None = None,
     state: ProfileState | None = None,
-) -> Judgement:
+) -> CalibratedScores:
     """Judge transactions."""
-    return (by or judge()).judge(
+    return (by or scorer()).score(
         evidence_NJ.astype(np.float32),
         coded(day_N),
         account_N,
@@ -107,13 +107,15 @@ def random_log(seed: int, num_rows: int = 200) -> tuple[np.ndarray, np.ndarray, 
 @given(seed=SEEDS)
 def test_scores_are_probabilities_in_the_order_of_the_combined_score(seed: int) -> None:
     """Anomaly scores lie in [0, 1), rise with the combined score, and that is own plus heat."""
-    found = judged(*random_log(seed))
+    found = scored(*random_log(seed))
     order = np.argsort(found.combined, kind="stable")
     assert (np.diff(found.anomaly_score[order]) >= -1e-12).all()
     assert found.anomaly_score.min() >= 0
     assert found.anomaly_score.max() < 1
-    logs = np.log1p(found.heat.astype(np.float64))
-    np.testing.assert_allclose(found.combined, found.own + logs @ [0.8, 0.2], rtol=1e-12)
+    logs = np.log1p(found.cumulative_score.astype(np.float64))
+    np.testing.assert_allclose(
+        found.combined, found.transaction_score + logs @ [0.8, 0.2], rtol=1e-12
+    )
 
 
 @given(seed=SEEDS, kind=st.integers(0, 1), more=st.floats(0, 20))
@@ -122,7 +124,7 @@ def test_more_evidence_never_lowers_a_score(seed: int, kind: int, more: float) -
     evidence, day, account = random_log(seed)
     raised = evidence.copy()
     raised[100, kind] += more
-    before, after = judged(evidence, day, account), judged(raised, day, account)
+    before, after = scored(evidence, day, account), scored(raised, day, account)
     same = account == account[100]
     assert (after.combined[same] >= before.combined[same] - 1e-6).all()
     np.testing.assert_array_equal(after.combined[~same], before.combined[~same])
@@ -136,7 +138,7 @@ def test_what_has_no_weight_has_no_effect(seed: int) -> None:
     other = evidence.copy()
     other[:, 2] = np.where(np.arange(200) % 2, 1e30, np.nan)
     one, two = (
-        judge().raw_scores(each, surprise_of(judge().tails, each), coded(day), num_threads=1)
+        scorer().raw_scores(each, surprise_of(scorer().tails, each), coded(day), num_threads=1)
         for each in (evidence, other)
     )
     np.testing.assert_array_equal(one, two)
@@ -147,7 +149,7 @@ def test_what_has_no_weight_counts_once_it_is_far_out() -> None:
     evidence, day, account = random_log(0)
     other = evidence.copy()
     other[50, 2] += 30.0
-    before, after = judged(evidence, day, account), judged(other, day, account)
+    before, after = scored(evidence, day, account), scored(other, day, account)
     assert after.p_value[50] < 0.01 < before.p_value[50]
 
 
@@ -156,32 +158,36 @@ def test_evidence_that_is_not_finite_harms_no_later_transaction() -> None:
     evidence, day, account = random_log(0)
     evidence[3], evidence[7, 0], evidence[9, 0] = np.nan, np.inf, -np.inf
     state = fresh()
-    found = judged(evidence, day, account, state=state)
+    found = scored(evidence, day, account, state=state)
     assert np.isfinite(found.combined).all()
     assert np.isfinite(found.anomaly_score).all()
-    assert np.isfinite(state.heat).all()
+    assert np.isfinite(state.cumulative_score).all()
 
 
 def test_heat_is_what_the_account_piled_up_before() -> None:
     """A transaction adds the nats of its own score in the tail, capped, to those after it alone."""
     evidence = np.array([[60.0, 60, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]])
-    found = judged(evidence, np.array([1.0, 1.0, 1.5, 8.0]), np.array([3, 3, 3, 3]))
-    assert found.own[0] > HEAT_CAP - np.log(TAIL_SHARE)
-    np.testing.assert_allclose(found.heat[:, 0], HEAT_CAP * np.array([0, 1, 0.5, 0.5**14]))
-    np.testing.assert_allclose(found.heat[:, 1], HEAT_CAP * np.array([0, 1, 0.5 ** (1 / 14), 0.5]))
-    assert found.combined[1] > found.combined[2] > found.combined[3] > found.own[3]
+    found = scored(evidence, np.array([1.0, 1.0, 1.5, 8.0]), np.array([3, 3, 3, 3]))
+    assert found.transaction_score[0] > ADDED_CAP - np.log(TAIL_SHARE)
+    np.testing.assert_allclose(
+        found.cumulative_score[:, 0], ADDED_CAP * np.array([0, 1, 0.5, 0.5**14])
+    )
+    np.testing.assert_allclose(
+        found.cumulative_score[:, 1], ADDED_CAP * np.array([0, 1, 0.5 ** (1 / 14), 0.5])
+    )
+    assert found.combined[1] > found.combined[2] > found.combined[3] > found.transaction_score[3]
 
 
 @given(seed=SEEDS, place=st.integers(0, 200))
 def test_judging_in_two_parts_is_judging_at_once(seed: int, place: int) -> None:
     """With the state passed on, rows are judged the same in whatever parts they come."""
     evidence, day, account = random_log(seed)
-    whole, state = judged(evidence, day, account), fresh()
+    whole, state = scored(evidence, day, account), fresh()
     parts = [
-        judged(evidence[rows], day[rows], account[rows], state=state)
+        scored(evidence[rows], day[rows], account[rows], state=state)
         for rows in (slice(0, place), slice(place, None))
     ]
-    for name in ("surprise", "own", "heat", "combined", "p_value"):
+    for name in ("surprise", "transaction_score", "cumulative_score", "combined", "p_value"):
         joined = np.concatenate([getattr(part, name) for part in parts])
         np.testing.assert_array_equal(joined, getattr(whole, name))
 
@@ -190,8 +196,8 @@ def test_normal_rows_have_the_p_values_they_claim() -> None:
     """Rows like those of the calibration, one an account, have uniform p-values to 0.03."""
     rng = np.random.default_rng(1)
     evidence = rng.normal(size=(20_000, len(KINDS)))
-    without_heat = replace(judge(), heat_weights=(0.0, 0.0))
-    found = judged(evidence, np.zeros(20_000), rng.integers(0, 20, 20_000), by=without_heat)
+    without_cumulative = replace(scorer(), cumulative_weights=(0.0, 0.0))
+    found = scored(evidence, np.zeros(20_000), rng.integers(0, 20, 20_000), by=without_cumulative)
     shares = np.arange(1, 20_001) / 20_000
     assert np.abs(np.sort(found.p_value) - shares).max() < 0.03
 
@@ -201,14 +207,14 @@ def test_beside_weights_only_chosen_kinds_pile_up(seed: int, weight: float) -> N
     """Each adds its excess times its weight, up to the cap; the own score adds nothing."""
     rng = np.random.default_rng(seed)
     evidence = rng.normal(size=(50, len(KINDS))).astype(np.float32) * 3
-    chosen = replace(judge(), heat_kinds=np.array([weight, 0.0, 0.0]))
-    expected = np.minimum(weight * chosen.tails[0].excess(evidence[:, 0]), HEAT_CAP)
+    chosen = replace(scorer(), cumulative_kinds=np.array([weight, 0.0, 0.0]))
+    expected = np.minimum(weight * chosen.tails[0].excess(evidence[:, 0]), ADDED_CAP)
     for own in (np.zeros(50), np.full(50, 20.0)):
-        np.testing.assert_allclose(chosen.heat_excess(own, evidence), expected, rtol=1e-5)
+        np.testing.assert_allclose(chosen.added_excess(own, evidence), expected, rtol=1e-5)
 
 
 def test_beside_trees_the_own_score_piles_up() -> None:
     """What lies beyond the tail's threshold adds up, to the cap, whatever the kinds say."""
     own = np.array([0.0, -np.log(TAIL_SHARE), 1 - np.log(TAIL_SHARE), 30.0])
     high = np.full((4, len(KINDS)), 9.0, dtype=np.float32)
-    np.testing.assert_allclose(judge().heat_excess(own, high), [0, 0, 1, HEAT_CAP], atol=1e-6)
+    np.testing.assert_allclose(scorer().added_excess(own, high), [0, 0, 1, ADDED_CAP], atol=1e-6)
