@@ -63,8 +63,8 @@ def _end_by(error: Exception) -> None:
         message = " ".join(str(error).split())
         _end(error.exit_code, error.outcome, message, error.details())
     if isinstance(error, OSError):
-        place, reason = error.filename or "a file", error.strerror or error
-        _end(1, "FAILED", f"{place}: cannot read or write: {reason}", {"file": str(place)})
+        place, reason = str(error.filename or "a file"), error.strerror or str(error)
+        _end(1, "FAILED", f"{place}: cannot read or write: {reason}", {"file": place})
     _tell_where(error)
     _end(DEFECT_EXIT_CODE, "FAILED", f"a defect: {type(error).__name__}; please report it", {})
 
