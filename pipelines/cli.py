@@ -18,6 +18,7 @@ from pipelines.jobs.console import Reporter, print_result
 from pipelines.jobs.ending import report_findings, run_to_the_end
 from pipelines.jobs.options import parse_day
 from pipelines.jobs.process import tune_process
+from pipelines.jobs.streams import write_to
 from pipelines.operations.live_runs_cli import add_live_run_commands
 from pipelines.operations.tracking_cli import add_tracking_command
 from pipelines.schedule.cli import add_schedule_commands
@@ -250,8 +251,8 @@ def run() -> NoReturn:
     except SystemExit as left:
         code = left.code
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        write_to(stream, "")
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
