@@ -72,7 +72,7 @@ def filters_of(
         users: Users of the run.
         items: The catalogue.
         had: Every item that each user had, whether it was learnt from or not.
-        reporter: Whom to tell.
+        reporter: Prints progress.
 
     Raises:
         CheckError: A table has rows, and none of them has an effect.
