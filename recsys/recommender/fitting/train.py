@@ -118,8 +118,7 @@ def _untrained(
     data: Dataset, config: RecommenderConfig, selection: Selection
 ) -> tuple[RecommenderModel, EncodedTable | None]:
     """A model at its start, and the features of its catalogue."""
-    log = data.interactions
-    users, items = Vocabulary.fit(log[USER_ID]), Vocabulary.fit(log[ITEM_ID])
+    users, items = (Vocabulary.fit(data.interactions[name]) for name in (USER_ID, ITEM_ID))
     user_encoder, user_table = known_rows(data, "users", users)
     if user_table is not None and data.users is not None:
         user_table = data.users.select(user_table.column_names)  # for those to come
@@ -165,8 +164,8 @@ def _repeats(
     """How often users took items, if that has a weight."""
     if not selection.repeat_weight:
         return None
-    half_life = selection.repeat_half_life_days
-    return repeat_matrix(log, users=users, items=items, half_life_days=half_life)
+    age = selection.repeat_half_life_days
+    return repeat_matrix(log, users=users, items=items, half_life_days=age)
 
 
 def _batches(
