@@ -141,7 +141,7 @@ def _report(report: DriftReport, reporter: Reporter) -> None:
     for one in sorted(report.columns, key=lambda one: -one.psi):
         weeks = "-" if one.yardstick is None else f"{one.yardstick:.4f}"
         # A term is a value of the data, which is for the published file and not for a log.
-        place = "a term" if one.kind == "terms" else one.shift.bin
+        place = "a term" if one.kind in {"categorical", "frequency"} else one.shift.bin
         shift = f"{place}: {one.shift.reference_share:.1%} to {one.shift.current_share:.1%}"
         row = (one.name, f"{one.psi:.4f}", f"{one.bound:.4f}", weeks, one.verdict, shift)
         table.add_row(*row)

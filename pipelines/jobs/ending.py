@@ -17,6 +17,8 @@ from pipelines.jobs.streams import write_to
 from recsys.errors import PublishError, RecsysError
 
 DEFECT_EXIT_CODE = 70
+_FOR_PEOPLE = {"init", "demo"}
+"""Commands without a status line, however they end."""
 _STOPPED = {128 + number: number.name for number in (signal.SIGINT, signal.SIGTERM)}
 """Exit codes of a command that a signal stopped, with its name."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -37,7 +39,9 @@ def run_to_the_end(command: Callable[[], object]) -> None:
     """
     _listen_for_stop()
     try:
-        command()
+        code = command()
+        if isinstance(code, int) and code:
+            sys.exit(code)
     except SystemExit as left:
         if left.code in _STOPPED:
             told = f"stopped by {_STOPPED[left.code]}; the last good output is live"
@@ -65,6 +69,7 @@ def _end_by(error: Exception) -> None:
     if isinstance(error, OSError):
         place, reason = str(error.filename or "a file"), error.strerror or str(error)
         _end(1, "FAILED", f"{place}: cannot read or write: {reason}", {"file": place})
+    _end_if_usage(error)
     _tell_where(error)
     _end(DEFECT_EXIT_CODE, "FAILED", f"a defect: {type(error).__name__}; please report it", {})
 
@@ -115,10 +120,23 @@ def report_findings(
         sys.exit(refusals[0].exit_code)
 
 
+def _end_if_usage(error: Exception) -> None:
+    """End where the command line was not understood: such errors know how to say what is wrong."""
+    message_of = getattr(error, "format_message", None)
+    if message_of is None:
+        return
+    if type(error).__name__ == "NoArgsIsHelpError":
+        getattr(error, "show", print)()  # the help, for those who say nothing
+        sys.exit(2)
+    message = " ".join(str(message_of()).split()).rstrip(".")
+    _end(2, "FAILED", f"{message}; `recsys COMMAND --help` lists the options", {})
+
+
 def _end(code: int, outcome: str, message: str, details: Mapping[str, object]) -> NoReturn:
     write_to(sys.stderr, f"{'skipped' if outcome == 'SKIPPED' else 'error'}: {message}\n")
-    status = {"job": _command(), "outcome": outcome, "exit_code": code, **details}
-    print_result({**status, "message": message})
+    if _command() not in _FOR_PEOPLE:
+        status = {"job": _command(), "outcome": outcome, "exit_code": code, **details}
+        print_result({**status, "message": message})
     sys.exit(code)
 
 

@@ -145,7 +145,7 @@ class JobRun:
                 self.root,
                 day,
                 write_and_check,
-                hold=lambda _folder: str(results[0][1][0]) if results[0][1] else "",
+                hold=lambda _folder: results[0][1][0].reason if results[0][1] else "",
                 run_id=new_run_id(),
                 audit=lambda folder: audit(folder, results[0][0]),
                 provenance=provenance,
@@ -231,8 +231,8 @@ def raise_if_held(faults: Sequence[CheckError], run: PublishedRun, output: str) 
         raise CheckError(
             rule=first.rule, place=str(run.folder), observed=first.observed, limit=first.limit,
             remedy=(
-                "stored, not live; look at it, or make it live all the same with "
-                f"`recsys rollback CONFIG {output} --to {name}`"
+                "stored, not live; look at it, and where it is good all the same make it live with "
+                f"`recsys rollback CONFIG {output} --to {name}`: later runs are compared with it"
             ),
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Scores as tables, and what must hold of them before they go live.
+"""Scores as tables, and the checks before they go live.
 
 Shapes: N transactions, M account-days.
 """
@@ -79,7 +79,8 @@ def account_scores_table(
         days: The account-days, all of one day.
         p_values_M: Probability of so high a score under normal behaviour.
         alerts: Which are alerts, and their ranks.
-        reasons: Why, by the place of the account in the state; those without an alert may lack.
+        reasons: Reasons by the place of the account in the state; those without an alert may be
+            missing.
         state: Has the ids of the accounts.
         cold_transactions: Known transactions below which an account is cold.
         bundle_id: Fingerprint of the model.
@@ -120,10 +121,10 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def audit_scores(folder: Path, *, day: date, num_transactions: int) -> None:
-    """Read both tables back and refuse them where they break what they promise.
+    """Read both tables back and check their contract.
 
-    Every transaction once, every account that transacted exactly once, ranks from 1 without a gap
-    by falling score, scores from 0 to 1, and the same accounts in both tables.
+    Every transaction and every account that transacted appears exactly once; ranks start at 1
+    without gaps, by falling score; scores are from 0 to 1; both tables have the same accounts.
 
     Raises:
         CheckError: There is no account; a day without alerts is none.

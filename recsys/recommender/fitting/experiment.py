@@ -49,6 +49,7 @@ def run_experiment(
     filter_seen: bool = True,
     had: pa.Table | None = None,
     champion: RecommenderModel | None = None,
+    previous: Selection | None = None,
     callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
 ) -> Experiment:
     """Select settings, measure them on the test part, and fit the model to publish.
@@ -61,7 +62,8 @@ def run_experiment(
         filter_seen: Whether lists leave out what users had before.
         had: Every interaction, learnt from or not: what the lists of the published model leave out.
         champion: A model to measure beside the new one, fitted on nothing of the measured part.
-        callbacks: Report progress.
+        previous: What was selected the day before.
+        callbacks: Whom to tell of progress.
     """
     clock = _Clock()
     selection = replace(default_selection(config), filter_seen=filter_seen)
@@ -73,7 +75,7 @@ def run_experiment(
         train = replace(dataset, interactions=split.train)
         selection, _, epochs = select_settings(
             train, split.valid, config, k=evaluation.k, filter_seen=filter_seen,
-            callbacks=callbacks,
+            previous=previous, callbacks=callbacks,
         )  # fmt: skip
     clock.lap("select")
     *earlier, measured = [one for one in (split.train, split.valid, split.test) if one is not None]
@@ -90,9 +92,7 @@ def run_experiment(
     model, _ = fit_recommender(
         dataset, config, selection, budget_s=refit_budget_s(config), callbacks=callbacks
     )
-    if had is not None:
-        further = FurtherItems.beyond(had, model.histories, users=model.users, items=model.items)
-        model = replace(model, further=further)
+    model = _to_publish(model, dataset, had)
     clock.lap("fit")
     return Experiment(
         selection=selection,
@@ -102,6 +102,22 @@ def run_experiment(
         model=model,
         durations_s=clock.laps_s,
     )
+
+
+def _to_publish(
+    model: RecommenderModel, dataset: Dataset, had: pa.Table | None
+) -> RecommenderModel:
+    """A model with what it learnt nothing from and yet serves by.
+
+    That is the features of users without an interaction, who get lists by these alone, and items of
+    interactions that were left out of training, which must not stand in a list.
+    """
+    table, further = model.user_table, None
+    if table is not None and dataset.users is not None:
+        table = dataset.users.select(table.column_names)
+    if had is not None:
+        further = FurtherItems.beyond(had, model.histories, users=model.users, items=model.items)
+    return replace(model, user_table=table, further=further)
 
 
 class _Clock:

@@ -6,7 +6,7 @@ Shapes: C items.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -82,8 +82,7 @@ def fit_recommender(
     """Fit vocabularies, encoders and towers on all interactions of `data`.
 
     Args:
-        data: Tables; nothing is learnt from rows of users and items without an interaction. The
-            model keeps those of users, for lists by features alone.
+        data: Tables; rows of users and items without an interaction are not looked at.
         config: What to train and how.
         selection: What was chosen before.
         validation: Stops training where it is given and has users; else `selection.num_epochs` are
@@ -120,8 +119,6 @@ def _untrained(
     """A model at its start, and the features of its catalogue."""
     users, items = (Vocabulary.fit(data.interactions[name]) for name in (USER_ID, ITEM_ID))
     user_encoder, user_table = known_rows(data, "users", users)
-    if user_table is not None and data.users is not None:
-        user_table = data.users.select(user_table.column_names)  # for those to come
     item_encoder, item_table = known_rows(data, "items", items)
     item_features = None if item_encoder is None else item_encoder.encode(item_table)
     model_config = config.model.for_users(len(users))
@@ -257,18 +254,13 @@ def _train(
 def _carried(objective: Objective) -> Carried:
     """The generator of an objective, and the spread that is not recomputed in each step."""
     spread = objective.spread
-
-    def read() -> dict[str, torch.Tensor]:
-        if spread is None or spread._latest is None:
-            return {}
-        return {"steps": torch.tensor(spread._steps), "spread": spread._latest}
-
-    def write(tensors: Mapping[str, torch.Tensor]) -> None:
-        if spread is not None and tensors:
-            spread._steps = int(tensors["steps"])
-            spread._latest = tensors["spread"].to(objective.towers.query.base.device)
-
-    return Carried(generators=(objective.generator,), read=read, write=write)
+    if spread is None:
+        return Carried(generators=(objective.generator,))
+    return Carried(
+        generators=(objective.generator,),
+        read=spread.state,
+        write=partial(spread.restore, device=objective.towers.query.base.device),
+    )
 
 
 def _with_vectors(
