@@ -104,7 +104,8 @@ class RecommenderModel:
     histories: UserItemMatrix
     """What the known users interacted with (`history_matrix`). Shape (users, C)."""
     user_table: pa.Table | None
-    """Features of all users of that table, known from interactions or not, if there are any."""
+    """Features of the known users, if the model has any; in a published model of all users of the
+    table, known from interactions or not."""
     user_encoder: TableEncoder | None
     """How they are read."""
     item_encoder: TableEncoder | None

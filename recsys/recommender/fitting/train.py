@@ -82,8 +82,7 @@ def fit_recommender(
     """Fit vocabularies, encoders and towers on all interactions of `data`.
 
     Args:
-        data: Tables; nothing is learnt from rows of users and items without an interaction. The
-            model keeps those of users, for lists by features alone.
+        data: Tables; rows of users and items without an interaction are not looked at.
         config: What to train and how.
         selection: What was chosen before.
         validation: Stops training where it is given and has users; else `selection.num_epochs` are
@@ -118,11 +117,8 @@ def _untrained(
     data: Dataset, config: RecommenderConfig, selection: Selection
 ) -> tuple[RecommenderModel, EncodedTable | None]:
     """A model at its start, and the features of its catalogue."""
-    log = data.interactions
-    users, items = Vocabulary.fit(log[USER_ID]), Vocabulary.fit(log[ITEM_ID])
+    users, items = (Vocabulary.fit(data.interactions[name]) for name in (USER_ID, ITEM_ID))
     user_encoder, user_table = known_rows(data, "users", users)
-    if user_table is not None and data.users is not None:
-        user_table = data.users.select(user_table.column_names)  # for those to come
     item_encoder, item_table = known_rows(data, "items", items)
     item_features = None if item_encoder is None else item_encoder.encode(item_table)
     model_config = config.model.for_users(len(users))
@@ -165,8 +161,8 @@ def _repeats(
     """How often users took items, if that has a weight."""
     if not selection.repeat_weight:
         return None
-    half_life = selection.repeat_half_life_days
-    return repeat_matrix(log, users=users, items=items, half_life_days=half_life)
+    age = selection.repeat_half_life_days
+    return repeat_matrix(log, users=users, items=items, half_life_days=age)
 
 
 def _batches(
