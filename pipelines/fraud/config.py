@@ -11,6 +11,7 @@ from pydantic import Field
 
 from pipelines.jobs.job_run import DeadlinesConfig
 from pipelines.jobs.settings import OutputConfig, read_config
+from pipelines.jobs.shipped import table_at
 from recsys.config import config_class
 from recsys.datasets.input_checks import InputChecksConfig
 from recsys.datasets.transactions.config import (
@@ -121,14 +122,11 @@ def load_fraud_config(
 
 def _rebased(config: FraudJobConfig, folder: Path) -> FraudJobConfig:
     """Every relative path made absolute."""
-
-    def at(path: Path) -> Path:
-        return Path(os.path.normpath(folder / path))
-
     data = config.data
-    labels = None if data.labels is None else at(data.labels)
+    labels = None if data.labels is None else table_at(folder, data.labels)
+    directory = Path(os.path.normpath(folder / config.output.directory))
     return replace(
         config,
-        data=replace(data, transactions=at(data.transactions), labels=labels),
-        output=replace(config.output, directory=at(config.output.directory)),
+        data=replace(data, transactions=table_at(folder, data.transactions), labels=labels),
+        output=replace(config.output, directory=directory),
     )

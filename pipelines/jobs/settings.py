@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from pipelines.jobs.shipped import base_of
 from recsys.config import ConfigT, apply_overrides, config_class, parse_config, read_toml
 
 
@@ -46,4 +47,4 @@ def read_config(
         section = mapping.get("data", {})
         mapping["data"] = {**section, **given} if isinstance(section, dict) else section
     config = parse_config(cls, fill_in(mapping), source="options" if path is None else str(path))
-    return config, Path.cwd() if path is None else path.absolute().parent
+    return config, Path.cwd() if path is None else base_of(path)

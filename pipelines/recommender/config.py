@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from pipelines.jobs.job_run import DeadlinesConfig
 from pipelines.jobs.settings import OutputConfig, read_config
+from pipelines.jobs.shipped import table_at
 from recsys.config import config_class
 from recsys.datasets.dataset import ColumnsConfig, DataConfig, FeaturesConfig
 from recsys.datasets.input_checks import InputChecksConfig
@@ -175,9 +176,9 @@ def _rebased(config: JobConfig, folder: Path) -> JobConfig:
         config,
         data=replace(
             data,
-            interactions=at(data.interactions),
-            users=given(data.users),
-            items=given(data.items),
+            interactions=table_at(folder, data.interactions),
+            users=None if data.users is None else table_at(folder, data.users),
+            items=None if data.items is None else table_at(folder, data.items),
         ),
         lists=replace(lists, deny=given(lists.deny), eligible=given(lists.eligible)),
         output=replace(config.output, directory=at(config.output.directory)),
