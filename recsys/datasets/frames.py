@@ -53,9 +53,8 @@ class NamedFrame:
         Raises:
             DataError: Values that Arrow has no type for, or of several types.
         """
-        if isinstance(self.frame, pd.DataFrame):
-            return self._from_pandas(name)
-        column: pa.ChunkedArray = self.frame[name]
+        is_pandas = isinstance(self.frame, pd.DataFrame)
+        column: pa.ChunkedArray = self._from_pandas(name) if is_pandas else self.frame[name]
         if isinstance(column.type, pa.BaseExtensionType):
             return column
         return plain_column(_with_plain_terms(column))
