@@ -15,7 +15,7 @@ from pipelines.drift.cli import add_drift_command
 from pipelines.fraud.cli import add_fraud_commands
 from pipelines.generate.cli import add_generate_commands
 from pipelines.jobs.console import Reporter, print_result
-from pipelines.jobs.ending import run_to_the_end, tell_findings
+from pipelines.jobs.ending import report_findings, run_to_the_end
 from pipelines.jobs.live_runs_cli import add_live_run_commands
 from pipelines.jobs.process import tune_process
 from pipelines.jobs.tracking_cli import add_tracking_command
@@ -39,7 +39,7 @@ app = typer.Typer(
 
       recsys write-recommendations shop.toml    a list for every user, as Parquet
 
-    The fraud half has a config of its own; pipelines/configs has examples:
+    The fraud scorer has a config of its own; pipelines/configs has examples:
 
       recsys validate-transactions bank.toml    what the table holds, and what is wrong with it
 
@@ -51,7 +51,7 @@ app = typer.Typer(
 
     Exit codes: 0 published; 3 held: checked and refused; 7 skipped: done already, or another run
     is at work; others failed: 2 wrong setting, 4 missing or damaged artifact, 5 training failed,
-    6 not published, 8 deadline passed. Whichever it is, the last good output stays live.
+    6 not published, 8 deadline passed. In all cases the last good output stays live.
 
     The last line that a job writes to the standard output is JSON.
     """,
@@ -81,7 +81,7 @@ AsOf = Annotated[
     datetime | None,
     typer.Option(formats=["%Y-%m-%d"], help="Day of the run in UTC; today if not given."),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Tell only warnings and errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Run even if the day's output was made from the same.")
 ]
@@ -94,7 +94,7 @@ def init_command(
     users: Annotated[Path | None, typer.Option(help="Users table.")] = None,
     items: Annotated[Path | None, typer.Option(help="Items table.")] = None,
 ) -> None:
-    """Look at your tables and write a config to start from."""
+    """Inspect your tables and write a config to start from."""
     from pipelines.recommender.init import init_job
 
     init_job(interactions=interactions, users=users, items=items, out=out, reporter=Reporter())
@@ -110,12 +110,13 @@ def validate_command(
     as_of: AsOf = None,
     quiet: Quiet = False,
 ) -> None:
-    """Report what the tables hold, and refuse what jobs could not use."""
+    """Report what the tables hold, and every reason why jobs would refuse them."""
     settings = _load(config, overrides, interactions, users, items)
     from pipelines.recommender.validate import validate_job
 
-    report = validate_job(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
-    tell_findings("validate", report.to_dict(), report.refusals)
+    day = as_of.date() if as_of else None
+    report, found = validate_job(settings, day, Reporter(quiet=quiet))
+    report_findings("validate", {**report.to_dict(), **found}, report.refusals)
 
 
 @app.command("train-recommender")
@@ -154,8 +155,8 @@ def write_command(
 ) -> None:
     """Write a list for every user, with the published model and the interactions of today.
 
-    Users that training did not know get lists from their history, else from their features, else
-    the most popular items; the column `source` says which.
+    Users unknown to training get lists from their history, else from their features, else the most
+    popular items; the column `source` says which.
     """
     settings = _load(config, overrides, interactions, users, items)
     from pipelines.recommender.write_lists import write_recommendations_job
@@ -186,15 +187,15 @@ def demo_command(
         Path | None, typer.Option(help="Config to run; the sample's if not given.")
     ] = None,
     fraud_config: Annotated[
-        Path | None, typer.Option(help="Config of the fraud half; the sample's if not given.")
+        Path | None, typer.Option(help="Config of the fraud scorer; the sample's if not given.")
     ] = None,
     overrides: Overrides = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run both halves on the sample data and show some lists and some alerts.
+    """Run recommender and fraud scorer on the sample data; show some lists and some alerts.
 
-    Outputs go to the folder runs of the current folder, or of the project that it is in. A setting
-    of --set is for the half that has such a section, or for both.
+    Outputs go to the folder runs of the current folder, in a checkout to that of the project. A
+    setting of --set is for the product that has such a section, or for both.
     """
     from pipelines.fraud.config import load_fraud_config
     from pipelines.fraud.demo import SAMPLE_CONFIG as FRAUD_CONFIG
@@ -245,10 +246,10 @@ def main() -> None:
 
 
 def run() -> NoReturn:
-    """The console script: `main`, and an end that no thread of a library can spoil.
+    """The console script: `main`, and an exit code that no thread of a library can change.
 
-    Native threads that are still alive while the interpreter takes itself apart can abort it, and
-    the exit code would be that of the abort. So the process ends as soon as all is said.
+    Native threads that are still alive while the interpreter shuts down can abort it, and the exit
+    code would be that of the abort. So the process exits as soon as all output was flushed.
     """
     code: int | str | None = 0
     try:

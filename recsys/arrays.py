@@ -1,4 +1,4 @@
-"""Types of arrays, each with one name: every module speaks of arrays in these words."""
+"""Types of arrays, each with one name that all modules use."""
 
 from __future__ import annotations
 

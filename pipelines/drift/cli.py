@@ -1,4 +1,4 @@
-"""The command that looks for drift, of either half; part of the command `recsys`."""
+"""The command `recsys check-drift`, of recommender and fraud scorer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from pipelines.fraud.config import FraudJobConfig
     from pipelines.recommender.config import JobConfig
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file of either half.")]
+ConfigPath = Annotated[
+    Path,
+    typer.Argument(metavar="CONFIG", help="TOML config of the recommender or of the fraud scorer."),
+]
 Tables = Path | None
 
 
@@ -31,14 +34,16 @@ def check_drift_command(
     ] = None,
     as_of: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Last day that is judged; yesterday by default."),
+        typer.Option(
+            formats=["%Y-%m-%d"], help="Last day of the current window; yesterday by default."
+        ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Tell only warnings and errors.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")] = False,
 ) -> None:
     """Compare the last days with the weeks before: inputs, embeddings and scores.
 
-    A column drifts if its population stability index exceeds its limit, what chance gives, and
-    what the weeks before showed among themselves.
+    A column drifts if its population stability index exceeds its limit, the bound of chance, and
+    the largest index among the weeks before.
     """
     tables = {"interactions": interactions, "users": users, "items": items}
     settings = _load(config, overrides or [], tables, {"transactions": transactions})
@@ -50,7 +55,7 @@ def check_drift_command(
 
 
 def add_drift_command(app: typer.Typer) -> None:
-    """Put the command beside those of both halves."""
+    """Add the command to the command line."""
     app.command("check-drift")(check_drift_command)
 
 
@@ -60,7 +65,7 @@ def _load(
     recommender_tables: Mapping[str, Path | None],
     fraud_tables: Mapping[str, Path | None],
 ) -> JobConfig | FraudJobConfig:
-    """The settings of the half that the file is of: the fraud scorer's if it has transactions.
+    """The settings of a file: the fraud scorer's if it has transactions, else the recommender's.
 
     Raises:
         ConfigError: The file or an option is wrong.

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.data import load_checked_transactions
-from pipelines.fraud.train import tell_fit
+from pipelines.fraud.train import report_fit
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.job import peak_rss_mb
@@ -49,11 +49,11 @@ class Window:
     """The days of a benchmark."""
 
     train_end: date
-    """The first day that is not learnt from."""
+    """The first day after the training days."""
     test_start: date
     """The first day that is measured."""
     test_end: date
-    """The first day that is not."""
+    """The first day after the measured ones."""
 
     def __post_init__(self) -> None:
         if not self.train_end <= self.test_start < self.test_end:
@@ -81,7 +81,7 @@ def benchmark_fraud(
         drop_known_compromised: Whether accounts that are known to be compromised are left out of
             the measures, as the Fraud Detection Handbook does.
         out: Folder for the score files and `metrics.json`; it must not hold them yet.
-        reporter: Whom to tell.
+        reporter: Prints progress.
 
     Returns:
         What `metrics.json` holds.
@@ -132,7 +132,7 @@ def benchmark_fraud(
     }
     text = json_text(figures, indent=1) + "\n"
     (out / "metrics.json").write_text(text, encoding="utf-8")
-    _tell(measured.values, measured.ceilings, figures, reporter)
+    _report(measured.values, measured.ceilings, figures, reporter)
     return figures
 
 
@@ -172,7 +172,7 @@ def _fit(
             labels=known,
             callbacks=FitCallbacks(on_stage=reporter.say, on_epoch=reporter.epoch),
         )
-    tell_fit(fitted, reporter)
+    report_fit(fitted, reporter)
     return fitted
 
 
@@ -189,7 +189,7 @@ def _write(out: Path, scored: ScoredTest) -> None:
     write_table(out / ACCOUNTS_FILE, pa.table(account_days))
 
 
-def _tell(
+def _report(
     values: Mapping[str, float],
     ceilings: Mapping[str, float],
     figures: Mapping[str, object],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.jobs.console import Reporter, print_result
-from pipelines.jobs.ending import tell_findings
+from pipelines.jobs.ending import report_findings
 
 if TYPE_CHECKING:
     from pipelines.fraud.config import FraudJobConfig
@@ -29,7 +29,7 @@ AsOf = Annotated[
     datetime | None,
     typer.Option(formats=["%Y-%m-%d"], help="Day of the run in UTC; yesterday if not given."),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Tell only warnings and errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Run even if the day's output was made from the same.")
 ]
@@ -46,8 +46,8 @@ def train_fraud_command(
 ) -> None:
     """Learn what is normal for every account, publish and register the fraud scorer.
 
-    No label is needed. Where the config names a table of confirmed labels, those that are known by
-    then are learnt from too.
+    No labels are needed. If the config names a table of confirmed labels, those known by then are
+    used too.
     """
     settings = _load(config, overrides, transactions, labels)
     from pipelines.fraud.train import train_fraud
@@ -67,8 +67,8 @@ def score_accounts_command(
 ) -> None:
     """Score the transactions and accounts of a day, flag accounts and say why.
 
-    Days since the last scored one are gone through first, so that every account's state is that of
-    the evening before.
+    Days since the last scored one are processed first, so that every account's state is that of the
+    evening before.
     """
     settings = _load(config, overrides, transactions, labels)
     from pipelines.fraud.score_accounts import score_accounts
@@ -87,8 +87,8 @@ def embed_accounts_command(
 ) -> None:
     """Write a vector of every account, for models of yours, with the published model.
 
-    A vector says what the account's transactions up to the day are like, recent ones counting more.
-    Vectors of two models do not compare.
+    A vector describes the account's transactions up to the day; recent ones count more. Vectors of
+    different models cannot be compared.
     """
     settings = _load(config, overrides, transactions, None)
     from pipelines.fraud.embed_accounts import embed_accounts
@@ -104,12 +104,12 @@ def validate_transactions_command(
     overrides: Overrides = None,
     quiet: Quiet = False,
 ) -> None:
-    """Report what a table of transactions holds, and refuse what jobs could not use."""
+    """Report what a table of transactions holds, and every reason why jobs would refuse it."""
     settings = _load(config, overrides, transactions, labels)
     from pipelines.fraud.validate import validate_transactions
 
-    report = validate_transactions(settings, Reporter(quiet=quiet))
-    tell_findings("validate-transactions", report.to_dict(), report.refusals)
+    report, found = validate_transactions(settings, Reporter(quiet=quiet))
+    report_findings("validate-transactions", {**report.to_dict(), **found}, report.refusals)
 
 
 def benchmark_fraud_command(
@@ -117,7 +117,7 @@ def benchmark_fraud_command(
         Path, typer.Option(help="Transactions with their labels: Parquet or CSV.")
     ],
     train_end: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], help="First day not learnt from, T0.")
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="First day after the training days, T0.")
     ],
     test_start: Annotated[
         datetime, typer.Option(formats=["%Y-%m-%d"], help="First day that is measured, T1.")
@@ -145,7 +145,7 @@ def benchmark_fraud_command(
 ) -> None:
     """Learn before T0, keep the state moving through the gap, score and measure T1 to T2.
 
-    Without a label delay no label is read except to measure. Plain detectors are measured in the
+    Without a label delay labels are used only to measure. Baseline detectors are measured in the
     same run.
     """
     settings = _load(config, overrides, transactions, None)
@@ -167,7 +167,7 @@ def benchmark_fraud_command(
 
 
 def add_fraud_commands(app: typer.Typer, benchmark: typer.Typer) -> None:
-    """Put the commands beside those of the recommender."""
+    """Add the commands to the command line."""
     app.command("validate-transactions")(validate_transactions_command)
     app.command("train-fraud")(train_fraud_command)
     app.command("score-accounts")(score_accounts_command)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
 
 from pipelines.jobs.job_run import DeadlinesConfig
 from pipelines.jobs.settings import OutputConfig, read_config
-from pipelines.jobs.shipped import table_at
 from recsys.config import config_class
 from recsys.datasets.input_checks import InputChecksConfig
 from recsys.datasets.transactions.config import (
@@ -48,14 +45,14 @@ class FraudJobConfig:
     autoencoder: AutoencoderConfig = AutoencoderConfig()
     """The embedding of transactions."""
     profiles: ProfilesConfig = ProfilesConfig()
-    """What is normal for an account."""
+    """The state of each account, and what it is compared with."""
     scoring: ScoringConfig = ScoringConfig()
     """How evidence becomes a score."""
     labels: LabelsConfig = LabelsConfig()
-    """What is done with confirmed labels, where there are any."""
+    """How confirmed labels are used, where there are any."""
     alerts: AlertConfig = AlertConfig()
     """Which accounts are flagged."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
     """Seed of everything random."""
     tracking: TrackingConfig = TrackingConfig()
     """Where runs are tracked."""
@@ -66,11 +63,11 @@ class FraudJobConfig:
     input_checks: InputChecksConfig = Field(
         default=InputChecksConfig(), validation_alias="gates", serialization_alias="gates"
     )
-    """What the newest day of the data may be like."""
+    """How far the newest day of the data may differ from the days before it."""
     output_checks: ScoreChecksConfig = Field(
         default=ScoreChecksConfig(), validation_alias="guards", serialization_alias="guards"
     )
-    """What a new model and a night's scores may be like."""
+    """How far a new model and a night's scores may differ from those before."""
     deadlines: DeadlinesConfig = DeadlinesConfig()
     """How long a job may take."""
 
@@ -110,23 +107,11 @@ def load_fraud_config(
     """Read a config file; relative paths in it start at its folder, those of options do not.
 
     Args:
-        path: A TOML file; None for nothing but defaults and options.
+        path: A TOML file; None for defaults and options alone.
         overrides: Options `--set section.key=value`.
         data: Paths of tables given as options, by name; None where not given.
 
     Raises:
         ConfigError: The file or an override is wrong.
     """
-    return _rebased(*read_config(FraudJobConfig, path, overrides=overrides, data=data))
-
-
-def _rebased(config: FraudJobConfig, folder: Path) -> FraudJobConfig:
-    """Every relative path made absolute."""
-    data = config.data
-    labels = None if data.labels is None else table_at(folder, data.labels)
-    directory = Path(os.path.normpath(folder / config.output.directory))
-    return replace(
-        config,
-        data=replace(data, transactions=table_at(folder, data.transactions), labels=labels),
-        output=replace(config.output, directory=directory),
-    )
+    return read_config(FraudJobConfig, path, overrides=overrides, data=data)

@@ -41,13 +41,15 @@ SAMPLE_ROWS = 50_000
 _US_PER_DAY, _US_PER_HOUR = 86_400_000_000, 3_600_000_000
 
 
-def fraud_columns(config: FraudJobConfig, windows: Windows, reporter: Reporter) -> Iterator[Column]:
+def fraud_columns(
+    inputs: Inputs, config: FraudJobConfig, windows: Windows, reporter: Reporter
+) -> Iterator[Column]:
     """All columns of a fraud scorer, those of a model or of scores where there are any.
 
     Raises:
         DataError: The table is refused, or no transaction lies in one of the windows.
     """
-    log, checked = load_checked_transactions(Inputs(), config, reporter)
+    log, checked = load_checked_transactions(inputs, config, reporter)
     times_N = np.asarray(checked.table[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
     blocks_N = windows.blocks(times_N // _US_PER_DAY)
     windows.require_rows(blocks_N, log.origin(EVENT_TIME))

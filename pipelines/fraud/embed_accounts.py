@@ -29,8 +29,8 @@ def embed_accounts(
     Args:
         config: Settings.
         as_of: The last day that counts; yesterday by default.
-        reporter: Whom to tell.
-        force: Whether to write again what the day's vectors were made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's vectors were made from the same inputs.
 
     Returns:
         What happened, for the status line.
@@ -79,7 +79,8 @@ def _embed(
         model=str(live.run),
         accounts=num_accounts,
         width=width,
-        rows=report.num_rows,
+        rows=log.num_rows,
+        filtered=log.num_filtered,
         used=table.num_rows,
         later=checked.table.num_rows - table.num_rows,
         quarantined={name: count for name, count in report.num_quarantined.items() if count},

@@ -1,4 +1,4 @@
-"""Whether a fraud model or a night's scores become live: the canary and the nights before."""
+"""Output checks: whether a fraud model or a night's scores become live."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METRICS_FILE, FIRST, NOW = "metrics.json", "canary_first", "canary"
 
 @dataclass(frozen=True, kw_only=True)
 class OutputChecks:
-    """What was found of a model or of a night, and what to write down of it."""
+    """The result of the checks of a model or of a night's scores."""
 
     faults: Sequence[CheckError]
     """Reasons not to become live."""
@@ -37,18 +37,18 @@ class OutputChecks:
 
 
 def latest_rows(table: pa.Table) -> pa.Table:
-    """The end of a log, of which takeovers are planted."""
+    """The end of a log, in which takeovers are planted."""
     return table.slice(max(table.num_rows - _CANARY_ROWS, 0))
 
 
 def check_new_model(config: FraudJobConfig, canary: CanaryRecall) -> OutputChecks:
-    """Compare what a new model finds with what the first one and the live one found."""
+    """Compare the share of planted takeovers that a new model finds with that of earlier models."""
     first, live = (_of_live_model(config, name) for name in (FIRST, NOW))
     faults: list[CheckError] = []
     if config.output_checks.enabled:
         before = float(np.fmax(first, live))
         faults += check_canary(canary, before, config.output_checks, place="the new model")
-    # Whoever makes a held model live accepts what it finds.
+    # A held model that was made live by hand sets the new standard.
     value = first if math.isfinite(first) and not faults else canary.share
     return OutputChecks(faults=faults, record={NOW: canary.share, FIRST: value})
 

@@ -1,4 +1,4 @@
-"""The daily job: score a day's transactions and accounts, flag, explain, move the state on."""
+"""The daily job: score a day's transactions and accounts, flag and explain, update the state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.fraud.data import (
     load_checked_transactions,
 )
 from pipelines.fraud.labels import labels_of
-from pipelines.fraud.late_rows import DAY_ROWS, check_late, day_rows, find_start, tell_late
+from pipelines.fraud.late_rows import DAY_ROWS, check_late, day_rows, find_start, report_late
 from pipelines.fraud.night_states import (
     STATUS_FILE,
     LiveModel,
@@ -57,18 +57,18 @@ ALERTS_FILE = "alerts.html"
 
 @dataclass(frozen=True, kw_only=True)
 class _Rows:
-    """What became of the usable rows of the file; the sum of them is all of them."""
+    """Counts of the usable rows of the file by what became of them; they add up."""
 
     used: int
-    """Of the day, and of days before it that its state had to learn yet."""
+    """Rows of the day, and of days before it that the state had not learnt yet."""
     earlier: int
-    """Learnt before, by the state that the night started from."""
+    """Rows already in the state that the night started from."""
     late: int
-    """Of days that were scored already, come too late to be learnt."""
+    """Rows of scored days that came too late to be learnt."""
     later: int
-    """Of days after the day."""
+    """Rows of days after the day."""
     relearnt: int
-    """Late rows among those used, as their days were learnt anew."""
+    """Late rows among those used, whose days were learnt again."""
 
 
 def score_accounts(
@@ -79,8 +79,8 @@ def score_accounts(
     Args:
         config: Settings.
         as_of: The day to score; yesterday by default.
-        reporter: Whom to tell.
-        force: Whether to score again what the day's scores were made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's scores were made from the same inputs.
 
     Returns:
         What happened, for the status line.
@@ -116,7 +116,7 @@ def _score(
         reporter.say(
             f"state: {start.evening.origin}; {num_missed:,} transactions between it and the day"
         )
-        tell_late(start, reporter)
+        report_late(start, reporter)
         scores, after = live.model.score(rows, state, num_threads=num_threads(), labels=labels)
         after = replace(after, until=float(day_number(day) + 1))
         result = result_of_day(
@@ -160,7 +160,9 @@ def _score(
         later=checked.table.num_rows - table.num_rows,
         relearnt=start.num_relearnt,
     )
-    return _status(published, page, live, checked, counts)
+    status = _status(published, page, live, checked, counts)
+    rows_read = {"rows": log.num_rows, "filtered": log.num_filtered}
+    return {**status, **rows_read, "inputs": job.inputs.found()}
 
 
 def _page(
@@ -247,7 +249,6 @@ def _status(
         "accounts": page.num_accounts,
         "cold": page.num_cold,
         "alerts": len(page.alerts),
-        "rows": report.num_rows,
         **asdict(counts),
         "quarantined": {name: count for name, count in report.num_quarantined.items() if count},
         "peak_rss_mb": peak_rss_mb(),

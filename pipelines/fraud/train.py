@@ -41,13 +41,13 @@ from recsys.tracking import TrackedRun, served_fraud_model, start_run
 def train_fraud(
     config: FraudJobConfig, as_of: date | None, reporter: Reporter, *, force: bool = False
 ) -> dict[str, object]:
-    """Fit on all transactions up to the day, and publish the model with what it knows then.
+    """Fit on all transactions up to the day, and publish the model and the state of accounts.
 
     Args:
         config: Settings.
         as_of: The day that the run stands for; yesterday by default.
-        reporter: Whom to tell.
-        force: Whether to train again on what the day's model was made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's model was made from the same inputs.
 
     Returns:
         What happened, for the status line.
@@ -100,11 +100,11 @@ def _train(
                 num_threads=num_threads(),
             )
             checks = check_new_model(config, canary)
-        tell_fit(fitted, reporter)
+        report_fit(fitted, reporter)
 
         def write(folder: Path) -> None:
             model = save_fraud_model(fitted.model, folder / "model", data_digests=digests)
-            # Whatever comes up to the moment has been seen: the next day goes on from there.
+            # Everything up to the moment has been seen: the next day goes on from there.
             state = replace(fitted.state, until=moment.timestamp() / 86_400)
             save_state(state, folder / "state", model_fingerprint=model.fingerprint)
             text = json_text(
@@ -142,13 +142,17 @@ def _train(
         "run": str(published.folder),
         "digest": output_digest(published),
         **run.delivery.status(),
+        "rows": log.num_rows,
         "transactions": table.num_rows,
+        "later": checked.table.num_rows - table.num_rows,
         "quarantined": checked.report.num_rows - checked.report.num_used,
+        "filtered": log.num_filtered,
+        "inputs": job.inputs.found(),
         "peak_rss_mb": peak_rss_mb(),
     }
 
 
-def tell_fit(fitted: FittedFraud, reporter: Reporter) -> None:
+def report_fit(fitted: FittedFraud, reporter: Reporter) -> None:
     """What was found in the data, for people."""
     report = fitted.report
     reporter.say(
@@ -176,7 +180,7 @@ def _metrics(fitted: FittedFraud, quarantine: dict[str, object]) -> dict[str, ob
 def _record(
     run: TrackedRun, fitted: FittedFraud, published: PublishedRun, id_type: pa.DataType
 ) -> None:
-    """Figures and model at the tracking server; a live model gets the alias."""
+    """Send figures and model to the tracking server; a live model gets the alias."""
     report, folder = fitted.report, published.folder
     run.log_metrics({f"{stage.replace(' ', '_')}_s": s for stage, s in report.durations_s.items()})
     run.log_metrics({f"episode_share.{kind}": v for kind, v in report.episode_shares.items()})
@@ -195,5 +199,5 @@ def _record(
 
 
 def _check_opens(folder: Path) -> None:
-    """Refuse to publish what readers could not open."""
+    """Check that readers can open what is to be published."""
     load_fraud_scorer(folder / "model", folder / "state")

@@ -1,4 +1,4 @@
-"""What a job tells while it runs: progress bars on a terminal, plain log lines elsewhere."""
+"""The progress reporter of a job: progress bars on a terminal, plain log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Reporter:
-    """Tells people on the standard error; the standard output is left to results."""
+    """Reports progress on the standard error; the standard output is left to results."""
 
     quiet: bool = False
-    """Whether only warnings and errors are told."""
+    """Whether only warnings and errors are printed."""
     console: Console = field(
         default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True)
     )
-    """Where it is told."""
+    """The console to print on."""
     _progress: Progress | None = field(default=None, init=False)
     _unit: str = field(default="interactions", init=False)
 
     def say(self, message: str) -> None:
-        """Tell one line."""
+        """Print one line."""
         if not self.quiet:
             self.console.print(message, markup=False)
 
     def warn(self, message: str) -> None:
-        """Tell one line even when quiet."""
+        """Print one line, even when quiet."""
         self.console.print(f"warning: {message}", markup=False)
 
     @contextmanager
@@ -73,7 +73,7 @@ class Reporter:
             )
 
     def epoch(self, result: EpochResult) -> None:
-        """Tell what an epoch gave."""
+        """Print the results of an epoch."""
         measure = "" if result.validation is None else f", validation NDCG {result.validation:.4f}"
         self.say(
             f"  epoch {result.epoch}: loss {result.loss:.4f}{measure}, "

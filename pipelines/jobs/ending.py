@@ -15,7 +15,7 @@ from recsys.errors import RecsysError
 
 STOPPED_EXIT_CODE, DEFECT_EXIT_CODE = 143, 70
 GRACE_S = 20.0
-"""Seconds that the code at work has to let go after SIGTERM; then the process ends anyway."""
+"""Seconds that running code has to stop after SIGTERM; then the process ends anyway."""
 
 
 def run_to_the_end(command: Callable[[], object]) -> None:
@@ -41,11 +41,22 @@ def run_to_the_end(command: Callable[[], object]) -> None:
         place, reason = error.filename or "a file", error.strerror or error
         _end(1, "FAILED", f"{place}: cannot read or write: {reason}", {"file": str(place)})
     except Exception as error:  # noqa: BLE001  the last place to tell of it
-        traceback.print_exc()
+        _tell_where(error)
         _end(DEFECT_EXIT_CODE, "FAILED", f"a defect: {type(error).__name__}; please report it", {})
 
 
-def tell_findings(job: str, report: Mapping[str, object], refusals: Sequence[RecsysError]) -> None:
+def _tell_where(error: Exception) -> None:
+    """The way to a defect: its lines of code, and not what it says, which may be a value."""
+    told: BaseException | None = error
+    while told is not None:
+        lines = traceback.format_tb(told.__traceback__)
+        sys.stderr.write(f"{''.join(lines)}{type(told).__name__}\n")
+        told = told.__cause__
+
+
+def report_findings(
+    job: str, report: Mapping[str, object], refusals: Sequence[RecsysError]
+) -> None:
     """The status line of a job that only looks, and the first refusal as its end.
 
     Raises:

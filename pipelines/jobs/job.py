@@ -1,4 +1,4 @@
-"""What every job does around its work: dates, run ids, what is live, and what it ran on."""
+"""What every job needs around its work: dates, run ids, the live run, memory used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def new_run_id() -> str:
 
 
 def end_of(as_of: date | None) -> datetime:
-    """The moment after which events lie in the future: the end of the day, or now."""
+    """The moment after which events are in the future: the end of the day, or now."""
     if as_of is None:
         return datetime.now(UTC)
     return datetime.combine(as_of + timedelta(days=1), time(), UTC)
@@ -32,7 +32,7 @@ def logical_date(as_of: date | None) -> date:
 
 
 def last_whole_day() -> date:
-    """Yesterday in UTC: the last day that nothing can be added to."""
+    """Yesterday in UTC: the last day that is complete."""
     return datetime.now(UTC).date() - timedelta(days=1)
 
 

@@ -1,7 +1,7 @@
 """One run of a job: its lock, its deadlines, and whether its work is done already.
 
-A job is one run at a time for each kind of output. A watchdog ends a run whose stage takes longer
-than it may; publishing is safe at any instant, so ending the process is too.
+For each kind of output one run of a job works at a time. A watchdog ends a run whose stage exceeds
+its deadline; publishing is safe at any instant, so the process may be ended at any time.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ DEADLINE_EXIT_CODE = 8
 class DeadlinesConfig:
     """Seconds after which a stage of a job is given up; the last good output stays live."""
 
-    load_s: float = Field(default=3600, gt=0)
+    load_s: float = Field(default=3600, gt=0, le=31_536_000)
     """Reading and checking tables."""
-    work_s: float = Field(default=43_200, gt=0)
+    work_s: float = Field(default=43_200, gt=0, le=31_536_000)
     """Training or scoring."""
-    publish_s: float = Field(default=3600, gt=0)
+    publish_s: float = Field(default=3600, gt=0, le=31_536_000)
     """Writing, auditing and making live; lists are scored while they are written."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JobRun:
-    """What a job has while it runs."""
+    """A running job."""
 
     name: str
     """Its command."""
@@ -64,7 +64,7 @@ class JobRun:
     force: bool = False
     """Whether work that is done already is done again."""
     inputs: Inputs = field(default_factory=Inputs)
-    """The way to its tables and models, which remembers what was read."""
+    """Reads its tables and models, and remembers what was read."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -100,7 +100,7 @@ class JobRun:
     def skip_if_done(self, day: date, provenance: Mapping[str, str]) -> None:
         """Refuse to repeat what a stored run of the day was made from.
 
-        A run that was held is judged again: what it was compared with may have changed.
+        A run that was held is checked again: what it was compared with may have changed.
 
         Raises:
             SkippedError: There is such a run.
@@ -120,7 +120,7 @@ class JobRun:
         *,
         provenance: Mapping[str, str],
         keep: int,
-        scorer: Callable[[Path, Written], Sequence[CheckError]] = lambda _folder, _written: (),
+        find_faults: Callable[[Path, Written], Sequence[CheckError]] = lambda _folder, _written: (),
         audit: Callable[[Path, Written], None] = lambda _folder, _written: None,
     ) -> Outcome[Written]:
         """Write, audit and publish outputs within the deadline of that stage.
@@ -130,33 +130,35 @@ class JobRun:
             write: Writes them into a folder, and says what was written.
             provenance: What they follow from.
             keep: How many runs stay.
-            scorer: Looks at what was written and gives the reasons to hold it.
+            find_faults: Checks what was written; returns the reasons to hold it.
             audit: Reads what was written back, and refuses it by raising.
         """
-        reported: list[tuple[Written, Sequence[CheckError]]] = []
+        results: list[tuple[Written, Sequence[CheckError]]] = []
 
-        def written_and_judged(folder: Path) -> None:
+        def write_and_check(folder: Path) -> None:
             written = write(folder)
-            reported.append((written, scorer(folder, written)))
+            results.append((written, find_faults(folder, written)))
 
         with self.stage("publish"):
             run = publish(
                 self.root,
                 day,
-                written_and_judged,
-                hold=lambda _folder: str(reported[0][1][0]) if reported[0][1] else "",
+                write_and_check,
+                hold=lambda _folder: str(results[0][1][0]) if results[0][1] else "",
                 run_id=new_run_id(),
-                audit=lambda folder: audit(folder, reported[0][0]),
+                audit=lambda folder: audit(folder, results[0][0]),
                 provenance=provenance,
                 keep=keep,
             )
-        written, faults = reported[0]
-        return Outcome(job=self.name, run=run, written=written, faults=faults)
+        written, faults = results[0]
+        return Outcome(
+            job=self.name, run=run, written=written, faults=faults, inputs=self.inputs.found()
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome(Generic[Written]):
-    """How a job ended that wrote something."""
+    """The outcome of a job that wrote outputs."""
 
     job: str
     """Its command."""
@@ -166,9 +168,11 @@ class Outcome(Generic[Written]):
     """What its outputs hold."""
     faults: Sequence[CheckError]
     """Why it is not live, if it was held."""
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    """What its tables were read from."""
 
     def raise_if_held(self) -> None:
-        """Raise the first fault, with the way to make the run live all the same."""
+        """Raise the first fault, with the command that makes the run live anyway."""
         raise_if_held(self.faults, self.run, self.run.folder.parents[2].name)
 
     def status(self, **figures: object) -> dict[str, object]:
@@ -179,6 +183,7 @@ class Outcome(Generic[Written]):
             "live": self.run.is_current,
             "digest": output_digest(self.run),
             **figures,
+            "inputs": self.inputs,
         }
 
 
@@ -232,7 +237,7 @@ def raise_if_held(faults: Sequence[CheckError], run: PublishedRun, output: str) 
 
 
 def _give_up(job: str, stage: str, seconds: float) -> None:
-    """End the process, whatever it hangs in."""
+    """End the process, wherever it hangs."""
     message = (
         f"{job}: expected the stage {stage!r} to end within {seconds:g} s, got no end; "
         f"look for what holds it, or raise [deadlines] {stage}_s"

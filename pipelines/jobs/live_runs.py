@@ -1,4 +1,4 @@
-"""What is live, since when and from what, and the way back to an earlier run."""
+"""What is live, since when and made from what, and the rollback to an earlier run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that show and move what is live, part of the command `recsys`."""
+"""The commands `recsys status` and `recsys rollback`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import typer
 
 from pipelines.jobs.console import Reporter, print_result
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file of either half.")]
+ConfigPath = Annotated[
+    Path,
+    typer.Argument(metavar="CONFIG", help="TOML config of the recommender or of the fraud scorer."),
+]
 
 
 def status_command(config: ConfigPath) -> None:
@@ -65,6 +68,6 @@ def rollback_command(
 
 
 def add_live_run_commands(app: typer.Typer) -> None:
-    """Put the commands beside the jobs."""
+    """Add the commands to the command line."""
     app.command("status")(status_command)
     app.command("rollback")(rollback_command)

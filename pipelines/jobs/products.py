@@ -1,4 +1,4 @@
-"""Which half of the system a config file belongs to, and where its outputs lie."""
+"""Which of the two products a config file is for, and where its outputs lie."""
 
 from __future__ import annotations
 

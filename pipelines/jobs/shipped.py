@@ -30,8 +30,8 @@ def base_of(config: Path) -> Path:
     return folder
 
 
-def table_at(folder: Path, path: Path) -> Path:
-    """A table that a config names; the sample that is installed where the current folder has none.
+def path_at(folder: Path, path: Path | str) -> Path:
+    """What a config names, absolute; the sample that is installed where the folder has none.
 
     Args:
         folder: Where relative paths of the config start.

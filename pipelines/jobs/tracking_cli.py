@@ -1,4 +1,4 @@
-"""The command that delivers what a tracking server missed, part of the command `recsys`."""
+"""The command `recsys replay-tracking`: delivers what a tracking server missed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import typer
 
 from pipelines.jobs.console import Reporter, print_result
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file of either half.")]
+ConfigPath = Annotated[
+    Path,
+    typer.Argument(metavar="CONFIG", help="TOML config of the recommender or of the fraud scorer."),
+]
 
 
 def replay_tracking_command(
@@ -20,7 +23,7 @@ def replay_tracking_command(
             "--any-address", help="Deliver runs that were started with another tracking.uri too."
         ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Tell only warnings and errors.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")] = False,
 ) -> None:
     """Deliver the runs that MLflow missed while it was down; each arrives once."""
     from pipelines.jobs.products import load_either_config
@@ -45,5 +48,5 @@ def replay_tracking_command(
 
 
 def add_tracking_command(app: typer.Typer) -> None:
-    """Put the command beside the jobs."""
+    """Add the command to the command line."""
     app.command("replay-tracking")(replay_tracking_command)

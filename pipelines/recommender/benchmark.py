@@ -41,7 +41,7 @@ def benchmark_recommender(
         valid: A part of the train file to select on.
         k: List length; lists are no longer than the catalogue.
         out: Folder for `recommendations.parquet` and `metrics.json`; it must not hold them yet.
-        reporter: Whom to tell.
+        reporter: Prints progress.
 
     Returns:
         What `metrics.json` holds.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from pydantic import Field, model_validator
 
 from pipelines.jobs.job_run import DeadlinesConfig
 from pipelines.jobs.settings import OutputConfig, read_config
-from pipelines.jobs.shipped import table_at
 from recsys.config import config_class
 from recsys.datasets.dataset import ColumnsConfig, DataConfig, FeaturesConfig
 from recsys.datasets.input_checks import InputChecksConfig
@@ -38,7 +36,7 @@ class ListsConfig:
     """Items a list; a list is no longer than the catalogue."""
     filter_seen: bool = True
     """Whether items that a user already interacted with are left out. Models are chosen and
-    measured under the same rule; where lists may hold such items again, these gain by how often
+    measured under the same rule; if lists may repeat such items, their scores rise with how often
     they were taken."""
     deny: Path | None = None
     """Table of pairs user_id, item_id that must not be recommended."""
@@ -79,13 +77,13 @@ class JobConfig:
     input_checks: InputChecksConfig = Field(
         default=InputChecksConfig(), validation_alias="gates", serialization_alias="gates"
     )
-    """What the newest day of the data may be like."""
+    """How far the newest day of the data may differ from the days before it."""
     promotion: PromotionConfig = PromotionConfig()
     """When a new model becomes live."""
     output_checks: ListChecksConfig = Field(
         default=ListChecksConfig(), validation_alias="guards", serialization_alias="guards"
     )
-    """What lists may be like beside those of the night before."""
+    """How far lists may differ from those of the night before."""
     deadlines: DeadlinesConfig = DeadlinesConfig()
     """How long a job may take."""
 
@@ -113,7 +111,7 @@ class JobConfig:
         return RecommenderConfig(model=self.model, training=self.training)
 
     def within(self, num_items: int) -> JobConfig:
-        """The settings with lists that are no longer than the catalogue: what is beyond costs."""
+        """The settings with lists that are no longer than the catalogue."""
         k = min(self.evaluation.k, max(num_items, 1))
         return replace(self, evaluation=replace(self.evaluation, k=k))
 
@@ -142,16 +140,14 @@ def load_job_config(
     """Read a config file; relative paths in it start at its folder, those of options do not.
 
     Args:
-        path: A TOML file; None for nothing but defaults and options.
+        path: A TOML file; None for defaults and options alone.
         overrides: Options `--set section.key=value`.
         data: Paths of tables given as options, by name; None where not given.
 
     Raises:
         ConfigError: The file or an override is wrong.
     """
-    return _rebased(
-        *read_config(JobConfig, path, overrides=overrides, data=data, fill_in=_measure_as_written)
-    )
+    return read_config(JobConfig, path, overrides=overrides, data=data, fill_in=_measure_as_written)
 
 
 def _measure_as_written(mapping: dict[str, object]) -> dict[str, object]:
@@ -160,26 +156,3 @@ def _measure_as_written(mapping: dict[str, object]) -> dict[str, object]:
     if not isinstance(lists, dict) or not isinstance(evaluation, dict) or "k" not in lists:
         return mapping
     return {**mapping, "evaluation": {"k": lists["k"], **evaluation}}
-
-
-def _rebased(config: JobConfig, folder: Path) -> JobConfig:
-    """Every relative path made absolute."""
-
-    def at(path: Path) -> Path:
-        return Path(os.path.normpath(folder / path))
-
-    def given(path: Path | None) -> Path | None:
-        return None if path is None else at(path)
-
-    data, lists = config.data, config.lists
-    return replace(
-        config,
-        data=replace(
-            data,
-            interactions=table_at(folder, data.interactions),
-            users=None if data.users is None else table_at(folder, data.users),
-            items=None if data.items is None else table_at(folder, data.items),
-        ),
-        lists=replace(lists, deny=given(lists.deny), eligible=given(lists.eligible)),
-        output=replace(config.output, directory=at(config.output.directory)),
-    )

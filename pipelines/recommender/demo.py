@@ -65,13 +65,13 @@ def split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _from_here(place: str) -> str:
-    """A path as short as it can be told from the working directory."""
+    """A path relative to the working directory if that is shorter."""
     path = Path(place)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else place
 
 
 def _show(config: JobConfig, lists_file: Path, reporter: Reporter) -> None:
-    """Print the lists of some users beside what they did last."""
+    """Print the lists of some users beside their latest items."""
     dataset = load_dataset(config.data, config.columns, config.features)
     lists: pa.Table = pq.read_table(lists_file)
     table = Table(title="Some of the lists")

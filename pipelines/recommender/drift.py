@@ -39,15 +39,15 @@ _US_PER_DAY, _US_PER_HOUR = 86_400_000_000, 3_600_000_000
 
 
 def recommender_columns(
-    config: JobConfig, windows: Windows, reporter: Reporter
+    inputs: Inputs, config: JobConfig, windows: Windows, reporter: Reporter
 ) -> Iterator[Column]:
-    """All columns of a recommender, those of a model or of lists where there are any.
+    """All columns of a recommender, including those of the model and of lists if they exist.
 
     Raises:
         DataError: The tables are refused, or no event lies in one of the windows.
     """
     # Later events than the day are no fault: a check of an earlier day reads a log that went on.
-    dataset = load_checked(Inputs(), config, None, reporter, needs_time=True).dataset
+    dataset = load_checked(inputs, config, None, reporter, needs_time=True).dataset
     times_N = np.asarray(dataset.interactions[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
     blocks_N = windows.blocks(times_N // _US_PER_DAY)
     windows.require_rows(blocks_N, dataset.origin("interactions", EVENT_TIME))
@@ -127,12 +127,12 @@ def _model_columns(
     users_N: Int64Array,
     seed: int,
 ) -> Iterator[Column]:
-    """What the live model knows of the events, and where it sees their users and items."""
+    """Whether the live model knows the users and items of events, and its embeddings of them."""
     known = {
         "known_users": model.users.numbers(log[USER_ID]) >= 0,
         "known_items": model.items.numbers(log[ITEM_ID]) >= 0,
     }
-    # The model has seen all of the weeks before its training: they are no yardstick.
+    # The model has seen all of the weeks before its training, so they are not comparable.
     whole_N = np.minimum(blocks_N, 1)
     for name, known_N in known.items():
         terms = pa.array(np.where(known_N, "known", "unknown"))

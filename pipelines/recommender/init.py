@@ -1,4 +1,4 @@
-"""`recsys init`: a config file for tables that nobody has described yet."""
+"""`recsys init`: a first config file, guessed from the tables."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _changed(columns: Mapping[str, str]) -> dict[str, object]:
 
 
 def _time_settings(path: Path, log: pa.Table, columns: Mapping[str, str]) -> dict[str, object]:
-    """What is needed to read times that say less than they should."""
+    """Settings needed to read ambiguous times."""
     if EVENT_TIME not in columns or is_csv(path):
         return {}
     column = log[columns[EVENT_TIME]]

@@ -1,4 +1,4 @@
-"""Whether a trained recommender becomes live: the live model and the canary are asked."""
+"""Whether a trained recommender becomes live: it is compared with the live model and the canary."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from recsys.recommender.model_bundle import load_model, save_model
 from recsys.schema import ITEM_ID
 
 MEASURED, CANARY_FILE, RECORD_FILE = "measured", "canary.parquet", "promotion.json"
-"""In a published run: the model that was measured, the frozen users, and what was found."""
+"""Names in a published run: the model that was measured, the frozen users, the record."""
 
 _CANARY_USERS, _MIN_CANARY_USERS = 1000, 50
 _CANARY_SEED = 0
@@ -35,7 +35,7 @@ _CANARY_SEED = 0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CanaryHistory:
-    """Frozen users, and what models made of them."""
+    """Frozen users, and the quality that models reached on them."""
 
     canary: Canary
     """The users."""
@@ -47,12 +47,12 @@ class CanaryHistory:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Champion:
-    """What the live run has for a comparison."""
+    """What the live run offers for a comparison."""
 
     model: RecommenderModel | None
-    """Its measured model, where that knows nothing of the part to measure on."""
+    """Its measured model, if that was not trained on the part to measure on."""
     canary: CanaryHistory | None
-    """The frozen users, if there are any that can be asked today."""
+    """The frozen users, if they can be used today."""
     note: str
     """Why there is no model to compare with; empty when there is."""
 
@@ -67,7 +67,7 @@ class PromotionDecision:
     faults: Sequence[CheckError]
     """Every reason against it."""
     canary: Canary | None
-    """The frozen users, to be handed on."""
+    """The frozen users, to be stored with the new model."""
     record: dict[str, object]
     """What was compared, for `promotion.json`."""
 
@@ -80,7 +80,7 @@ def load_champion(config: JobConfig, dataset: Dataset, split: Split) -> Champion
     """The live run's measured model and canary, where they can be used today.
 
     Raises:
-        PublishError: The live run is damaged: what cannot be compared must not pass for better.
+        PublishError: The live run is damaged, so that nothing can be compared with it.
     """
     if not config.promotion.enabled:
         return replace(NOBODY, note="promotion.enabled is false")
@@ -129,7 +129,7 @@ def decide_promotion(
             for model in (candidate, experiment.model)
         )
         faults += find_canary_faults(now, to_publish, history.values, config.promotion)
-        # Whoever makes a held model live accepts what it makes of the canary.
+        # A held model that was made live by hand sets the new standard.
         values = [now] if faults else [*history.values, now]
         canary = {"drawn_at": history.drawn_at, "values": values, "to_publish": to_publish}
     if champion.note:
@@ -148,7 +148,7 @@ def decide_promotion(
 
 
 def write_promotion(folder: Path, experiment: Experiment, decision: PromotionDecision) -> None:
-    """What the next challenger will be compared with."""
+    """Store what the next challenger will be compared with."""
     text = json.dumps(decision.record, indent=1) + "\n"
     (folder / RECORD_FILE).write_text(text, encoding="utf-8")
     if experiment.candidate is not None and decision.record:
@@ -158,7 +158,7 @@ def write_promotion(folder: Path, experiment: Experiment, decision: PromotionDec
 
 
 def _why_not(run: Path, record: dict[str, object], today: datetime | None) -> str:
-    """Why the measured model of a run cannot be asked about the part to measure on, if so."""
+    """Why the measured model of a run cannot be measured on this part; empty if it can."""
     seen = record.get("measured_from")
     if not (run / MEASURED).is_dir():
         return "the live run has nothing to compare with"
@@ -170,7 +170,7 @@ def _why_not(run: Path, record: dict[str, object], today: datetime | None) -> st
 
 
 def _record_of(run: Path) -> dict[str, object]:
-    """What a run says of its promotion; empty for one that says nothing."""
+    """The promotion record of a run; empty if it has none."""
     try:
         record = json.loads((run / RECORD_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What the config leaves out of lists: pairs that are denied, items that are not eligible."""
+"""The rules of lists in the config: denied pairs and eligible items."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from recsys.recommender.model import RecommenderModel
 from recsys.schema import ITEM_ID, USER_ID
 
 _MUCH = 0.5
-"""Share of rows with an unknown id beyond which that is a warning."""
+"""Share of rows with an unknown id above which a warning is printed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rules:
-    """Tables that say what lists must not hold; None where the config names none."""
+    """The tables of denied pairs and eligible items; None where the config names none."""
 
     denied: pa.Table | None
     """Pairs user_id, item_id."""
@@ -42,7 +42,14 @@ def load_rules(inputs: Inputs, config: JobConfig, model: RecommenderModel) -> Ru
     for role, names in {"deny": (USER_ID, ITEM_ID), "eligible": (ITEM_ID,)}.items():
         path: Path | None = getattr(config.lists, role)
         if path is not None:
-            table = inputs.ids(role, path, names, columns=config.columns, csv=config.data.csv)
+            table = inputs.ids(
+                role,
+                path,
+                names,
+                columns=config.columns,
+                csv=config.data.csv,
+                where={**config.data.where},
+            )
             check_id_types(model, table, file=str(path), columns=config.columns)
             tables[role] = table
     return Rules(denied=tables["deny"], eligible=tables["eligible"])
@@ -73,10 +80,10 @@ def filters_of(
     denied = eligible = None
     if rules.denied is not None:
         denied, match = user_item_pairs(rules.denied, users=users, items=items)
-        _tell("deny list", config.lists.deny, match, reporter, needs_some=bool(match.num_rows))
+        _report("deny list", config.lists.deny, match, reporter, needs_some=bool(match.num_rows))
     if rules.eligible is not None:
         eligible, match = eligible_items(rules.eligible, items=items)
-        _tell("eligible items", config.lists.eligible, match, reporter, needs_some=True)
+        _report("eligible items", config.lists.eligible, match, reporter, needs_some=True)
     return Filters(
         num_items=len(items),
         seen=had if config.lists.filter_seen else None,
@@ -85,7 +92,7 @@ def filters_of(
     )
 
 
-def _tell(
+def _report(
     what: str, place: Path | None, match: MatchReport, reporter: Reporter, *, needs_some: bool
 ) -> None:
     unknown = {"users": match.num_unknown_users, "items": match.num_unknown_items}

@@ -29,8 +29,8 @@ def similar_items_job(
     Args:
         config: Settings.
         as_of: The day that the run stands for; today by default.
-        reporter: Whom to tell.
-        force: Whether to write again what the day's neighbours were made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's neighbours were made from the same inputs.
 
     Returns:
         What happened, for the status line.
@@ -60,7 +60,7 @@ def _write_similar(
         write,
         provenance=provenance,
         keep=config.output.keep,
-        scorer=lambda folder, summary: check_floor(
+        find_faults=lambda folder, summary: check_floor(
             summary, folder / FILE_NAME, config.output_checks
         ),
         audit=lambda folder, summary: audit_similar_items(folder / FILE_NAME, k=k, summary=summary),

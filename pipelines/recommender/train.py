@@ -37,13 +37,13 @@ from recsys.tracking import start_run
 def train_recommender(
     config: JobConfig, as_of: date | None, reporter: Reporter, *, force: bool = False
 ) -> dict[str, object]:
-    """Train on all interactions and publish the model, with its quality known from a time split.
+    """Train on all interactions and publish the model; its quality is measured on a time split.
 
     Args:
         config: Settings.
         as_of: The day that the run stands for; today by default.
-        reporter: Whom to tell.
-        force: Whether to train again on what the day's model was made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's model was made from the same inputs.
 
     Returns:
         What happened, for the status line.
@@ -142,7 +142,7 @@ def summary_line(experiment: Experiment, k: int) -> str:
 
 
 def _quality_lines(experiment: Experiment, k: int) -> list[str]:
-    """The verdict, and the measures that it goes by."""
+    """The verdict, and the measures behind it."""
     found = experiment.comparison
     lines = [summary_line(experiment, k)]
     for name, evaluation in found.evaluations.items() if found is not None else ():
@@ -203,5 +203,5 @@ def _write_report(
 
 
 def _check_opens(folder: Path) -> None:
-    """Refuse to publish what readers could not open."""
+    """Check that readers can open what is to be published."""
     load_recommender(folder / "model", folder / "index")

@@ -41,7 +41,7 @@ FILE_NAME = "recommendations.parquet"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Request:
-    """Whom to write lists for, and all that they are made from."""
+    """The users to write lists for, and everything that the lists are made from."""
 
     recommender: Recommender
     users: Vocabulary
@@ -50,7 +50,7 @@ class _Request:
     filters: Filters
     user_table: pa.Table | None
     k: int
-    """Length of the lists: what is asked for, or the whole catalogue."""
+    """Length of the lists: as configured, or the whole catalogue if that is shorter."""
 
 
 def write_recommendations_job(
@@ -61,8 +61,8 @@ def write_recommendations_job(
     Args:
         config: Settings.
         as_of: The day that the run stands for; today by default.
-        reporter: Whom to tell.
-        force: Whether to write again what the day's lists were made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's lists were made from the same inputs.
 
     Returns:
         What happened, for the status line.
@@ -93,14 +93,14 @@ def _write_lists(
         partial(_write, request),
         provenance=provenance,
         keep=config.output.keep,
-        scorer=partial(_faults, config, live, has_same_rules=has_same_rules),
+        find_faults=partial(_faults, config, live, has_same_rules=has_same_rules),
         audit=lambda folder, summary: audit_recommendations(
             folder / FILE_NAME, k=request.k, summary=summary
         ),
     )
     outcome.raise_if_held()
     summary = outcome.written
-    _tell(summary, request.k, reporter)
+    _report(summary, request.k, reporter)
     return outcome.status(
         file=str(outcome.run.folder / FILE_NAME),
         model=str(run),
@@ -120,7 +120,7 @@ def _request(
     rules: Rules,
     reporter: Reporter,
 ) -> _Request:
-    """What is learnt from goes into vectors; what users had, learnt from or not, into filters."""
+    """Vectors come from the interactions used; filters from all items that users had."""
     model, log = recommender.model, checked.dataset.interactions
     users = all_users(checked.dataset, checked.had)
     had = user_item_matrix(checked.had, users=users, items=model.items)
@@ -179,7 +179,7 @@ def _faults(
 def _warn_of_model(
     config: JobConfig, recommender: Recommender, as_of: date | None, reporter: Reporter
 ) -> None:
-    """Say where the model was made for another day or for other lists."""
+    """Warn if the model was made for another day or for other lists."""
     model = recommender.model
     until = None if model.learnt_until is None else model.learnt_until.date()
     if as_of is not None and until is not None and until > as_of:
@@ -195,7 +195,7 @@ def _warn_of_model(
         )
 
 
-def _tell(summary: ListsSummary, k: int, reporter: Reporter) -> None:
+def _report(summary: ListsSummary, k: int, reporter: Reporter) -> None:
     sources = ", ".join(f"{count:,} from {name}" for name, count in summary.lists_by_source.items())
     reporter.say(
         f"lists: {summary.num_lists:,} users ({sources}) at {summary.lists_per_s:,.0f} users/s"
@@ -210,7 +210,7 @@ def _tell(summary: ListsSummary, k: int, reporter: Reporter) -> None:
 def live_lists(config: JobConfig, provenance: Mapping[str, str]) -> tuple[Path | None, bool]:
     """The file of lists that is live, and whether it was made by the same settings and rules.
 
-    Rules may name other items or pairs than in the night before: those change from day to day.
+    Rules may name other items or pairs than the night before, since these change from day to day.
 
     Raises:
         PublishError: The live run is damaged.
@@ -228,7 +228,7 @@ def live_lists(config: JobConfig, provenance: Mapping[str, str]) -> tuple[Path |
 
 
 def all_users(dataset: Dataset, had: pa.Table) -> Vocabulary:
-    """Everyone who did something, learnt from or not, or is in the users table; ascending."""
+    """All users with an interaction, used or not, or in the users table; ascending."""
     chunks = list(had[USER_ID].chunks)
     if dataset.users is not None:
         chunks += dataset.users[USER_ID].chunks

@@ -1,4 +1,4 @@
-"""Interactions that must not count: later than the run, told twice, or far too many of one user.
+"""Interactions that must not count: too late, far before all others, told twice, or too many.
 
 Whatever is left out is counted, so that rows in are rows used and rows left out.
 """
@@ -15,6 +15,7 @@ from scipy import stats
 from recsys.arrays import BoolArray, Int64Array
 from recsys.datasets.daily import repeated
 from recsys.datasets.dataset import Dataset
+from recsys.datasets.far_times import is_far_before
 from recsys.datasets.validation import ValidationConfig
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, USER_ID
 
@@ -33,11 +34,15 @@ def clean_interactions(
         limits: The cap of events of one user.
 
     Returns:
-        The rows, and counts of `later`, `duplicate` and `capped`.
+        The rows, and counts of `later`, `far_before`, `duplicate` and `capped`.
     """
     log = dataset.interactions
     kept = log if until is None else rows_until(log, until)
-    counts = {"later": log.num_rows - kept.num_rows, "duplicate": 0, "capped": 0}
+    counts = {"later": log.num_rows - kept.num_rows, "far_before": 0, "duplicate": 0, "capped": 0}
+    if EVENT_TIME in kept.column_names:
+        is_far_N = is_far_before(kept[EVENT_TIME].cast(pa.int64()).to_numpy())
+        counts["far_before"] = int(np.count_nonzero(is_far_N))
+        kept = kept.filter(pa.array(~is_far_N)) if counts["far_before"] else kept
     zone = dataset.columns.event_time_zone or "UTC"
     if EVENT_TIME in kept.column_names and _has_times_of_day(kept, zone):
         is_repeated_N = repeated(kept)
@@ -59,8 +64,10 @@ def rows_until(log: pa.Table, moment: datetime) -> pa.Table:
 def _has_times_of_day(log: pa.Table, zone: str) -> bool:
     """Whether times are more than dates: then equal rows are one event told twice.
 
-    Dates are midnights where they were written, which in UTC may be any hour.
+    Dates are midnights in UTC, or where they were written, which in UTC may be any hour.
     """
+    if not np.any(log[EVENT_TIME].cast(pa.int64()).to_numpy() % _US_PER_DAY):
+        return False
     local = pc.local_timestamp(log[EVENT_TIME].cast(pa.timestamp("us", tz=zone)))
     return bool(np.any(local.cast(pa.int64()).to_numpy() % _US_PER_DAY))
 

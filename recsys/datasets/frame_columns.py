@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from recsys.datasets.dataset import FeatureConfig
+from recsys.datasets.epochs import TimeUnit
 from recsys.datasets.feature_columns import FeatureKind
 from recsys.datasets.frames import NamedFrame
 from recsys.datasets.guessing import guess_column, guess_features, guess_time_unit
 from recsys.datasets.origin import listing
-from recsys.datasets.times import TimeUnit
 from recsys.errors import ConfigError, DataError
 from recsys.schema import (
     ACCOUNT_ID,

@@ -8,6 +8,7 @@ limits leave room for that. A log shorter than two weeks is judged by its freshn
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -53,7 +54,7 @@ class InputChecksConfig:
 
     enabled: bool = True
     """Whether the newest day is looked at."""
-    reference_days: int = Field(default=28, ge=7)
+    reference_days: int = Field(default=28, ge=7, le=36_525)
     """Days before it that show what is usual."""
     max_stale_days: int = Field(default=0, ge=0)
     """Days without any event up to the day of the run, which counts."""
@@ -73,7 +74,7 @@ class InputChecksConfig:
     """Kolmogorov-Smirnov distance that the day's amounts may have from those of the days before."""
     max_amount_extremes: float = Field(default=0.02, ge=0, le=1)
     """Share of the day's amounts that may lie outside of what 99.8 % of those before lay within."""
-    lookback_days: int = Field(default=3, ge=0)
+    lookback_days: int = Field(default=3, ge=0, le=36_525)
     """Days before the day of a run whose late transactions `score-accounts` still learns."""
     max_late_share: float = Field(default=0.05, ge=0)
     """Transactions that came too late to be learnt, as a share of those of the day."""
@@ -239,7 +240,12 @@ def _amounts(
     groups = {"": np.ones(len(days_N), dtype=np.bool_)}
     if CURRENCY in recent.column_names:
         codes = sorted(pc.unique(recent[CURRENCY].drop_null()).to_pylist())
-        groups = {str(c): np.asarray(pc.equal(recent[CURRENCY], c).fill_null(False)) for c in codes}
+        groups = {
+            _currency_name(code, number): np.asarray(
+                pc.equal(recent[CURRENCY], code).fill_null(False)
+            )
+            for number, code in enumerate(codes, start=1)
+        }
     for currency, mine_N in groups.items():
         today = amounts_N[mine_N & (days_N == day)]
         before = {
@@ -249,6 +255,11 @@ def _amounts(
         before = {one: values for one, values in before.items() if len(values) >= _MIN_ROWS}
         if len(today) >= _MIN_ROWS and len(before) >= _MIN_DAYS:
             yield from _shift(currency, today, list(before.values()), config, origin)
+
+
+def _currency_name(code: object, number: int) -> str:
+    """A currency for messages: its code where it is one, as another column may be mapped to it."""
+    return str(code) if re.fullmatch(r"[A-Z]{3}", str(code)) else f"currency{number}"
 
 
 def _shift(

@@ -25,6 +25,7 @@ from pydantic import Field, model_validator
 from recsys.arrays import Int8Array, Int64Array
 from recsys.config import config_class
 from recsys.datasets.origin import Origin, listing
+from recsys.datasets.text import first_row
 from recsys.errors import DataError
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, SPLIT, USER_ID
 
@@ -165,11 +166,10 @@ def _brought(interactions: pa.Table) -> Int8Array:
     names = _column(interactions, SPLIT)
     parts = pc.index_in(names, value_set=pa.array(_NAMES))
     if parts.null_count:
-        others = pc.unique(names.filter(parts.is_null())).to_pylist()
         raise _refusal(
             SPLIT,
             expected=f"{', '.join(_NAMES)} in every row",
-            got=listing([repr(name) for name in others]),
+            got=f"other text in {parts.null_count:,} rows, {first_row(pc.is_null(parts))}",
             remedy="rename the parts or remove the rows",
         )
     return np.asarray(parts, dtype=np.int8)

@@ -1,7 +1,7 @@
 """Bins that are learnt from a reference: quantiles of numbers, frequent terms, frequencies.
 
-Rows are counted once, by bin or term and by block of days; every comparison of some blocks with
-another one is then a sum over that table.
+Rows are counted once, by bin or term and by block of days; comparing some blocks with another is
+then a sum over that table.
 
 Shapes: N rows, K blocks, T terms, V rows of the table, B bins.
 """
@@ -36,13 +36,13 @@ class NumericBins:
     """Quantiles of the reference; a bin of its own for each value that many rows share."""
 
     edges: Float64Array
-    """Values where a bin ends, themselves included; ascending."""
+    """Upper ends of the bins, inclusive; ascending."""
     starts: Float64Array
-    """Those among them where a bin begins too, so that it holds that value alone; ascending."""
+    """Those among them where a bin begins as well: it holds that value alone. Ascending."""
 
     @classmethod
     def fit(cls, values_N: Float64Array, num_quantiles: int = NUM_QUANTILES) -> NumericBins:
-        """Edges are values of the sample, so that bins follow any increasing transform.
+        """Edges are values of the sample, so that an increasing transform keeps the bins.
 
         Args:
             values_N: The reference; NaN is missing.
@@ -84,7 +84,7 @@ class BinnedColumn:
     table_VK: Int64Array  # noqa: N815
     """Rows of each value and block. Shape (V, K)."""
     counted_VK: Int64Array  # noqa: N815
-    """Those that count where a block is a part of the reference. Shape (V, K)."""
+    """Rows that are counted where a block is a part of the reference. Shape (V, K)."""
     bins: Callable[[list[int]], tuple[Int64Array, Int64Array]]
     """From the blocks of a reference to the bin of each value in a row of it, and in a row of what
     is compared with it."""
@@ -126,8 +126,9 @@ def by_term(values: pa.Array, blocks_N: Int64Array, num_blocks: int) -> BinnedCo
     """Terms by themselves if they are frequent in the reference, else `other` or `unseen`.
 
     A row of the sample is unseen if the reference lacks its term; a row of the reference, if the
-    rest of the reference does. So both have the same chance of it (Good 1953, Biometrika 40: the
-    share of terms seen once foretells that of terms not seen yet), and a long tail is no drift.
+    rest of the reference lacks it. So both are unseen equally often (Good 1953, Biometrika 40: the
+    share of terms seen once predicts that of terms not seen yet), and a long tail is not taken for
+    drift.
     """
     terms, codes_N, table_VK = _coded(values, blocks_N, num_blocks)
     frequent = _frequent(table_VK[:-1, 1:].sum(1))
@@ -155,8 +156,8 @@ def by_term(values: pa.Array, blocks_N: Int64Array, num_blocks: int) -> BinnedCo
 def by_rank(values: pa.Array, blocks_N: Int64Array, num_blocks: int) -> BinnedColumn:
     """Terms by how frequent they are in the reference: `RANK_LABELS`, missing, unseen.
 
-    Half of the reference, drawn at random, ranks the terms, and the rest is counted: were both the
-    same, whatever was frequent by chance would seem to decline.
+    A random half of the reference ranks the terms, and the other half is counted: with the same
+    rows for both, terms that were frequent by chance would seem to decline.
     """
     _, codes_N, table_VK = _coded(values, blocks_N, num_blocks)
     ranking_VK = np.random.default_rng(_SEED).binomial(table_VK, 0.5)
@@ -204,7 +205,7 @@ def _coded(
 def _frequent(rows_T: Int64Array) -> Int64Array:
     """Places of the terms that have a bin of their own, the most frequent first.
 
-    Those that cover `COVERED` of the rows, at most `MAX_TERMS`, none of very few rows.
+    They cover `COVERED` of the rows, are at most `MAX_TERMS`, and none has very few rows.
     """
     order = np.argsort(-rows_T, kind="stable")
     before = np.cumsum(rows_T[order]) - rows_T[order]

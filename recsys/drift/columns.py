@@ -32,7 +32,7 @@ VERDICTS: tuple[Verdict, ...] = ("stable", "moderate", "major")
 MAX_DIRECTIONS = 8
 """Principal directions of an embedding that are looked at."""
 
-_MIN_WEEK_SHARE = 0.5  # of the rows of the usual week; smaller ones are no yardstick
+_MIN_WEEK_SHARE = 0.5  # of the rows of the usual week; smaller weeks are not used
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,7 +89,7 @@ class ColumnDrift:
     num_current: int
     """Rows of the current sample."""
     design_effect: float
-    """By how much chance is larger as rows of one user or account depend on each other."""
+    """By how much chance is larger because rows of one user or account depend on each other."""
     num_bins: int
     """Occupied bins."""
     shift: Shift
@@ -106,7 +106,7 @@ def number_terms(values: pa.Array) -> Int64Array:
 def verdict_of(
     psi: float, *, bound: float, yardstick: float | None, config: DriftConfig
 ) -> Verdict:
-    """Drift is what exceeds its limit, the bound of chance, and what earlier weeks showed."""
+    """Drift is an index above its limit, the bound of chance, and what earlier weeks showed."""
     usual = max(bound, yardstick or 0.0)
     if psi > max(config.major, usual):
         return "major"
@@ -190,7 +190,7 @@ def _design_effect(column: Column, binned: BinnedColumn, weeks: list[int]) -> fl
 def _yardstick(
     binned: BinnedColumn, weeks: list[int], rows_K: Int64Array, chance: Chance, effect: float
 ) -> float | None:
-    """The largest index of a week against the others, were it as long as the current sample."""
+    """The largest index of a week against the others, scaled to the size of the current sample."""
     present = [week for week in weeks if rows_K[week]]
     usual = float(np.median(rows_K[present]))
     compared = [week for week in present if rows_K[week] >= _MIN_WEEK_SHARE * usual]

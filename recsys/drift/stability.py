@@ -1,4 +1,4 @@
-"""The population stability index, and how large chance alone makes it.
+"""The population stability index, and how large it gets by chance alone.
 
 Shapes: B bins.
 """
@@ -14,7 +14,7 @@ from recsys.arrays import BoolArray, Float64Array, Int64Array
 from recsys.errors import ConfigError
 
 CONFIDENCE = 0.999
-"""How seldom chance may exceed its bound: once in a thousand columns."""
+"""Chance exceeds its bound once in a thousand columns."""
 
 _PRIOR = 0.5
 
@@ -28,7 +28,7 @@ class Chance:
     spread: float
     """Its standard deviation."""
     bound: float
-    """What it stays below with `CONFIDENCE`."""
+    """What it stays below with probability `CONFIDENCE`."""
 
 
 def population_stability(reference_B: Int64Array, current_B: Int64Array) -> float:
@@ -99,9 +99,9 @@ def chance_of(
 def design_effect(
     bins_N: Int64Array, is_current_N: BoolArray, groups_N: Int64Array, num_bins: int
 ) -> float:
-    """By how much shares differ more than those of as many rows that stand alone; at least 1.
+    """By how much more shares vary than those of as many independent rows; at least 1.
 
-    Rows of one user or account come together: groups are what is drawn, not rows. The factor is the
+    Rows of one user or account are not independent: groups are drawn, not rows. The factor is the
     mean generalised design effect of Rao and Scott (1981, Journal of the American Statistical
     Association 76), of the difference between both samples: its variance between groups, over that
     of a multinomial. A group that is in both counts once, with its own difference.

@@ -15,7 +15,7 @@ from recsys.datasets.origin import Origin
 from recsys.drift.config import DriftConfig
 
 CURRENT, OUTSIDE = 0, -1
-"""Block of the days that are judged, and of those that are not looked at."""
+"""Block of the current days, and of days that are not compared."""
 
 _EPOCH = date(1970, 1, 1)
 
@@ -24,12 +24,12 @@ _EPOCH = date(1970, 1, 1)
 class Windows:
     """The current window ends with a day; the reference is cut into weeks that end where it starts.
 
-    Block 0 is the current window, block 1 the week before, and so on. What is left of a reference
-    that is no multiple of the window belongs to its oldest week.
+    Block 0 is the current window, block 1 the week before, and so on. If the reference is not a
+    multiple of the window, the rest belongs to its oldest week.
     """
 
     last_day: date
-    """The last day that is judged."""
+    """The last day of the current window."""
     window_days: int
     """Length of the current window, and of the weeks."""
     reference_days: int
@@ -99,7 +99,7 @@ class Windows:
 
 
 def sample_rows(blocks_N: Int64Array, *, limit: int, seed: int) -> Int64Array:
-    """Rows of the current sample and of the reference, at most so many of each, in their order.
+    """Rows of the current sample and of the reference, at most `limit` of each, in their order.
 
     Args:
         blocks_N: Block of each row. Shape (N,).

@@ -100,8 +100,8 @@ class EncodedSizes:
 class TableEncoder:
     """Fitted columns by name; a name is in one of the four mappings.
 
-    Terms that are null get the code `MISSING`; terms not known, the rare ones among them,
-    `UNSEEN`. An empty list has no codes.
+    A null gets the code `MISSING`; a term that training did not see often enough gets `UNSEEN`. An
+    empty list has no codes.
     """
 
     categorical: Mapping[str, Vocabulary]

@@ -90,11 +90,12 @@ def repeat_matrix(
         interactions: Columns user_id and item_id, and what `event_values` reads.
         users: Rows of the matrix.
         items: Columns of the matrix.
-        half_life_days: Age, back from the last event, at which an event counts half; None for none.
+        half_life_days: Age, counted back from the last event, at which an event counts half; None:
+            age does not matter.
 
     Returns:
-        Matrix of shape (U, C), columns ascending within a row; an entry for each pair, above 0 as
-        far as float32 tells it from it.
+        Matrix of shape (U, C), columns ascending within a row; each pair has an entry, greater than
+        0 unless too small for float32.
     """
     matrix = user_item_matrix(interactions, users=users, items=items)
     user_numbers = users.numbers(interactions[USER_ID])
@@ -152,7 +153,7 @@ def event_values(
         as_of: Time that ages are counted to; the last event by default.
 
     Returns:
-        Values greater than 0, as far as float32 tells them from it. Shape (N,), float32.
+        Values greater than 0 unless too small for float32. Shape (N,), float32.
     """
     values = np.ones(interactions.num_rows, dtype=np.float64)
     if WEIGHT in interactions.column_names:

@@ -53,7 +53,7 @@ class Vocabulary:
         return len(self.terms)
 
     def numbers(self, column: pa.Array | pa.ChunkedArray) -> Int64Array:
-        """Numbers of the terms in a column, `UNKNOWN` for nulls and terms not known.
+        """Numbers of the terms in a column; `UNKNOWN` for nulls and for terms of no number.
 
         Args:
             column: Shape (N,).
@@ -65,6 +65,8 @@ class Vocabulary:
             DataError: The column has another type than the terms.
         """
         values = _as_array(column)
+        if not len(values):  # nothing to number, whatever its type
+            return np.empty(0, np.int64)
         if values.type != self.terms.type:
             raise DataError(
                 file="vocabulary",

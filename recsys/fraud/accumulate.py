@@ -1,6 +1,6 @@
-"""What an account did over the days before each transaction: sums in windows of several lengths.
+"""Sums over an account's earlier transactions, in windows of several lengths.
 
-One unusual transaction may be chance; several within days are a stolen card. No label is read here.
+One unusual transaction may be chance; several within days suggest a stolen card. Uses no labels.
 
 Shapes: N transactions in the order of time, V values of a transaction, W windows, A accounts.
 """
@@ -71,7 +71,7 @@ def _sum_before(
     window_days: float,
     sums_NV: Float32Array,
 ) -> None:
-    """One pass, in which a pointer an account follows to the transactions that leave the window."""
+    """One pass, with a pointer for each account to the transactions that leave the window."""
     num_accounts, num_values = account_N.max() + 1, values_NV.shape[1]
     following_N = _following(account_N, num_accounts)
     oldest_A = np.full(num_accounts, -1)
@@ -84,7 +84,7 @@ def _sum_before(
                 running_AV[account, value] -= values_NV[oldest, value]
             oldest = following_N[oldest]
         if oldest == row:
-            running_AV[account, :] = 0.0  # rounding does not pile up
+            running_AV[account, :] = 0.0  # rounding errors do not accumulate
         oldest_A[account] = oldest
         for value in range(num_values):
             sums_NV[row, value] = running_AV[account, value]

@@ -1,4 +1,4 @@
-"""A fitted fraud scorer: one pooled model, and a state that holds what it knows of each account.
+"""A fitted fraud scorer: one model for all accounts, and a state with the history of each.
 
 Shapes: N transactions, J kinds of evidence, K clusters, D width of an embedding.
 """
@@ -46,10 +46,10 @@ from recsys.fraud.scoring.tails import Tail
 from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, EVENT_TIME, TRANSACTION_ID
 
 PART_ROWS = 30_240
-"""Transactions that are scored at once, so that memory does not grow with their number. What they
-are on their own is found out ahead, while the pass goes over those before."""
+"""Transactions that are scored at once, so that memory does not grow with their number. Those of
+the next part are embedded in advance, while the pass goes over the present one."""
 BLOCK_ROWS = 8 * PART_ROWS
-"""Transactions that labels are looked up for at once: every time the last weeks are read again."""
+"""Transactions that labels are looked up for at once: each time the last weeks are read again."""
 
 
 class _Part(NamedTuple):
@@ -70,7 +70,7 @@ class FraudModel:
     autoencoder: FittedAutoencoder
     """The embedding of transactions."""
     clusters: Clusters
-    """What embeddings look like."""
+    """Clusters of normal embeddings."""
     priors: Priors
     """What holds for peer groups."""
     excess: Excess
@@ -80,7 +80,7 @@ class FraudModel:
     account_tail: Tail
     """Calibration of the highest combined score of an account-day."""
     supervised: Supervised | None = None
-    """What labels taught; None where there were too few."""
+    """The meta-model and its calibration; None where there were too few labels."""
     supervised_account_tail: Tail | None = None
     """The calibration of account-days with labels."""
 
@@ -100,7 +100,7 @@ class FraudModel:
         return evidence_names(self.autoencoder)
 
     def observe(self, table: pa.Table) -> Observed:
-        """What transactions are before any account is looked at; rows do not see each other."""
+        """Transactions as the embedding sees them; each row is independent of the others."""
         return observe(table, self.inputs, self.autoencoder, self.clusters)
 
     def score(
@@ -111,12 +111,12 @@ class FraudModel:
         num_threads: int,
         labels: pa.Table | None = None,
     ) -> tuple[Scores, ProfileState]:
-        """Score transactions, and give the state after them.
+        """Score transactions, and return the state after them.
 
         Args:
             table: Transactions under their standard names, in the order of time, none of them
                 before `state.until`.
-            state: What is known of the accounts; it stays as it is.
+            state: The state of the accounts; it is not changed.
             num_threads: Threads of the trees; they do not change a score.
             labels: transaction_id and is_fraud of earlier transactions. Each is used from its
                 delay on; they have no effect on a model that was fitted without labels.
@@ -205,7 +205,7 @@ def evidence_names(autoencoder: FittedAutoencoder) -> tuple[str, ...]:
 
 
 def _check_order(table: pa.Table, state: ProfileState) -> None:
-    """Refuse what the state cannot learn from in turn."""
+    """Refuse transactions that are out of order, or earlier than the state."""
     times_N = np.asarray(table[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
     if len(times_N) and (np.any(np.diff(times_N) < 0) or times_N[0] / 86_400e6 < state.until):
         raise DataError(

@@ -8,7 +8,7 @@
     root/runs/DATE/RUN_ID.tmp             a run that is being written or removed
 
 Whatever interrupts a publish, a reader of `CURRENT` finds the last complete run or the new one.
-Names of our own start with `_` or `.`, which readers of Parquet folders pass over.
+Names of our own start with `_` or `.`, which readers of Parquet folders skip.
 """
 
 from recsys.publishing.protocol import publish, rollback

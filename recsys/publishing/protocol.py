@@ -71,14 +71,14 @@ def publish(
         run_id: A name for the run: letters, digits, `_` and `-`; unique in `root`.
         audit: Reads the outputs back, and refuses them by raising an error of its own.
         hold: Looks at the written outputs and says why they must not become live; an empty text
-            lets them.
+            means that they may.
         provenance: What the outputs follow from: a run that follows from the same is the same.
         keep: How many runs stay, at least 1, by order of publication, and as many that are held.
             The live one always stays.
 
     Raises:
-        PublishError: The run id is taken, or the disk refuses. The live run is the one before,
-            unless the message leaves that open.
+        PublishError: The run id is taken, or the disk fails. The earlier run stays live unless the
+        message says that this is not certain.
         SkippedError: Another publisher is at work.
         HeldError: The audit found outputs that break their contract.
     """
@@ -135,7 +135,7 @@ def _make_root(root: Path) -> None:
 
 @contextmanager
 def _publisher(root: Path) -> Iterator[int]:
-    """Hold the lock of `root`, a descriptor; it goes with the process that holds it."""
+    """Hold the lock of `root`; yields its descriptor. It is released when the process ends."""
     with disk_errors(root, "cannot publish", remedy="what was live before still is"):
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(root / ".lock", flags, PRIVATE_FILE)
@@ -161,7 +161,7 @@ def take_lock(descriptor: int, root: Path) -> None:
 
 
 def _check_lock(descriptor: int, root: Path) -> None:
-    """The lock file is still the one that is held: whoever removed it may have let in another."""
+    """Check that the lock file was not replaced: then another publisher may be at work."""
     with suppress(FileNotFoundError):
         if os.path.samestat(os.fstat(descriptor), (root / ".lock").lstat()):
             return
@@ -181,7 +181,7 @@ def _sweep(root: Path) -> None:
 
 
 def _next_sequence(root: Path, folder: Path) -> int:
-    """Place of a new run in the order of publication, once its name is known to be free."""
+    """Place of a new run in the order of publication, after checking that its name is free."""
     taken = find_run(root, folder.name)
     if taken not in (None, folder):
         raise PublishError(f"{taken}: expected a new run id, got this run's; choose another one")
@@ -190,7 +190,7 @@ def _next_sequence(root: Path, folder: Path) -> int:
 
 @contextmanager
 def _draft_of(folder: Path) -> Iterator[Path]:
-    """A folder to write a run in; it is gone after the block, renamed or removed."""
+    """A folder to write a run in; after the block it was renamed or removed."""
     folder.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
     draft = folder.with_name(folder.name + _DRAFT_SUFFIX)
     with new_folder(draft):
@@ -198,7 +198,7 @@ def _draft_of(folder: Path) -> Iterator[Path]:
 
 
 def _seal(draft: Path, manifest: RunManifest, *, held: str) -> RunManifest:
-    """Record every file and bring all of them down to the disk."""
+    """Record every file and flush all of them to the disk."""
     files = record_files(draft)
     if not files:
         raise PublishError(f"{draft}: expected outputs to publish, got no file")
@@ -221,7 +221,7 @@ def _audit(draft: Path, audit: Callable[[Path], None] | None) -> None:
 
 
 def _commit(draft: Path, folder: Path, manifest: RunManifest) -> RunManifest:
-    """Give a run its final name, unless the same content bears it already."""
+    """Give a run its final name, unless a run with the same content has it already."""
     if folder.exists():
         stored = verify_run(folder)
         if stored.files != manifest.files:

@@ -19,7 +19,7 @@ from recsys.publishing.signing import check_signature, signature_record, signs
 
 POINTER_NAME = "CURRENT"
 RUN_MANIFEST_NAME = "_manifest.json"
-RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # no dot: a run is never taken for a draft
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # no dot: never mistaken for a draft
 
 _POINTER = re.compile(rf"runs/(?P<day>\d{{4}}-\d{{2}}-\d{{2}})/(?P<run_id>{RUN_ID.pattern})\n")
 
@@ -45,7 +45,7 @@ class RunManifest:
     )
     """What the outputs follow from: digests of data and settings, the model, the version."""
     held: str = ""
-    """Why the run did not become live when it was stored; empty for a run that might."""
+    """Why the run did not become live when it was stored; empty if nothing held it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +64,8 @@ def current_run(root: Path) -> Path:
     """Folder of the live run. A reader asks once and then reads from that folder alone.
 
     Raises:
-        PublishError: Nothing is published in `root`, or its pointer leads nowhere or out of it; or
-            there is a key and the run is not as its signature has it.
+        PublishError: Nothing is published in `root`, or its pointer leads nowhere or out of it, or
+        there is a key and the signature of the run does not match.
     """
     with disk_errors(root, "cannot find the live run", remedy="check the permissions"):
         folder = read_pointer(root)
@@ -87,14 +87,15 @@ def current_run(root: Path) -> Path:
 
 
 def published_runs(root: Path) -> list[PublishedRun]:
-    """Complete runs in `root`, in order of publication; a folder without a sound manifest is none.
+    """Complete runs in `root`, in order of publication.
 
-    Where there is a key, a run whose signature does not fit is none either.
+    Folders without a valid manifest are skipped and, where there is a key, runs whose signature
+    does not match.
 
     Raises:
         PublishError: The pointer to the live run cannot be read.
     """
-    signs()  # a key that is none is told before anything is passed over
+    signs()  # an invalid key is reported before anything is skipped
     with disk_errors(root, "cannot list the runs", remedy="check the permissions"):
         live = read_pointer(root)
         runs = [
@@ -191,7 +192,8 @@ def _sound_manifest(folder: Path) -> RunManifest | None:
         manifest = _read_manifest(folder) if RUN_ID.fullmatch(folder.name) else None
         if manifest is None or not signs():
             return manifest
-        # A bundle is checked against its own manifest when it is read, and that one here.
+        # The files of a bundle are checked by its own manifest when it is read, and that manifest
+        # here.
         sealed = {
             name: one for name, one in manifest.files.items() if name.endswith("manifest.json")
         }
@@ -202,7 +204,7 @@ def _sound_manifest(folder: Path) -> RunManifest | None:
 
 
 def _is_within(root: Path, folder: Path) -> bool:
-    """No link on the way from `root` leads out of it; `root` itself may be reached through one."""
+    """Whether no link on the way from `root` leads out of it; `root` itself may be a link."""
     return folder.resolve().is_relative_to(root.resolve())
 
 

@@ -51,7 +51,7 @@ class Selection:
     temperature: float
     """What cosines are divided by in the loss."""
     propagation: float
-    """Weight of what item vectors take on from the vectors of their users."""
+    """Weight of propagation, which adds the vectors of an item's users to its own."""
     history_dropout: float
     """Share of a user's history that the query tower does not see while training."""
     embedding_dim: int
@@ -69,9 +69,9 @@ class Selection:
 class RecommenderModel:
     """Embeds users and items so that inner products rank items for users.
 
-    The vectors that are searched are the towers' unit vectors, those of items with what they take
-    on from their users. Where popularity has a weight, one coordinate follows: the item's log
-    popularity, times that weight on the user's side.
+    The vectors that are searched are the towers' unit vectors, with propagation added to those of
+    items. If popularity has a weight, one coordinate follows: the item's log popularity, times that
+    weight on the user's side.
     """
 
     config: TwoTowerConfig

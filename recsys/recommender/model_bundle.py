@@ -192,7 +192,7 @@ def _learnt_until(bundle: Bundle) -> datetime | None:
 
 
 def _lists(model: RecommenderModel) -> pa.Array:
-    """The item numbers of each user; the earliest first where their order is read."""
+    """The item numbers of each user; the earliest first if the model uses their order."""
     matrix = model.histories
     columns = matrix.indices.astype(np.int32)
     if model.config.reads_order:

@@ -1,4 +1,4 @@
-"""The alias of a registered model, made to follow a rollback of the published ones."""
+"""After a rollback, moves the alias of the registered model to the version that is live again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BUDGET_S = 20.0
 def point_alias(config: TrackingConfig, order: str) -> str | None:
     """Give the alias to the version that was published as a run.
 
-    Whatever state the server is in, this ends within 20 seconds; the rollback holds all the same.
+    Whatever state the server is in, this ends within 20 seconds, and the rollback stays valid.
 
     Args:
         config: Where the model is registered.

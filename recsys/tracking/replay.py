@@ -1,4 +1,4 @@
-"""The spool told to MLflow within a time: what does not get through stays for the next time."""
+"""Sends the runs of the spool to MLflow within a time; what does not get through waits."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class ReplayReport:
     """What a replay did."""
 
     num_delivered: int
-    """Runs that MLflow has now, and the spool no more."""
+    """Runs that were delivered to MLflow and removed from the spool."""
     num_waiting: int
     """Runs that wait in the spool."""
     num_elsewhere: int
     """Those among them that are meant for another address."""
     num_refused: int
-    """Events of delivered runs that MLflow will never take; they are lost."""
+    """Events of delivered runs that MLflow will never accept; they are lost."""
     problem: str | None
     """Why runs wait or events were lost, in one line without secrets."""
 
@@ -54,7 +54,7 @@ class _Progress:
     problem: str | None = None
     """The first problem that stays."""
     trouble: str = ""
-    """What the present attempt has met."""
+    """The latest problem of the present attempt."""
     finished: bool = False
 
 
@@ -100,10 +100,10 @@ def replay_within(
     first: str | None = None,
     any_address: bool = False,
 ) -> _Progress:
-    """Replay in a thread that is left to itself when the time is over.
+    """Replay in a thread that is abandoned when the time is over.
 
-    Such a thread stops at its next step; it may be in the middle of one that does not end, and
-    does not hold up the end of the process.
+    Such a thread stops before its next step. If its present step never ends, the process can still
+    end.
     """
     mlflow, progress = load_mlflow(), _Progress()
     if not spool.is_dir():
@@ -126,7 +126,7 @@ def replay_within(
 
 
 def problem_of(progress: _Progress, refused: list[str]) -> str | None:
-    """What is to be told of a replay."""
+    """The problem of a replay in one line; None if there was none."""
     if progress.problem is None and refused:
         return f"refused for good: {len(refused)}, the first: {refused[0]}"
     return progress.problem
@@ -172,7 +172,7 @@ def _deliver_one(target: Target, folder: Path, progress: _Progress) -> None:
     """Deliver a run and remove its folder.
 
     Raises:
-        UnavailableError: There is no use in trying others.
+        UnavailableError: Trying other runs would fail as well.
     """
     for pause in (*_PAUSES_S, None):
         try:
@@ -183,7 +183,7 @@ def _deliver_one(target: Target, folder: Path, progress: _Progress) -> None:
             progress.trouble = message_of(target.uri, error)
             if meaning_of(error) in {"refused", "unclear"}:
                 progress.problem = progress.problem or progress.trouble
-                return  # something is wrong with this run: others need not wait for it
+                return  # something is wrong with this run only: go on with the others
             if pause is None or _is_closed(error) or target.deadline.remaining_s < pause:
                 raise UnavailableError(progress.trouble) from error
             time.sleep(pause)
@@ -196,7 +196,7 @@ def _deliver_one(target: Target, folder: Path, progress: _Progress) -> None:
 
 
 def _is_closed(error: Exception) -> bool:
-    """Whether the tracker lets nobody in, so that an instant later changes nothing."""
+    """Whether the tracker refuses all requests, so that an immediate retry is of no use."""
     from mlflow.exceptions import MlflowException
 
     return isinstance(error, MlflowException) and error.get_http_status_code() in {401, 403}
@@ -211,7 +211,7 @@ def _target(mlflow: ModuleType, uri: str, deadline: Deadline) -> Target:
 
 
 def _probe(uri: str) -> None:
-    """Connect to a server: one that is down is told from a slow one at no cost.
+    """Connect to a server: one that is down shows at once, unlike a slow one.
 
     Raises:
         OSError: Nobody listens.
@@ -228,7 +228,7 @@ def _probe(uri: str) -> None:
 
 
 def _address_of(folder: Path) -> str | None:
-    """The address that a run was started with; None if it does not say."""
+    """The address that a run was started with; None if its first event has none."""
     try:
         events, _ = read_events(folder)
     except OSError:  # another job has just delivered it

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from recsys.arrays import Int8Array
 from recsys.datasets.ids import id_column, plain_column
 from recsys.datasets.origin import Origin
-from recsys.datasets.tables import TableReader, is_csv, read_table
+from recsys.datasets.row_filters import parsed_filters
+from recsys.datasets.tables import Note, TableReader, is_csv, read_input
 from recsys.datasets.text import first_row
 from recsys.datasets.transactions.config import TransactionColumnsConfig, TransactionsDataConfig
 from recsys.datasets.transactions.loading import TransactionLog
@@ -25,7 +26,9 @@ UNKNOWN = -1
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = 2**63 - 1
-_ANSWERS = {"0": False, "1": True, "false": False, "true": True}
+_ANSWERS = {
+    "0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True
+}  # fmt: skip
 
 
 def load_labels(
@@ -33,7 +36,8 @@ def load_labels(
     columns: TransactionColumnsConfig,
     log: TransactionLog,
     *,
-    read: TableReader = read_table,
+    note: Note | None = None,
+    read: TableReader | None = None,
 ) -> pa.Table:
     """Read labels: transaction_id, of the type it has in the log, and is_fraud, by ascending id.
 
@@ -43,7 +47,8 @@ def load_labels(
         data: Where the labels are.
         columns: The user's names of the columns.
         log: The transactions that the labels are for.
-        read: How the table is read; from files by default.
+        note: Told of the table that is read.
+        read: What reads the table in place of files, such as frames in memory.
 
     Raises:
         ConfigError: `data.labels` is not set.
@@ -57,10 +62,22 @@ def load_labels(
             "without labels"
         )
     names = (columns.transaction_id, columns.is_fraud)
-    raw = read(path, columns=names, delimiter=data.csv.delimiter)
-    id_origin, answer_origin = (
-        Origin(file=str(path), column=name, is_text=is_csv(path)) for name in names
+    found = read_input(
+        path,
+        columns=names,
+        delimiter=data.csv.delimiter,
+        where=parsed_filters({**data.where}).get("labels"),
+        read=read,
     )
+    if note is not None:
+        note("labels", found)
+    raw = found.table
+    id_origin, answer_origin = (
+        Origin(file=str(path), column=name, is_text=is_csv(path), setting=f"[columns] {setting}")
+        for name, setting in zip(names, (TRANSACTION_ID, IS_FRAUD), strict=True)
+    )
+    if not raw.num_rows:  # a quiet day, whatever the types of its columns
+        return _no_labels(log)
     ids = id_column(raw[names[0]], id_origin, text_type=data.csv.transaction_id_type)
     _check_ids_match(ids, id_origin, log)
     answers = _answer_column(raw[names[1]], answer_origin)
@@ -97,6 +114,11 @@ def known_labels(table: pa.Table, labels: pa.Table, *, delay_days: int, at: date
     return known_N
 
 
+def _no_labels(log: TransactionLog) -> pa.Table:
+    id_type = log.table.schema.field(TRANSACTION_ID).type
+    return pa.table({TRANSACTION_ID: pa.array([], id_type), IS_FRAUD: pa.array([], pa.bool_())})
+
+
 def _check_ids_match(ids: pa.ChunkedArray, origin: Origin, log: TransactionLog) -> None:
     expected = log.table.schema.field(TRANSACTION_ID).type
     if ids.type != expected:
@@ -108,25 +130,33 @@ def _check_ids_match(ids: pa.ChunkedArray, origin: Origin, log: TransactionLog) 
 
 
 def _answer_column(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
-    """Answers as booleans: from booleans, the integers 0 and 1, or CSV text that says so."""
+    """Answers as booleans: from booleans, the numbers 0 and 1, or text that says so."""
     values = plain_column(column)
     if pa.types.is_boolean(values.type) or pa.types.is_null(values.type):
         return values.cast(pa.bool_())
-    if pa.types.is_string(values.type) and origin.is_text:
+    if pa.types.is_string(values.type):
         written, meant = pc.utf8_lower(values), pa.array(list(_ANSWERS))
         places = pc.index_in(written, meant, skip_nulls=True)
         answers = pa.chunked_array([pa.array(list(_ANSWERS.values()))]).take(places)
-    elif pa.types.is_integer(values.type):
-        is_answer = pc.is_in(values, pa.array([0, 1], values.type))
-        answers = pc.if_else(is_answer, pc.equal(values, pa.scalar(1, values.type)), None)
+    elif _is_number(values.type):
+        # pandas keeps integers beside missing values as floats, and a missing one as NaN.
+        numbers = values.cast(pa.float64(), safe=False)
+        values = pc.if_else(pc.is_nan(numbers), None, numbers)
+        is_answer = pc.is_in(values, pa.array([0.0, 1.0]))
+        answers = pc.if_else(is_answer, pc.equal(values, 1.0), None)
     else:
         raise origin.refusal(
-            expected="labels: booleans, or integers 0 and 1",
+            expected="labels: booleans, or the numbers 0 and 1",
             got=str(values.type),
             remedy="write the column as one of these, null where nothing is known yet",
         )
     _check_all_understood(values, answers, origin)
     return answers
+
+
+def _is_number(found: pa.DataType) -> bool:
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(test(found) for test in tests)
 
 
 def _check_all_understood(

@@ -9,6 +9,7 @@ A row gets the first reason that applies:
     absurd_amount          beyond `max_abs_amount`
     future_event           later than `max_future_s` after the date of the run
     absurd_time            outside the years 1 to 9999, as a wrong unit makes them
+    far_before             long before all others, as a missing time written as 1970 is
     duplicate              repeats an earlier row of the same transaction id in every column
     conflicting_duplicate  has the transaction id of an earlier row, and other content
 
@@ -22,13 +23,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.arrays import BoolArray, Int8Array
+from recsys.datasets.far_times import is_far_before
 from recsys.datasets.transactions.config import REASON
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.datasets.transactions.quarantine_report import (
@@ -38,12 +40,11 @@ from recsys.datasets.transactions.quarantine_report import (
     Reason,
     describe,
 )
+from recsys.datasets.wide_times import is_beyond
 from recsys.schema import ACCOUNT_ID, AMOUNT, EVENT_TIME, EVENT_TIME_TYPE, TRANSACTION_ID
 
 _USED = -1
 _CODES: dict[Reason, int] = {reason: code for code, reason in enumerate(REASONS)}
-_FIRST_TIME = datetime.min.replace(tzinfo=UTC)
-_LAST_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,6 +77,7 @@ def quarantine(
     limits = limits or QuarantineConfig()
     table, num_not_finite = _with_plain_numbers(log)
     codes_N = _first_reasons(table, as_of, limits)
+    _mark_far_before(table, codes_N)
     _mark_duplicates(table, codes_N)
     used, quarantined = _divided(table, codes_N)
     num_quarantined = {
@@ -127,12 +129,18 @@ def _row_reasons(
     yield "absurd_amount", pc.greater(pc.abs(amounts), limits.max_abs_amount)
     if as_of is not None:
         yield "future_event", pc.greater(times, _time(as_of + timedelta(0, limits.max_future_s)))
-    too_early, too_late = pc.less(times, _time(_FIRST_TIME)), pc.greater(times, _time(_LAST_TIME))
-    yield "absurd_time", pc.or_(too_early, too_late)
+    yield "absurd_time", is_beyond(times)
 
 
 def _time(moment: datetime) -> pa.Scalar:
     return pa.scalar(moment, EVENT_TIME_TYPE)
+
+
+def _mark_far_before(table: pa.Table, codes_N: Int8Array) -> None:
+    """Write the code of times far before all others into `codes_N`, among the rows still used."""
+    rows_R = np.flatnonzero(codes_N == _USED)
+    times_R = table[EVENT_TIME].cast(pa.int64()).take(pa.array(rows_R)).to_numpy()
+    codes_N[rows_R[is_far_before(times_R)]] = _CODES["far_before"]
 
 
 def _mark_duplicates(table: pa.Table, codes_N: Int8Array) -> None:

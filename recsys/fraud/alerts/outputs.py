@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys.arrays import Float64Array
+from recsys.datasets.origin import reason_without_values
 from recsys.errors import PublishError
 from recsys.files import write_new
 from recsys.fraud.alerts.selection import Alerts
@@ -163,7 +164,7 @@ def read_back(path: Path) -> pa.Table:
         return pq.ParquetFile(path, page_checksum_verification=True).read()
     except (OSError, pa.ArrowException) as error:
         raise PublishError(
-            f"{path}: expected the file as it was written, got {' '.join(str(error).split())}; "
+            f"{path}: expected the file as it was written, got {reason_without_values(error)}; "
             "run the job again"
         ) from error
 

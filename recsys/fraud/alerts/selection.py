@@ -31,7 +31,7 @@ class AlertConfig:
     """Accounts a day in the mode budget."""
     false_discovery_rate: float = Field(default=0.1, gt=0, lt=1)
     """Expected share of alerts on normal accounts in the mode fdr."""
-    repeat_days: int = Field(default=14, ge=0)
+    repeat_days: int = Field(default=14, ge=0, le=36_525)
     """Days after an alert on which the mode fdr does not flag the account again."""
     threshold: float = Field(default=0.999, ge=0, le=1)
     """Account score from which on an account is flagged in the mode threshold."""

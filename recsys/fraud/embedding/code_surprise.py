@@ -1,7 +1,7 @@
 """How surprising a code is under the last layer of a head: the layer and -log softmax in one.
 
-The logits of a few hundred rows at a time, a row of the array for each code, stay in the cache of
-a core, and all loops go along rows of transactions, so that they use vector instructions and add
+The logits of a few hundred transactions at a time stay in the cache of a core, with one row of the
+array for each code. All loops run along transactions, so that they use vector instructions and add
 up the logits of each transaction in the same order wherever it stands.
 
 Shapes: B rows of a block, T rows of a tile, H width of the hidden layer, V codes of a column.
@@ -34,7 +34,7 @@ _MANTISSA_BITS, _BITS_OF_ONE = np.int32(23), np.int32(0x3F800000)
 
 
 def code_surprise(hidden_BH: Tensor, last: nn.Linear, codes_B: Tensor) -> Tensor:
-    """-log p(code), for `UNSEEN` that of the least likely code, not negative. Shape (B,).
+    """-log p(code), not negative; for `UNSEEN` that of the least likely code. Shape (B,).
 
     Args:
         hidden_BH: What the last layer reads.
@@ -82,7 +82,7 @@ def _surprise(
     for row in range(num_rows):
         logit = logits_VT[codes_T[row], row]
         if codes_T[row] == UNSEEN:
-            # `MISSING` is a value like any other: it may be usual, or never have been met.
+            # `MISSING` is a value like any other: it may be usual or never seen.
             for code in range(UNSEEN, num_codes):
                 logit = min(logit, logits_VT[code, row])
         surprise_T[row] = max(math.log(total_T[row]) + (highest_T[row] - logit), 0.0)

@@ -1,4 +1,4 @@
-"""From a table of transactions to the numbers that profiles and the autoencoder take.
+"""From a table of transactions to the inputs of profiles and autoencoder.
 
 What is fitted comes from training rows alone: which categorical feature is the context of amounts,
 which features describe the account rather than the transaction, the level of each currency.
@@ -39,8 +39,8 @@ from recsys.schema import (
 HOUR, WEEKDAY, LOG_AMOUNT = "hour_of_day", "weekday", "log_amount"
 """Columns that the autoencoder sees beside the features."""
 
-_MAX_TERMS = 1000  # of a column of the autoencoder: its head costs time in proportion
-_MIN_COVERED = 0.5  # share of rows whose term must be among these
+_MAX_TERMS = 1000  # most codes of an autoencoder column; time grows with them
+_MIN_COVERED = 0.5  # share of rows whose term must be among them
 _US_PER_DAY = 86_400_000_000
 
 
@@ -64,7 +64,7 @@ class CodedTransactions:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TransactionInputs:
-    """What is learnt of the columns of transactions."""
+    """Fitted inputs: what was learnt of the columns of transactions."""
 
     features: Mapping[str, FeatureConfig]
     """Features of the table."""
@@ -73,11 +73,11 @@ class TransactionInputs:
     has_currency: bool
     """Whether amounts have a currency."""
     context: str
-    """The categorical column that amounts depend on most; empty when on none."""
+    """The categorical column that amounts depend on most; empty if they depend on none."""
     context_terms: Vocabulary | None
     """Its most frequent terms; all others share one code."""
     profile: tuple[str, ...]
-    """Features that describe the account: hardly any account has two values."""
+    """Features that describe the account: nearly every account has a single value."""
     currency_levels: Mapping[str, float]
     """Median log amount of each currency."""
     encoder: TableEncoder
@@ -135,7 +135,7 @@ class TransactionInputs:
         return (self.context, HOUR, WEEKDAY, LOG_AMOUNT, COUNTERPARTY_ID)
 
     def encode(self, table: pa.Table) -> CodedTransactions:
-        """The numbers of every transaction; what is unknown gets codes of its own."""
+        """The inputs of every transaction; unknown values get codes of their own."""
         amounts_N = log_amounts(table, self.currency_levels)
         times_N = np.asarray(table[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
         return CodedTransactions(
@@ -163,7 +163,7 @@ def log_amounts(table: pa.Table, levels: Mapping[str, float]) -> Float32Array:
 def amounts_of_logs(
     logs_N: FloatArray, table: pa.Table, levels: Mapping[str, float]
 ) -> Float64Array:
-    """The amounts that `log_amounts` gives some logs for, in the currencies of a table's rows.
+    """The inverse of `log_amounts`: amounts in the currencies of a table's rows.
 
     Args:
         logs_N: One a row.
@@ -189,7 +189,7 @@ def _median_level(levels: Mapping[str, float]) -> float:
 
 
 def _currency_levels(table: pa.Table) -> dict[str, float]:
-    """Median log amount by currency: amounts in yen and in euros are not of one scale."""
+    """Median log amount by currency: amounts in yen and in euros are on different scales."""
     if CURRENCY not in table.column_names:
         return {}
     logs = pd.Series(log_amounts(table, {}).astype(np.float64))
@@ -227,7 +227,7 @@ def _kinds(table: pa.Table, features: Mapping[str, FeatureConfig]) -> dict[str, 
 
 
 def _capped(column: pa.ChunkedArray, kind: FeatureConfig) -> FeatureConfig | None:
-    """The feature with a `min_count` that leaves few enough terms; None if they say too little."""
+    """The feature with a `min_count` that leaves few terms; None if they cover too few rows."""
     if kind.kind != "categorical":
         return kind
     counts = np.sort(np.asarray(pc.value_counts(column.drop_null()).field("counts")))[::-1]

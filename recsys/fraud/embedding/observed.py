@@ -49,7 +49,7 @@ def log_densities(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Clusters:
-    """Normal distributions with diagonal covariances, a mixture of which is what is normal."""
+    """Normal distributions with diagonal covariances: their mixture is what is normal."""
 
     centre: Float32Array
     """Means. Shape (K, D)."""
@@ -67,7 +67,7 @@ class Clusters:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Observed:
-    """What transactions are before any account is looked at."""
+    """Transactions as the embedding sees them, without their accounts."""
 
     coded: CodedTransactions
     """Their numbers."""
@@ -85,7 +85,7 @@ def observe(
     autoencoder: FittedAutoencoder,
     clusters: Clusters,
 ) -> Observed:
-    """What transactions are before any account is looked at."""
+    """Encode and embed transactions, and measure their reconstruction errors."""
     coded = inputs.encode(table)
     measured = autoencoder.measure(coded.columns)
     return Observed(

@@ -105,7 +105,7 @@ class NearestNeighbours:
     Equal training rows count once: frauds repeat, and K copies of one would make it look usual.
     """
 
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=1 << 32)
     """Seed of the choice of training rows."""
     num_neighbours: int = Field(default=5, ge=1)
     """K; as many as there are where there are fewer rows."""

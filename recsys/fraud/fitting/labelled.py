@@ -24,7 +24,7 @@ from recsys.schema import TRANSACTION_ID
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ConfirmedLabels:
-    """Labels, and the moment at which it is asked which of them are known."""
+    """Labels, and the moment that decides which of them are known."""
 
     table: pa.Table
     """transaction_id and is_fraud, of all times: the delay decides which are known."""
@@ -45,7 +45,7 @@ def with_labels(
 ) -> tuple[FraudModel, ProfileState]:
     """The model with trees over the labels, and a state that remembers recent transactions.
 
-    Both are as they were where too few frauds are known.
+    Both are returned unchanged if too few frauds are known.
 
     Args:
         model: Fitted without labels.

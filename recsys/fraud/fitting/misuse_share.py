@@ -1,4 +1,6 @@
-"""How much of what hot accounts do is misuse, and so what that counts for which they piled up.
+"""How much of the activity at a high cumulative score is misuse, estimated without labels.
+
+The more of it is misuse, the more the cumulative score counts in the combined score.
 
 Shapes: N transactions.
 """
@@ -10,34 +12,34 @@ import numpy as np
 from recsys.arrays import Float32Array, Float64Array
 
 _HIGH = 5.0
-"""Nats piled up in a day from which on an account is hot."""
+"""Cumulative score over a day, in nats, from which on it is high."""
 _ORDINARY = (0.3, 0.9)
-"""Quantiles of own scores between which hardly any misuse lies."""
+"""Quantiles of transaction scores between which hardly any misuse lies."""
 _SEEN_BEFORE = 5.0
-"""Ordinary transactions of hot accounts that are taken as seen before any was."""
+"""Pseudo-count: ordinary transactions assumed to be seen at a high cumulative score."""
 _WEIGHT_OF_MISUSE = 4.0
 _WEIGHT_BESIDE_TREES = 2.0
-"""Trees were taught to see episodes and need less of what piled up."""
+"""Smaller beside trees, which have learnt to see episodes themselves."""
 _LEAST_WEIGHT = 0.5
 _FORTNIGHT_WEIGHT = 0.1
 
 
 def cumulative_weights(misused: float, *, with_trees: bool) -> tuple[float, float]:
-    """What piled up counts for more where hot accounts are misused (see `misused_share`)."""
+    """Weights of the two cumulative scores in the combined score (see `misused_share`)."""
     per_share = _WEIGHT_BESIDE_TREES if with_trees else _WEIGHT_OF_MISUSE
     return max(per_share * misused, _LEAST_WEIGHT), _FORTNIGHT_WEIGHT
 
 
 def misused_share(transaction_N: Float64Array, cumulative_N: Float32Array) -> float:
-    """Share of the transactions of hot accounts that are misuse, found without a label, 0 to 1.
+    """Share of misuse among transactions at a high cumulative score, 0 to 1; uses no labels.
 
-    Misuse lies far out, so that the ordinary scores that are missing among hot accounts tell how
-    much of it there is: the two-groups model of Efron 2008, "Microarrays, empirical Bayes and the
-    two-groups model", whose share of nulls is that of the centre.
+    Misuse has extreme scores. So if ordinary scores are rarer at a high cumulative score than
+    elsewhere, the missing part is misuse: the two-groups model of Efron 2008, "Microarrays,
+    empirical Bayes and the two-groups model", which estimates the share of nulls from the centre.
 
     Args:
         transaction_N: Scores of transactions taken alone.
-        cumulative_N: What their accounts had piled up in a day before.
+        cumulative_N: Cumulative score of the account over a day, before each transaction.
     """
     low, high = np.quantile(transaction_N, _ORDINARY)
     ordinary_N, is_high_N = (transaction_N > low) & (transaction_N < high), cumulative_N >= _HIGH

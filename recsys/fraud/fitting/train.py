@@ -1,6 +1,6 @@
-"""Fitting a fraud scorer on a log that nobody has labelled, with the frauds that sit in it.
+"""Fitting a fraud scorer on a log without labels, which may contain frauds.
 
-The end of the log is kept for calibration: what is fitted on rows is fitted on those before it.
+The end of the log is kept for calibration; everything else is fitted on the rows before it.
 
 Shapes: N transactions, J kinds of evidence, K clusters, D width of an embedding.
 """
@@ -39,7 +39,7 @@ from recsys.training import EpochResult
 
 _MIN_ROWS = 500
 _SAMPLE_ROWS = 50_000  # embeddings that clusters are found in
-_VARIANCE_FLOOR = 0.05  # of a cluster, as a share of the variance of all embeddings
+_VARIANCE_FLOOR = 0.05  # least variance of a cluster, as a share of that of all embeddings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,19 +77,19 @@ class FitReport:
     uses_labels: bool
     """Whether enough labels were known for trees over them."""
     lift_of_weights: float
-    """How much more often the highest weighted scores have unusual neighbours than is usual."""
+    """Lift among the top weighted scores: how much more often they have unusual neighbours."""
     lift_of_trees: float
     """The same for the trees, on accounts that they did not see; NaN where none were fitted."""
     misused_share: float
-    """Share of the transactions of accounts that piled up much that are misuse, as estimated, times
-    how far episodes are trusted."""
+    """Estimated share of misuse among transactions at a high cumulative score, times how far
+    episodes decide the weights."""
     durations_s: dict[str, float]
     """Seconds by stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitCallbacks:
-    """What is told while a model is fitted."""
+    """Reports progress while a model is fitted."""
 
     on_stage: Callable[[str], None] = lambda _stage: None
     """Called before each stage."""
@@ -115,8 +115,8 @@ def fit_fraud_model(
         features: Kind of each feature.
         config: What to train.
         num_threads: Threads of the trees; they do not change the result.
-        labels: Confirmed labels, if there are any. Nothing but the trees over them sees one.
-        callbacks: What to tell while it runs.
+        labels: Confirmed labels, if there are any. Only the trees of the meta-model use them.
+        callbacks: Report progress.
 
     Raises:
         DataError: Too few transactions, or all at one time.
@@ -183,8 +183,14 @@ class _Clock:
 
 
 def _num_fit_rows(table: pa.Table, config: FraudConfig) -> int:
-    """Rows before the part that scores are calibrated on."""
+    """Rows before the part that scores are calibrated on, which is cut by days with transactions.
+
+    Days without any count as no time, so that a gap in the log does not move the cut.
+    """
     days_N = day_of(table)
+    whole_N = np.floor(days_N)
+    _, places_N = np.unique(whole_N, return_inverse=True)
+    days_N = places_N + (days_N - whole_N)
     span = float(days_N[-1] - days_N[0]) if len(days_N) else 0.0
     scoring = config.scoring
     length = min(scoring.calibration_share * span, scoring.max_calibration_days)
@@ -194,7 +200,7 @@ def _num_fit_rows(table: pa.Table, config: FraudConfig) -> int:
             file="transactions",
             expected=f"at least {_MIN_ROWS} transactions to fit on, and as many after them to "
             "calibrate on",
-            got=f"{num_fit} and {len(days_N) - num_fit} over {span:.1f} days",
+            got=f"{num_fit} and {len(days_N) - num_fit} over {span:.1f} days with transactions",
             remedy="bring a longer log, or change [scoring] calibration_share",
         )
     return num_fit

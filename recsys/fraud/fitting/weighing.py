@@ -1,4 +1,4 @@
-"""Fitting the judge: calibration, weights, and trees where they earn it.
+"""Fitting the scorer of evidence: calibration, weights, and trees where they are clearly better.
 
 Shapes: N transactions, J kinds of evidence.
 """
@@ -37,33 +37,34 @@ from recsys.fraud.scoring.scorer import (
 from recsys.fraud.scoring.tails import Tail, excess_of, fit_tails, surprise_of
 
 _CLEARLY_BETTER = 1.1
-"""How many times as trustworthy as the weights the trees have to be."""
+"""Factor by which the lift of the trees has to exceed that of the weights."""
 _LEAST_LIFT = 0.05
-"""Trust that the trees need at least: without episodes both are chance, and so is their ratio."""
+"""Least lift of the trees: without episodes both lifts are chance, and so is their ratio."""
 _SHARPNESS = 4
-"""Power of the shares of evidence that come in episodes: little is left of what is half noise."""
+"""Power of the shares of evidence that come in episodes: kinds that are half noise get little
+weight."""
 _UNFITTED = Tail(quantiles=np.zeros(2), rate=0.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Weighed:
-    """A judge and how it was chosen."""
+    """A fitted scorer and how it was chosen."""
 
     scorer: EvidenceScorer
     """How evidence is weighed."""
     state: ProfileState
-    """The state with what accounts piled up by the end of the log."""
+    """The state with the cumulative scores at the end of the log."""
     combined: Float64Array
     """Combined scores of the log. Shape (N,)."""
     episode_shares: Float64Array
     """Share of the high values of each kind that come in episodes. Shape (J,)."""
     lift_of_weights: float
-    """Trust in the weights (see `episodes.lift_among_top`)."""
+    """Lift among the top scores of the weights (see `episodes.lift_among_top`)."""
     lift_of_trees: float
-    """Trust in trees, on accounts they did not see; NaN where none were fitted."""
+    """Lift of trees, on accounts they did not see; NaN where none were fitted."""
     misused_share: float
-    """Share of the transactions of hot accounts that are misuse (see `misused_share`), times
-    how far episodes are trusted."""
+    """Share of misuse at a high cumulative score (see `misused_share`), times how far episodes
+    decide the weights."""
 
 
 def fit_scorer(
@@ -79,14 +80,14 @@ def fit_scorer(
     config: FraudConfig,
     num_threads: int,
 ) -> Weighed:
-    """Learn from the first rows what evidence is worth; calibrate it on the others.
+    """Learn the weights of evidence from the first rows; calibrate on the others.
 
     Args:
         kinds: Names of the evidence.
         evidence_NJ: Evidence of a log in the order of time.
         coded: Its transactions as numbers.
         account_N: Place of the account of each in the state.
-        state: What is known after the log, nothing piled up yet; it stays as it is.
+        state: The state after the log, its cumulative scores still 0; it is not changed.
         covered: Columns that the pass measures itself.
         known_N: Whether the account had enough history.
         num_fit: Number of the first rows.
@@ -115,7 +116,8 @@ def fit_scorer(
     raw_N = scorer.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
     scorer, after = replace(scorer, transaction_tail=Tail.fit(raw_N[held_out_N])), state.copy()
     scored = scorer.score(evidence_NJ, coded, account_N, after, num_threads=num_threads)
-    # Bursts that are no misuse, such as a day in town, are hot too; trust tells them apart.
+    # Harmless bursts, such as a day in town, have high cumulative scores too: the lift corrects
+    # that.
     lift = as_known(found.lift if booster is None else lift_of_trees)
     transaction_N, cumulative_NH = scored.transaction_score, scored.cumulative_score
     misused = lift * misused_share(transaction_N[usable_N], cumulative_NH[usable_N, 0])
@@ -143,7 +145,7 @@ def _uncalibrated_scorer(
     own_J: BoolArray,
     booster: Booster | None,
 ) -> EvidenceScorer:
-    """A judge that knows what evidence is worth; its own scores are not calibrated yet.
+    """A scorer with its weights or trees; its transaction scores are not calibrated yet.
 
     Args:
         kinds: Names of the evidence.
@@ -169,12 +171,12 @@ def _uncalibrated_scorer(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Episodes:
-    """What the neighbours of transactions tell of the evidence."""
+    """What the neighbours of transactions show about the evidence."""
 
     shares: Float64Array  # (J,)
     unusual: Float64Array  # (N,)
     contrast: Contrast
-    lift: float  # in the shares as weights
+    lift: float  # of the score that the shares give as weights
 
     @classmethod
     def of(
@@ -200,7 +202,7 @@ class _Episodes:
 
 
 def _chosen_trees(trees: _Trees, found: _Episodes) -> tuple[float, Booster | None]:
-    """Trust in trees, and trees if they are clearly better than weights."""
+    """Lift of trees, and the trees if they are clearly better than weights."""
     if trees.config.scoring.learn_episodes == "never" or not trees.can_be_fitted:
         return float("nan"), None
     lift = lift_among_top(trees.around, found.contrast, trees.cross_scores())
@@ -211,7 +213,7 @@ def _chosen_trees(trees: _Trees, found: _Episodes) -> tuple[float, Booster | Non
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Trees:
-    """Trees that tell from a transaction whether its neighbours are unusual."""
+    """Trees that predict from a transaction whether its neighbours are unusual."""
 
     features: Float32Array
     names: tuple[str, ...]
@@ -222,7 +224,7 @@ class _Trees:
 
     @property
     def can_be_fitted(self) -> bool:
-        """Whether each half of the accounts has examples of both kinds for several leaves."""
+        """Whether each half of the accounts has examples of both classes for several leaves."""
         least = 2 * self.config.scoring.min_rows_per_leaf
         usable = self.around.usable
         return all(
@@ -253,7 +255,7 @@ class _Trees:
         )
 
     def _halves(self) -> tuple[BoolArray, BoolArray]:
-        """The accounts in two halves, whatever their order means."""
+        """The transactions of two random halves of the accounts."""
         num_accounts = int(self.around.account.max()) + 1
         rng = np.random.default_rng(self.config.seed)
         first_A = rng.permutation(num_accounts) < num_accounts / 2
@@ -262,5 +264,5 @@ class _Trees:
 
 
 def _some(preferred_N: BoolArray, otherwise_N: BoolArray) -> BoolArray:
-    """The rows that are preferred, if there are a fair number of them."""
+    """The preferred rows if there are enough of them, else the others."""
     return preferred_N if preferred_N.sum() >= 0.2 * otherwise_N.sum() else otherwise_N

@@ -1,10 +1,10 @@
-"""What confirmed labels say of a transaction, each label from the moment on that it is known.
+"""Evidence from confirmed labels, each label used only from the moment it is known.
 
-A label becomes known a fixed delay after its transaction, and is forgotten when it has been known
-for as long as the memory reaches; but for the last fraud of each account, which is remembered for
-good. Everything here is a count, a rate or an age over the labels that are remembered when a
-transaction happens, so that a longer log says no more. Counterparties get a posterior of their
-risk, with the rate of all frauds within the memory as the prior.
+A label becomes known a fixed delay after its transaction, and is forgotten after it was known for
+the length of the memory. Only the last fraud of each account is remembered for good. Everything
+here is a count, a rate or an age over the labels that are remembered when a transaction happens, so
+that it does not depend on how long the log is. Counterparties get a posterior of their risk, with
+the rate of all frauds within the memory as the prior.
 
 A stolen card is used for unusual amounts at many counterparties, and each of these gets a fraud. A
 counterparty that has itself turned bad has frauds of ordinary amounts, and hardly any legitimate
@@ -61,7 +61,7 @@ ORDINARY_EXCESS = 1.0
 """Nats of amount excess from which a fraud is no longer one of an ordinary amount."""
 
 _PRIOR_LABELS = 100.0  # of which 1 is a fraud: the base rate before there are labels
-_STRENGTH = 1.0  # labels that the base rate counts for in the risk of a counterparty
+_STRENGTH = 1.0  # weight of the base rate in the risk of a counterparty, as a number of labels
 _NUM_WINDOWS = len(WINDOW_DAYS)
 # Places of what is counted in a window, and of the rows that are kept of a counterparty.
 _LABELS, _FRAUDS, _ORDINARY = range(3)
@@ -79,7 +79,7 @@ class _Rows(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What the labels known so far say; the last counterparty stands for none and stays unknown."""
+    """Sums over the labels known so far; the last counterparty is no one and stays empty."""
 
     left: Int64Array  # (W + 1,): rows that have left each window, and the memory
     total: Float64Array  # (2,): labels and frauds
@@ -103,11 +103,11 @@ def label_evidence(
     delay_days: float,
     memory_days: float,
 ) -> Float32Array:
-    """What the labels remembered at the time of each transaction say of it.
+    """Label evidence of each transaction, from the labels remembered at its time.
 
     A label is known at a transaction if its own transaction lies at least the delay before it, and
     strictly before it whatever the delay. It is remembered if its own transaction lies less than
-    delay and memory before, or was the account's last fraud. Nothing else is looked at.
+    delay and memory before, or was the account's last fraud. Nothing else is used.
 
     Args:
         account_N: Account codes from 0.
@@ -160,7 +160,7 @@ def _refusal(expected: str, got: str, remedy: str = "encode the log again") -> D
 
 
 def _ignorance(rows: _Rows) -> _Known:
-    """What is known before the first label."""
+    """The sums before the first label."""
     num_accounts = int(rows.account.max(initial=-1)) + 1
     num_counterparties = int(rows.counterparty.max(initial=-1)) + 1
     return _Known(
@@ -179,7 +179,7 @@ def _ignorance(rows: _Rows) -> _Known:
 def _walk(
     rows: _Rows, known: _Known, delay: float, lengths: Float64Array, evidence_NL: Float32Array
 ) -> None:
-    """One pass; pointers follow it to the labels that become known and that leave each window."""
+    """One pass, with pointers to labels that become known and that leave each window."""
     arrived = 0
     for row in range(len(rows.day)):
         now = rows.day[row]
@@ -218,7 +218,7 @@ def _count(rows: _Rows, known: _Known, row: int, window: int, sign: int) -> None
 
 @compiled
 def _remember(rows: _Rows, known: _Known, row: int) -> None:
-    """Keep what a label says beyond the windows."""
+    """Keep the runs and last dates of a label, which are not bound to windows."""
     label = rows.label[row]
     if label == UNLABELLED:
         return
@@ -250,7 +250,7 @@ def _remember_counterparty(rows: _Rows, known: _Known, row: int) -> None:
 
 @compiled
 def _forget(rows: _Rows, known: _Known, row: int) -> None:
-    """Take out what was kept of a label; of a run the oldest fraud goes first."""
+    """Remove a label that is forgotten; the oldest fraud of a run goes first."""
     label, counterparty = rows.label[row], rows.counterparty[row]
     if label == UNLABELLED:
         return

@@ -1,4 +1,4 @@
-"""What is kept of recent transactions, so that windows and late labels can look back.
+"""The memory of recent transactions, which windows and late labels need.
 
 Shapes: N transactions.
 """
@@ -21,7 +21,7 @@ from recsys.fraud.scoring.tails import excess_of
 from recsys.schema import IS_FRAUD, TRANSACTION_ID
 
 MEMORY_DAYS = 60.0
-"""Days for which a label is remembered from when it is known on; no window is longer."""
+"""Days for which a label is remembered once it is known; no window is longer."""
 
 COLUMNS = (
     TRANSACTION_ID,
@@ -33,15 +33,15 @@ COLUMNS = (
     "own_excess",
     "label",
 )
-"""What is kept of a transaction; the label as it was told last, -1 where none was known."""
+"""Columns that are kept of a transaction; the label as last known, -1 if unknown."""
 
-_OWN_CAP = 5.0  # nats of unusual behaviour that a transaction adds to a window
+_OWN_CAP = 5.0  # most nats of excess that a transaction adds to a window
 _AMOUNT_CAP = 4.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecentTransactions:
-    """Transactions in the order of time, as the windows take them."""
+    """Recent transactions in the order of time."""
 
     table: pa.Table
     """Columns as `COLUMNS` names them."""
@@ -71,7 +71,7 @@ class RecentTransactions:
         )
 
     def followed_by(self, later: RecentTransactions) -> RecentTransactions:
-        """These, and later ones after them."""
+        """These and later ones."""
         return RecentTransactions(table=pa.concat_tables([self.table, later.table]))
 
     def with_labels(self, labels: pa.Table, delay_days: float) -> RecentTransactions:
@@ -89,7 +89,7 @@ class RecentTransactions:
         return RecentTransactions(table=self.table.set_column(place, "label", pa.array(label_N)))
 
     def remembered(self, day: float, delay_days: float) -> RecentTransactions:
-        """Those that are looked at from a time on.
+        """Those that are still needed from a time on.
 
         That is the memory and the delay, and of what lies before them the last known fraud of each
         account: one row an account at most.
@@ -125,7 +125,7 @@ class RecentTransactions:
 
     @property
     def label(self) -> Int8Array:
-        """Label of each as `told`, -1 where none was known. Shape (N,)."""
+        """Label of each, -1 where none is known. Shape (N,)."""
         return self._column("label")
 
     def values(self, *names: str) -> Float32Array:

@@ -1,8 +1,8 @@
-"""A small supervised model over all evidence, for where enough confirmed labels exist.
+"""The meta-model: a small supervised model over all evidence, where enough labels exist.
 
-Gradient-boosted trees weigh evidence without labels and evidence from labels together. Labels are
-few and late, so the trees are small, and rare frauds are kept from driving leaves to extremes. They
-are fitted on rows whose label is known; what the labels say of a row has to come from before it
+Gradient-boosted trees combine evidence that uses no labels with evidence from labels. Labels are
+few and late, so the trees are small, and the leaves are shrunk because frauds are rare. They are
+fitted on rows whose label is known; the label evidence of a row comes from before it
 (`label_evidence`).
 
 Shapes: N transactions, F features, R rows that are learnt from.
@@ -21,7 +21,7 @@ from recsys.config import config_class
 from recsys.errors import ArtifactError, DataError
 from recsys.fraud.scoring.booster import Booster, without_threads
 
-_ROWS_PER_LEAF = 100  # the rows for each row of a leaf, where that is fewer than configured
+_ROWS_PER_LEAF = 100  # rows for each row of a leaf, if that is fewer than configured
 
 
 @config_class
@@ -37,13 +37,14 @@ class MetaModelConfig:
     min_rows_per_leaf: int = Field(default=100, ge=1)
     """Transactions that a leaf stands for at least; of few rows a hundredth."""
     num_bins: int = Field(default=1023, ge=2)
-    """Values of a feature that the trees tell apart; few would blur the rare, high amounts."""
+    """Values of a feature that the trees distinguish; too few would merge the rare, high
+    amounts."""
     shrinkage: float = Field(default=10.0, ge=0)
     """L2 penalty on the values of leaves."""
     max_legitimate_rows: int = Field(default=100_000, ge=1)
     """Legitimate rows to learn from at most, drawn at random and weighted for all of them."""
     min_frauds: int = Field(default=20, ge=1)
-    """Known frauds below which no stacker is fitted."""
+    """Known frauds below which no meta-model is fitted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,19 +70,19 @@ class MetaModel:
         return self.booster.score(features_NF, num_threads=num_threads)
 
     def to_text(self) -> str:
-        """The stacker as text, in LightGBM's own form."""
+        """The meta-model as text, in LightGBM's own form."""
         return self.booster.text
 
     @classmethod
     def from_text(cls, text: str) -> MetaModel:
-        """The stacker that `to_text` wrote.
+        """The meta-model that `to_text` wrote.
 
         Raises:
             ArtifactError: The text is not such a model.
         """
         import lightgbm
 
-        # LightGBM takes text without trees, and it says on the console what it does not like.
+        # LightGBM accepts text without trees, and prints its complaints on the console.
         if not text.startswith("tree\n") or "end of trees" not in text:
             raise ArtifactError(
                 f"stacker: expected a LightGBM model as text, got {text[:20]!r}; train again"
@@ -111,8 +112,8 @@ def fit_meta_model(
         num_threads: Threads to use; they do not change the result.
 
     Returns:
-        None where fewer than `config.min_frauds` frauds or no legitimate row are known: the score
-        without labels has to do.
+        None if fewer than `config.min_frauds` frauds or no legitimate row are known: then the score
+        without labels is used.
 
     Raises:
         DataError: Features, names and labels do not fit together.

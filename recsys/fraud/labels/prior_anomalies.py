@@ -1,8 +1,8 @@
-"""What became of an account's unusually high amounts: open, confirmed, or refuted by a label.
+"""Prior anomalies: an account's earlier unusual amounts, and whether labels refuted them.
 
-Whoever has stolen a card uses it again, beside its owner. So an unusual amount says more if others
-came before it, and less with each ordinary transaction since, or where a label has said that the
-others were legitimate. A label is looked at from its delay on and never before.
+A stolen card is used again, while its owner uses it too. So an unusual amount is more suspicious if
+others came before it, and less so with each ordinary transaction since, or if labels showed that
+the others were legitimate. A label is used from its delay on and never before.
 
 Shapes: N transactions in the order of time, S columns, A accounts.
 """
@@ -37,7 +37,7 @@ account_refuted_excess: sum of the excess of those that are known to be legitima
 
 WINDOW_DAYS, LONGEST_DAYS = 14.0, 30.0
 MAX_AMOUNTS = 32
-"""Unusual amounts that are looked back on at most, so that busy accounts take no longer."""
+"""Most earlier unusual amounts that are considered, so that busy accounts do not take longer."""
 
 
 def prior_anomalies(
@@ -48,7 +48,7 @@ def prior_anomalies(
     label_N: Int8Array,
     delay_days: float,
 ) -> Float32Array:
-    """What is known of the unusual amounts of an account at the time of each transaction.
+    """Prior-anomaly features of each transaction, from the account's earlier unusual amounts.
 
     A label is known if its transaction lies at least the delay before, and strictly before whatever
     the delay. Rows of the same time count as before if they come earlier in the log.

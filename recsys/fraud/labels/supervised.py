@@ -1,4 +1,4 @@
-"""Confirmed labels at work: trees over all evidence and over what late labels say.
+"""Scores with labels: the meta-model over all evidence and label evidence, and its calibration.
 
 A label is used from its delay on and never before, neither as an input nor to learn from.
 
@@ -27,7 +27,7 @@ _EXCESS_WINDOWS = (1, 3, 7, 14)
 _COUNT_WINDOWS = (1, 7, 30)
 _WARM_DAYS = 30.0  # and the delay, at the start of a log, for the windows to fill
 _MAX_WARM_SHARE = 0.3  # of a short log
-_NOT_READ = {"base_rate"}  # it tells the date more than the risk
+_NOT_READ = {"base_rate"}  # it reveals the date more than the risk
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,11 +52,11 @@ class Supervised:
         *,
         num_threads: int,
     ) -> CalibratedScores:
-        """The judgement with labels taken into account.
+        """Scores with labels taken into account.
 
         Args:
-            calibrated: What was made of the evidence without labels.
-            scorer: How.
+            calibrated: The scores without labels.
+            scorer: The scorer that gave them.
             evidence_NJ: Evidence of the transactions to score.
             passed: What the pass wrote down of them.
             hour_N: Their hours.
@@ -83,7 +83,7 @@ def meta_model_features(
     label_R: Int8Array,
     delay_days: float,
 ) -> tuple[Float32Array, tuple[str, ...]]:
-    """What the trees see of the last N of the recent transactions, and the names of it.
+    """Inputs of the trees for the last N of the recent transactions, and their names.
 
     Args:
         scorer: Has the names of the evidence.

@@ -1,6 +1,6 @@
 """What goes into the pass over transactions and what comes out, as named tuples of arrays.
 
-Named tuples are what numba takes apart at no cost.
+Named tuples, because numba unpacks them at no cost.
 
 Shapes: N transactions, A accounts, M counterparties, S state values of an account, C contexts,
 G peer groups, H hours of a day, K clusters of embeddings, J kinds of evidence, V velocities.
@@ -15,9 +15,9 @@ import numpy as np
 from recsys.arrays import Float32Array, Float64Array, Int16Array, Int64Array, UInt64Array
 
 OWN_EVIDENCE = ("amount_high", "amount_low", "hour", "category", "new_counterparty")
-"""Kinds that speak of one aspect of one transaction. Only they say whether a neighbour is unusual:
-the count of an hour is shared by neighbours, unusual or not, and an aspect that several kinds of
-evidence measure would count as often."""
+"""Kinds that measure one aspect of one transaction. Only these decide whether a neighbour is
+unusual: neighbours share the count of an hour whether they are unusual or not, and an aspect
+measured by several kinds of evidence would count several times."""
 
 EVIDENCE = (
     "amount_high",
@@ -35,8 +35,8 @@ EVIDENCE = (
 """What the pass measures of a transaction, in the order of its columns."""
 
 SHARED_EVIDENCE = ("count_1h", "count_1d", "amount_1d", "counterparty_excess")
-"""Kinds that a transaction shares with its neighbours. The booster must not know them: it learns
-what the neighbours are, and a count tells how many they are, fraud or not."""
+"""Kinds that a transaction shares with its neighbours. The booster must not see them: its target is
+whether the neighbours are unusual, and a count would tell it how many neighbours there are."""
 
 NUM_HOURS = 24
 NUM_VELOCITIES = 3
@@ -45,7 +45,7 @@ NUM_COUNTS = 2
 PENDING_VALUES = 6 + NUM_VELOCITIES
 """Day, context, hour, log amount, cluster, whether the counterparty is new, velocities."""
 SKETCH_BITS = 512
-"""Bits that tell which counterparties an account has met; two of them may share a bit."""
+"""Size of the bitmap of counterparties that an account has met; two of them may share a bit."""
 COUNTERPARTY_VALUES = 6
 """Count, mean and squared deviations of the log amount; events and excess, both decayed, of other
 accounts than the last; and the excess that came last."""
@@ -84,15 +84,16 @@ class Layout(NamedTuple):
     num_new: int
     """Those among them with a counterparty that was new."""
     num_excluded: int
-    """Transactions that it has not learnt from, one a day at most, less a tenth of the others."""
+    """Transactions excluded from the update, at most one a day, less a tenth of those that were
+    learnt."""
     excluded_since: int
     """Day of the first of them."""
     pending: int
-    """The last transaction that was refused, until it is known to stand alone: P values."""
+    """The last excluded transaction, until it is known that no other is near it: P values."""
     velocity: int
     """Decayed count of an hour, decayed count and amount of a day: V values."""
     velocity_mean: int
-    """Mean of the logs of these values, less how busy everybody was."""
+    """Mean of the logs of these values, relative to how busy all accounts were."""
     velocity_m2: int
     """Sum of their squared deviations."""
     contexts: int
@@ -131,7 +132,7 @@ def layout_of(*, num_contexts: int, num_clusters: int, num_peers: int) -> Layout
 
 
 class Priors(NamedTuple):
-    """What holds for peer groups; accounts are shrunk towards it."""
+    """Averages of peer groups, towards which accounts are shrunk."""
 
     amount_mean: Float32Array
     """Mean log amount. Shape (G, C)."""
@@ -152,7 +153,7 @@ class Priors(NamedTuple):
     new_share: float
     """Share of transactions with a counterparty that was new to the account."""
     strength: float
-    """Transactions that the prior counts for."""
+    """Weight of the prior, as a number of transactions."""
 
 
 class Excess(NamedTuple):
@@ -193,7 +194,7 @@ class Accounts(NamedTuple):
 
 
 class Population(NamedTuple):
-    """How busy all accounts are of late, beside what each is used to, and how unusual they are."""
+    """How busy all accounts have been lately, relative to their habits, and how unusual."""
 
     recent: Float64Array
     """Decayed sums over the last transactions: of weights, of the account's count before, and of
@@ -203,14 +204,14 @@ class Population(NamedTuple):
     day: Float64Array
     """Day of the last transaction, -inf before the first. Shape (1,)."""
     factor: Float64Array
-    """How many times as busy as in the long run all accounts are. Shape (2,)."""
+    """How busy all accounts are now, as a multiple of the long run. Shape (2,)."""
     excess: Float64Array
-    """Decayed sums over what all counterparties have counted: events, their excess and its square.
+    """Decayed sums over the events of all counterparties: their number, excess and squared excess.
     Shape (NUM_EXCESS_SUMS,)."""
 
 
 class Passed(NamedTuple):
-    """What the pass writes down for each transaction."""
+    """What the pass records of each transaction."""
 
     evidence: Float32Array
     """Shape (N, J)."""
@@ -227,7 +228,7 @@ class Passed(NamedTuple):
 
 
 def empty_passed(num_rows: int) -> Passed:
-    """Room for what the pass writes down."""
+    """Empty arrays for what the pass records."""
     numbers = np.zeros((4, num_rows), dtype=np.float32)
     return Passed(
         evidence=np.zeros((num_rows, len(EVIDENCE)), dtype=np.float32),

@@ -1,4 +1,4 @@
-"""How much unusual behaviour an account has piled up: sums that fade, of a day and of two weeks.
+"""Decayed cumulative scores: the recent excess of each account, over a day and over two weeks.
 
 Shapes: N transactions, A accounts.
 """
@@ -12,18 +12,18 @@ from recsys.compiled import compiled
 from recsys.fraud.profiles.state import NUM_CUMULATIVE, ProfileState
 
 HALF_LIVES = (0.5, 7.0)
-"""Days, of the sum of a day and of that of two weeks."""
+"""Half-lives in days of the two sums: over about a day, and over about two weeks."""
 
 
 def add_excess(
     account_N: Int64Array, day_N: Float64Array, excess_N: Float32Array, state: ProfileState
 ) -> Float32Array:
-    """What each account had piled up before each transaction; the state moves on in place.
+    """Cumulative scores of the account before each transaction; the state is updated in place.
 
     Args:
         account_N: Place of the account in the state.
         day_N: Time in days, ascending.
-        excess_N: What each transaction adds, after it is measured.
+        excess_N: What each transaction adds to the scores of those after it.
         state: State of the accounts.
 
     Returns:

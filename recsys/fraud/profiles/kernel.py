@@ -1,9 +1,9 @@
 """The one pass over transactions in the order of time: measure first, then let the account learn.
 
-Every number that is written for a transaction comes from transactions before it. The pass keeps
-its state in plain arrays, so that it stops at any row and goes on later, or elsewhere, with the
-same result to the last bit. Compiled by numba; `advance.py_func` is the same function in plain
-Python, which tests compare it with.
+Every number recorded of a transaction comes from transactions before it. The pass keeps its state
+in plain arrays, so that it can stop at any row and go on later, or elsewhere, with the same result
+to the last bit. Compiled by numba; `advance.py_func` is the same function in plain Python, which
+tests compare it with.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _measure(
     velocities: Float64Array,
     evidence: Float32Array,
 ) -> bool:
-    """Write all evidence of a transaction; whether its counterparty is new to the account."""
+    """Write all evidence of a transaction; returns whether its counterparty is new."""
     evidence[0] = (rows.amount[row] - mean) / math.sqrt(var)
     evidence[1] = -evidence[0]
     evidence[2] = hour_surprise(state, layout, priors, peer, rows, row)

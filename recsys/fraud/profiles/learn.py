@@ -25,22 +25,22 @@ from recsys.fraud.profiles.arrays import (
 )
 from recsys.fraud.profiles.measure import EXCESS_HALF_LIFE
 
-_MAX_COUNT = 1000.0  # what is older than this many transactions fades
+_MAX_COUNT = 1000.0  # transactions older than this many lose weight
 _PEER_MEMORY = 0.998  # of the likelihood that an account belongs to a peer group
-_NEW_LIFE = 30.0  # refusals, and so days at least
-_WORKED_OFF = 0.1  # of a refusal, by a transaction that passes
+_NEW_LIFE = 30.0  # excluded transactions, and so at least as many days
+_WORKED_OFF = 0.1  # of an excluded transaction, for each one that is learnt
 _SETTLED_DAYS = 3.01  # a little more than three: a day is kept to a minute and a half
-_EXCESS_CAP = 5.0  # nats that one transaction may say against a counterparty
+_EXCESS_CAP = 5.0  # nats that one transaction adds at most to the excess of a counterparty
 
 
 @compiled
 def may_learn(state: Float32Array, layout: Layout, day: float, total: float, limit: float) -> bool:
-    """Whether an account learns from a transaction: it passes for normal, or habits have changed.
+    """Whether an account learns from a transaction: it looks normal, or habits have changed.
 
-    Refusals add up, one a day at most, and are worked off by what passes, as in the cumulative
-    sums of Page 1954, "Continuous inspection schemes". What comes to a month of them is no episode
-    of fraud but a new life: an account that has moved is not flagged for ever, nor is one that
-    lives unusually in some of its transactions only.
+    Excluded transactions add up, at most one a day, and normal ones reduce the sum, as in the
+    cumulative sums of Page 1954, "Continuous inspection schemes". A month of them is not an episode
+    of fraud but a change of habits: an account whose holder has moved is not flagged for ever, nor
+    is one of whose transactions some always look unusual.
     """
     if total <= limit:
         state[layout.num_excluded] = max(state[layout.num_excluded] - _WORKED_OFF, 0.0)
@@ -63,7 +63,7 @@ def learn(
     is_new: float,
     velocities: FloatArray,
 ) -> None:
-    """Let the account learn from a transaction: what it buys, when, for how much, how often."""
+    """Update the account with a transaction: what it buys, when, for how much, how often."""
     _add(state, layout.contexts + 3 * context, amount)
     if state[layout.num_known] >= _MAX_COUNT:
         _fade(state, layout)
@@ -91,7 +91,7 @@ def hold_back(
     row: int,
     is_new: bool,
 ) -> None:
-    """Keep a refused transaction until it is known to stand alone; two near each other go."""
+    """Keep an excluded transaction until it is known to stand alone; drop two close together."""
     pending = state[layout.pending : layout.pending + PENDING_VALUES]
     is_alone = pending[0] == 0.0
     pending[0] = rows.day[row]
@@ -105,10 +105,10 @@ def hold_back(
 
 @compiled
 def settle(state: Float32Array, layout: Layout, day: float) -> None:
-    """Let the account learn from a refused transaction that stood alone for days.
+    """Update the account with an excluded transaction that stood alone for days.
 
-    What is unusual by chance stands alone, and fraud comes in episodes. An account that never
-    learnt from its own extremes would find them more unusual than they are.
+    A transaction that is unusual by chance stands alone, while fraud comes in episodes. An account
+    that never learnt from its extremes would find them more unusual than they are.
     """
     pending = state[layout.pending : layout.pending + PENDING_VALUES]
     if pending[0] == 0.0 or day - pending[0] <= _SETTLED_DAYS:
@@ -123,10 +123,10 @@ def settle(state: Float32Array, layout: Layout, day: float) -> None:
 
 @compiled
 def learn_peers(state: Float32Array, layout: Layout, priors: Priors, rows: Rows, row: int) -> None:
-    """Let a transaction speak for the peer groups in which it is usual.
+    """Update the account's likelihood of each peer group with a transaction.
 
-    It does so even where the account learns nothing else from it: an account that was taken for
-    another group is refused what would show its own.
+    This happens even for excluded transactions: if an account was assigned to the wrong group, the
+    transactions that would show its right one are among those excluded.
     """
     context, hour = rows.context[row], rows.hour[row]
     for peer in range(len(priors.context)):
@@ -139,7 +139,7 @@ def learn_peers(state: Float32Array, layout: Layout, priors: Priors, rows: Rows,
 
 @compiled
 def _add(state: Float32Array, place: int, value: float) -> None:
-    """One more value for a count, a mean and a sum of squared deviations that lie side by side."""
+    """Add a value to a count, a mean and a sum of squared deviations, stored in this order."""
     if state[place] >= _MAX_COUNT:
         state[place + 2] *= (_MAX_COUNT - 1.0) / state[place]
         state[place] = _MAX_COUNT - 1.0
@@ -151,7 +151,7 @@ def _add(state: Float32Array, place: int, value: float) -> None:
 
 @compiled
 def _fade(state: Float32Array, layout: Layout) -> None:
-    """Bring all counts of an account down a little, so that it can go on learning."""
+    """Reduce all counts of an account a little, so that it keeps learning."""
     keep = (_MAX_COUNT - 1.0) / state[layout.num_known]
     state[layout.num_known] *= keep
     state[layout.num_new] *= keep
@@ -173,7 +173,7 @@ def learn_counterparty(
     total: float,
     excess: Excess,
 ) -> None:
-    """Let the counterparty learn: its amounts if normal, and what it says against others.
+    """Update the counterparty: its amounts if normal, and the excess of transactions with it.
 
     An account that comes again before any other counts once, as of its first visit.
     """
@@ -196,7 +196,7 @@ def learn_counterparty(
 
 @compiled
 def _count_excess(population: Population, excess: float) -> None:
-    """Count what a counterparty has counted towards everybody."""
+    """Add the excess of a counterparty to the sums of the population."""
     population.excess[0] += 1.0
     population.excess[1] += excess
     population.excess[2] += excess * excess

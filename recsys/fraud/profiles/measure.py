@@ -22,12 +22,13 @@ from recsys.fraud.profiles.arrays import (
 )
 
 EXCESS_HALF_LIFE = 3.0
-"""Days, of the excess at a counterparty."""
+"""Half-life in days of the excess at a counterparty."""
 USUAL_EXCESS_HALF_LIFE = 10.0
-"""Days, of what is usual at all counterparties."""
+"""Half-life in days of the usual excess over all counterparties."""
 MIN_VARIANCE = 1e-3
-"""Of log amounts and log velocities: an account that always pays the same is not that sure."""
-_STRENGTH = 200.0  # events that speak for the usual excess of the training
+"""Least variance of log amounts and log velocities: even an account that has always paid the same
+may pay another amount."""
+_STRENGTH = 200.0  # weight of the usual excess of training, as a number of events
 
 
 @compiled
@@ -46,8 +47,8 @@ def expected_amount(
 ) -> tuple[float, float]:
     """Mean and variance of the log amount: those of the account, shrunk towards its peers.
 
-    The mean is that of a normal mean with a conjugate prior; the variance counts the prior
-    variance and the distance of the prior mean as as many observations more.
+    The mean is the posterior mean of a normal with a conjugate prior. The variance includes the
+    prior variance, and the distance of the prior mean, with the weight of the prior.
     """
     place = layout.contexts + 3 * context
     count, mean, m2 = state[place], state[place + 1], state[place + 2]
@@ -134,10 +135,10 @@ def counterparty_evidence(
 
 @compiled
 def usual_excess(population: Population, excess: Excess) -> tuple[float, float]:
-    """Mean and variance of what counterparties counted of late, shrunk towards those of training.
+    """Mean and variance of the recent excess at counterparties, shrunk towards those of training.
 
-    What accounts do becomes more unusual the more is known of them. Beside a mean of long ago
-    every counterparty would become suspicious with time.
+    The more is known of accounts, the higher their excess becomes. Compared with a mean of long
+    ago, every counterparty would become suspicious in time.
     """
     total = population.excess[0] + _STRENGTH
     mean = (population.excess[1] + _STRENGTH * excess.mean) / total

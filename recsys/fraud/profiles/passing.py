@@ -1,4 +1,4 @@
-"""Transactions through the pass: from coded rows and a state to evidence and a later state.
+"""Runs the pass: from coded rows and a state to evidence and a later state.
 
 Shapes: N transactions, K clusters of embeddings, D width of an embedding.
 """
@@ -19,7 +19,7 @@ from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID
 
 
 class Numbers(NamedTuple):
-    """Whose transactions they are."""
+    """Accounts and counterparties of transactions, by their place in the state."""
 
     account: Int64Array
     """Place of the account in the state. Shape (N,)."""
@@ -43,7 +43,7 @@ def rows_of(numbers: Numbers, coded: CodedTransactions, log_density_NK: Float32A
     """Transactions as the pass takes them.
 
     Args:
-        numbers: Whose they are.
+        numbers: Their accounts and counterparties.
         coded: Their numbers, in the order of time.
         log_density_NK: Log densities of their embeddings.
     """
@@ -62,7 +62,7 @@ def rows_of(numbers: Numbers, coded: CodedTransactions, log_density_NK: Float32A
 def pass_over(
     rows: Rows, state: ProfileState, layout: Layout, priors: Priors, excess: Excess
 ) -> Passed:
-    """Measure transactions one after the other; the state moves on in place."""
+    """Measure transactions one after the other; the state is updated in place."""
     out = empty_passed(len(rows.account))
     advance(
         rows, state.accounts, state.counterparties, state.population, layout, priors, excess, out

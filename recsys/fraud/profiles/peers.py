@@ -16,11 +16,11 @@ from recsys.fraud.profiles.shrinkage import shrunk_moments
 
 _ACCOUNTS_PER_GROUP_ROOT = 10
 _MAX_GROUPS = 16
-_SHARES_WEIGHT = 3.0  # of the shares of contexts and hours against the levels of amounts
+_SHARES_WEIGHT = 3.0  # of the shares of contexts and hours, relative to the levels of amounts
 
 
 def num_peer_groups(num_accounts: int) -> int:
-    """How many groups so many accounts make: the root of a tenth of them, from 1 to 16."""
+    """Number of groups for a number of accounts: the root of a tenth of them, from 1 to 16."""
     return int(np.clip(round((num_accounts / _ACCOUNTS_PER_GROUP_ROOT) ** 0.5), 1, _MAX_GROUPS))
 
 
@@ -54,7 +54,7 @@ def find_peer_groups(
         [_SHARES_WEIGHT * _roots(counts_AC), levels_AC, _SHARES_WEIGHT * _roots(hours_AH)]
     )
     model = KMeans(num_groups, n_init=5, random_state=seed).fit(vectors)
-    # The largest group comes first: it is what an account of which nothing is known is like.
+    # The largest group comes first: it is the default of an account without history.
     found_A = np.asarray(model.labels_, dtype=np.int64)
     size_G = np.bincount(found_A, np.bincount(account_N, minlength=num_accounts), num_groups)
     place_G = np.empty(num_groups, dtype=np.int64)
@@ -74,9 +74,9 @@ def fit_priors(
     num_clusters: int,
     strength: float,
 ) -> Priors:
-    """What holds for each group, from its accounts' transactions.
+    """Averages of each group, from its accounts' transactions.
 
-    Velocities get the prior of ignorance; they are known only after a first pass.
+    Velocities get a vague prior, since they are known only after a first pass.
 
     Args:
         group_N: Group of each transaction's account.
@@ -87,7 +87,7 @@ def fit_priors(
         num_groups: G.
         num_contexts: C.
         num_clusters: K.
-        strength: Transactions that the more general level counts for.
+        strength: Weight of the more general level, as a number of transactions.
     """
     mean_GC, var_GC = _amounts(group_N, context_N, amount_N, num_groups, num_contexts, strength)
     place_N = group_N * num_contexts + context_N

@@ -26,10 +26,7 @@ def shrunk_moments(
         value_N: The values.
         prior_mean_P: What the level above expects at each place.
         prior_var_P: Its variance.
-        strength: Values that the level above counts for.
-
-    Returns:
-        Two arrays of shape P.
+        strength: Values that the level above counts for. Returns: Two arrays of shape P.
     """
     shape, size = prior_mean_P.shape, prior_mean_P.size
     value_N = np.asarray(value_N, dtype=np.float64)
@@ -51,7 +48,7 @@ def shrunk_estimate(
     *,
     strength: float,
 ) -> tuple[Float64Array, Float64Array]:
-    """The same from what a state keeps of values, as `profiles.measure` does it in the pass.
+    """The same from a count, mean and squared deviations, as `profiles.measure` does in the pass.
 
     Args:
         count: How many values there were.

@@ -1,4 +1,4 @@
-"""The state of accounts and counterparties between two passes, and how it grows and is kept.
+"""The state of accounts and counterparties between two passes, how it grows and is stored.
 
 Shapes: N transactions, A accounts, M counterparties, S state values of an account.
 """
@@ -29,14 +29,14 @@ from recsys.fraud.profiles.arrays import (
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 NUM_CUMULATIVE = 2
-"""Decayed sums of past excess that an account carries: of a day and of two weeks."""
+"""Number of cumulative scores of an account: one over a day and one over two weeks."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ProfileState:
     """What is known of accounts and counterparties up to a moment.
 
-    `pass_over` changes the arrays in place; `copy` first what has to stay.
+    `pass_over` changes the arrays in place; call `copy` first to keep the state.
     """
 
     account_ids: Vocabulary
@@ -50,7 +50,7 @@ class ProfileState:
     population: Population
     """How busy everybody is, and how unusual."""
     cumulative_score: Float32Array
-    """Decayed past excess of each account, as of `heat_day`. Shape (A, NUM_CUMULATIVE)."""
+    """Decayed past excess of each account, as of `cumulative_day`. Shape (A, NUM_CUMULATIVE)."""
     cumulative_day: Float64Array
     """Day of the transaction that was added last, -inf before the first. Shape (A,)."""
     recent: pa.Table | None = None
@@ -58,10 +58,10 @@ class ProfileState:
     alert_memory: pa.Table | None = None
     """Accounts tested on the nights before (see `alert_memory.AlertMemory`)."""
     until: float
-    """Days since 1970 up to which everything was seen; what comes earlier comes too late."""
+    """Days since 1970 up to which transactions were seen; earlier ones can no longer be added."""
 
     def copy(self) -> ProfileState:
-        """The same state in memory of its own."""
+        """A copy that shares no arrays."""
         return ProfileState(
             account_ids=self.account_ids,
             counterparty_ids=self.counterparty_ids,
@@ -94,7 +94,7 @@ class ProfileState:
         return fresh
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Everything but the ids, to be kept; `from_arrays` reads it."""
+        """Everything but the ids, by stored name; `from_arrays` reads it back."""
         named = {f"account_{name}": array for name, array in self.accounts._asdict().items()}
         named |= {
             f"counterparty_{name}": array for name, array in self.counterparties._asdict().items()
@@ -137,7 +137,7 @@ def from_arrays(
 def empty_state(
     account_ids: Vocabulary, counterparty_ids: Vocabulary, *, num_values: int, until: float
 ) -> ProfileState:
-    """The state of accounts and counterparties that nothing is known of."""
+    """The state before any transaction."""
     num_accounts, num_counterparties = len(account_ids), len(counterparty_ids)
     return ProfileState(
         account_ids=account_ids,
@@ -160,7 +160,7 @@ def empty_state(
 
 
 def empty_population() -> Population:
-    """Everybody is as busy and as unusual as usual, and nothing is known of what that is."""
+    """The population before any transaction: all factors are 1 and all sums 0."""
     return Population(
         recent=np.zeros((NUM_COUNTS, NUM_POPULATION_SUMS)),
         long_run=np.zeros((NUM_COUNTS, NUM_POPULATION_SUMS)),

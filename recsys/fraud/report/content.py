@@ -58,10 +58,10 @@ class AlertTransaction:
     def __post_init__(self) -> None:
         if not math.isfinite(self.amount):
             raise DataError(
-                file=f"transaction {self.transaction_id!r}",
+                file="the transactions of an alert",
                 column="amount",
                 expected="a finite number",
-                got=repr(self.amount),
+                got="one that is not",
                 remedy="correct the amount or leave the transaction out",
             )
 

@@ -1,7 +1,7 @@
 """From scores of transactions to one score an account and day.
 
-The combined score of a transaction holds what its account piled up within a day and within two
-weeks, so that the highest one of a day tells of the episode and not only of one payment.
+The combined score of a transaction includes the cumulative scores of its account over a day and
+over two weeks, so that the highest one of a day measures the episode and not only one payment.
 
 Shapes: N transactions, M account-days.
 """
@@ -18,7 +18,7 @@ from recsys.fraud.scoring.tails import Tail
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AccountDays:
-    """Every day of an account on which it transacted, once, by day and then account."""
+    """The days on which each account transacted, in the order of days and then accounts."""
 
     account: Int64Array
     """Place of the account in the state. Shape (M,)."""
@@ -41,7 +41,7 @@ class AccountDays:
     ) -> AccountDays:
         """Gather transactions in the order of time."""
         whole_N = np.floor(day_N).astype(np.int64)
-        order_N = np.lexsort((account_N, whole_N))  # stable: the order of time stays
+        order_N = np.lexsort((account_N, whole_N))  # stable: keeps the order of time
         account_N, whole_N = account_N[order_N], whole_N[order_N]
         is_first_N = np.ones(len(account_N), dtype=np.bool_)
         is_first_N[1:] = (np.diff(account_N) != 0) | (np.diff(whole_N) != 0)

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees as a value: fitted once, kept as text, the same answer for a row anywhere.
+"""Gradient-boosted trees: fitted once, stored as text, with the same score for a row anywhere.
 
 LightGBM (Ke et al. 2017) writes its models as text, so that no pickle is needed.
 
@@ -46,7 +46,7 @@ class Booster:
 
         Args:
             x_NF: Features; NaN where one is not known.
-            num_threads: Threads of LightGBM, which takes over where trees are of an unusual form.
+            num_threads: Threads of LightGBM, which is used where trees have an unusual form.
         """
         trees = _trees(self.text)
         if trees is not None:

@@ -1,9 +1,9 @@
 """From evidence to scores: calibrated, weighted, accumulated; one frozen object.
 
     evidence  ── tails ──►  surprise of each kind, in nats
-    surprise  ── weights, or trees where they are trusted ──►  own score of the transaction
+    surprise  ── weights, or trees where they are trusted ──►  transaction score
                (or the plain sum of all surprise, where that is much rarer)
-    own score ── tail, plus what the account piled up before ──►  combined score
+    transaction score ── plus the account's cumulative scores ──►  combined score
     combined  ── tail ──►  p-value, anomaly_score = 1 - p
 
 Shapes: N transactions, J kinds of evidence, F features of the booster.
@@ -25,13 +25,13 @@ from recsys.fraud.scoring.booster import Booster
 from recsys.fraud.scoring.tails import TAIL_SHARE, Tail, surprise_of
 
 ADDED_CAP = 5.0
-"""Nats that one transaction can add to what its account piled up."""
+"""Nats that one transaction adds at most to the cumulative scores of its account."""
 PLAIN_PENALTY = 2.0
-"""Nats by which the sum of all evidence has to be rarer than the weighed one to count in its place.
-Weights and trees know the fraud of the past; this keeps an eye open for another kind."""
+"""The plain sum of all evidence replaces the weighted score where it is rarer by this many nats.
+Weights and trees know the fraud of the past; the plain sum also finds other kinds."""
 _TIE_BREAK = 0.01
 CONTEXT_FEATURES = ("amount", "hour_of_day", "context")
-"""What the booster knows of a transaction beside its evidence."""
+"""Inputs of the booster beside the evidence."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,9 +43,9 @@ class CalibratedScores:
     transaction_score: Float64Array
     """-log tail probability of the transaction taken alone. Shape (N,)."""
     cumulative_score: Float32Array
-    """What the account had piled up before. Shape (N, NUM_CUMULATIVE)."""
+    """Cumulative scores of the account before the transaction. Shape (N, NUM_CUMULATIVE)."""
     combined: Float64Array
-    """Nats of both. Shape (N,)."""
+    """Transaction score and weighted cumulative scores together, in nats. Shape (N,)."""
     p_value: Float64Array
     """Probability of a score as high under normal behaviour, greater than 0. Shape (N,)."""
 
@@ -57,7 +57,7 @@ class CalibratedScores:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EvidenceScorer:
-    """How evidence is weighed."""
+    """Turns evidence into scores: calibration of each kind, weights or trees, and their tails."""
 
     kinds: tuple[str, ...]
     """Names of the kinds of evidence."""
@@ -66,16 +66,17 @@ class EvidenceScorer:
     weights: Float64Array
     """What the surprise of each is worth. Shape (J,)."""
     cumulative_kinds: Float64Array
-    """What the excess of each kind adds to what piles up. Shape (J,); all 0 where trees are used,
-    since then that of the own score does."""
+    """Weight of the excess of each kind in the cumulative scores. Shape (J,); all 0 where trees are
+    used, since then the excess of the transaction score is added."""
     cumulative_weights: tuple[float, float]
-    """What the logs of what piled up in a day and in two weeks count for."""
+    """Weights of the logs of both cumulative scores, over a day and over two weeks, in the combined
+    score."""
     booster: Booster | None
     """Scores from all evidence at once; None where weights do as well."""
     transaction_tail: Tail
-    """Calibration of the own score."""
+    """Calibration of the transaction score."""
     plain_tail: Tail
-    """Calibration of the surprise of all kinds, none weighed."""
+    """Calibration of the plain sum of all surprise."""
     combined_tail: Tail
     """Calibration of the combined score."""
 
@@ -88,7 +89,7 @@ class EvidenceScorer:
         *,
         num_threads: int,
     ) -> CalibratedScores:
-        """Score transactions; what accounts pile up moves on in place."""
+        """Score transactions; the cumulative scores in the state are updated in place."""
         surprise_NJ = surprise_of(self.tails, evidence_NJ)
         weighed_N = self.transaction_tail.surprise(
             self.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
@@ -108,10 +109,10 @@ class EvidenceScorer:
         )
 
     def added_excess(self, transaction_N: Float64Array, evidence_NJ: Float32Array) -> Float32Array:
-        """What each transaction adds to what its account piles up, in nats up to a cap. Shape (N,).
+        """What each transaction adds to the cumulative scores, capped, in nats. Shape (N,).
 
-        Trees know what an unusual neighbour looks like. Weights do not: the sum over all kinds is
-        mostly noise there, and those that speak of one aspect each tell more.
+        Trees have learnt what an unusual neighbour looks like. With weights the sum over all kinds
+        is mostly noise, and the kinds that measure a single aspect say more.
         """
         if self.cumulative_kinds.any():
             total_N = np.zeros(len(transaction_N))
@@ -125,9 +126,9 @@ class EvidenceScorer:
     def combined_scores(
         self, transaction_N: Float64Array, cumulative_NH: Float32Array
     ) -> Float64Array:
-        """Own scores and what piled up before, in nats. Shape (N,).
+        """Transaction scores plus weighted logs of cumulative scores, in nats. Shape (N,).
 
-        The log keeps an old episode from outshouting a new one.
+        The logarithm keeps an old episode from outweighing a new one.
         """
         logs_NH = np.log1p(cumulative_NH.astype(np.float64))
         day_weight, fortnight_weight = self.cumulative_weights

@@ -1,4 +1,4 @@
-"""Scores of transactions: what was measured of them, and what was made of it.
+"""Scores of transactions: their evidence as it was measured, and the scores made from it.
 
 Shapes: N transactions, J kinds of evidence.
 """
@@ -26,12 +26,12 @@ class Scores:
     evidence: Float32Array
     """All evidence as it was measured. Shape (N, J)."""
     passed: Passed
-    """What the pass wrote down."""
+    """What the pass recorded."""
     calibrated: CalibratedScores
-    """What was made of it."""
+    """The scores."""
 
     def where(self, chosen_N: BoolArray) -> Scores:
-        """Those of some transactions."""
+        """The scores of some transactions."""
         calibrated = {
             name: getattr(self.calibrated, name)[chosen_N]
             for name in CalibratedScores.__dataclass_fields__

@@ -1,14 +1,14 @@
-"""From a number that is higher the more unusual to the probability of one as high or higher.
+"""Calibration: from a number that is higher the more unusual to its tail probability.
 
 Up to the 95th percentile the probability is that of the calibration rows. Beyond it the tail is a
 generalised Pareto distribution (Coles 2001, "An introduction to statistical modeling of extreme
-values", chapter 4). Its rate is that between the 95th and the 99th percentile: fraud that sits in
-the calibration rows lies mostly beyond the latter and does not move it, and what is more unusual
-than anything there still gets a lower probability. Its shape is a fixed 0.2, a tail heavier than
-an exponential one, so that far out, where no data can tell, no absurd certainty is claimed.
+values", chapter 4). Its rate is that between the 95th and the 99th percentile: fraud in the
+calibration rows lies mostly beyond the latter and does not change it, and a value above all of them
+still gets a lower probability. Its shape is a fixed 0.2, a tail heavier than an exponential one, so
+that probabilities far out, where there is no data, do not become absurdly small.
 
-Scores that are nats already have a tail of their own, see `score_tails`: it begins further out and
-is exponential at first.
+Scores that are sums of surprise have another tail, see `score_tails`: it begins further out and is
+exponential at first.
 
 Shapes: N transactions, Q quantiles, J kinds of evidence.
 """
@@ -34,9 +34,9 @@ SHAPE = 0.2
 _NUM_QUANTILES = 400
 _SMALL = 0.05
 _SIDE_BY_SIDE = 64
-_ROWS_AT_ONCE = 2000  # of evidence and surprise, which stay in the cache from column to column
+_ROWS_AT_ONCE = 2000  # rows of evidence and surprise that stay in the cache from column to column
 _MAX_EXCESS = 1000.0  # a probability below 1e-13, which 1 - p can still tell from 0
-_MAX_BEYOND = 68.0  # of an exponential tail after its exponential part, with the same effect
+_MAX_BEYOND = 68.0  # the same for an exponential tail, beyond its exponential part
 _LARGEST = 1e100  # what infinity stands for: times a rate of 0 it is 0
 
 
@@ -45,17 +45,17 @@ class Tail:
     """Calibration of one number."""
 
     quantiles: Float64Array
-    """Ascending, from the least to the threshold, equally far apart in rank. Shape (Q,)."""
+    """Ascending, from the smallest value to the threshold, at equal steps of rank. Shape (Q,)."""
     rate: float
-    """Excess that one unit beyond the threshold is worth; 0 where the tail is a point."""
+    """Excess for each unit beyond the threshold; 0 where the tail is a point."""
     share: float = TAIL_SHARE
     """Share of normal rows beyond the threshold."""
     exponential: float = 0.0
-    """Excess up to which the tail is exponential; from there on it is as heavy as other tails."""
+    """Excess up to which the tail is exponential; beyond it the tail is generalised Pareto."""
 
     @classmethod
     def fit(cls, values_N: FloatArray) -> Tail:
-        """Calibrate on rows that pass for normal; NaN and infinite values are left out."""
+        """Calibrate on rows taken as normal; NaN and infinite values are left out."""
         finite = values_N[np.isfinite(values_N)].astype(np.float64)
         if not len(finite):
             return cls(quantiles=np.zeros(_NUM_QUANTILES), rate=0.0)
@@ -87,7 +87,7 @@ class Tail:
     def excess(self, values_N: FloatArray) -> Float64Array:
         """Distance beyond the threshold in units of the tail, 0 below it. Shape (N,).
 
-        It keeps what the size of a value says, which a probability blurs.
+        It keeps the size of a value, which a probability hides.
         """
         beyond_N = np.maximum(_settled(values_N) - self.threshold, 0)
         return np.minimum(beyond_N * self.rate, _MAX_EXCESS)
@@ -99,7 +99,7 @@ def body_of(values_N: Float64Array, tail_share: float) -> Float64Array:
 
 
 def _settled(values_N: FloatArray) -> Float64Array:
-    """The same numbers without NaN and positive infinity, which would spread to all sums."""
+    """The numbers with NaN and positive infinity replaced, which would spread to all sums."""
     return np.nan_to_num(values_N.astype(np.float64), nan=-np.inf, posinf=_LARGEST, neginf=-np.inf)
 
 
@@ -135,7 +135,7 @@ def _fill_surprise(tail: Tail, values_N: FloatArray, surprise_N: FloatArray) -> 
 
 @functools.cache
 def _steps(num_quantiles: int, tail_share: float) -> Float64Array:
-    """Surprise at each quantile, and what a step back from it takes off the log's argument.
+    """Surprise at each quantile, and what a step back from it subtracts from the log's argument.
 
     The second is relative to the probability at the quantile. Shape (2, Q).
     """
@@ -183,7 +183,7 @@ def _surprise(
 def _first_not_below(quantiles_Q: Float64Array, value_R: Float64Array, place_R: Int64Array) -> None:
     """Write the first quantile that is not below each value, the last one if all are.
 
-    All values take the same steps side by side, so that there is no branch to guess.
+    All values take the same steps in parallel, without branches.
     """
     place_R[:] = 0
     length = len(quantiles_Q)

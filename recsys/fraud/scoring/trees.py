@@ -1,10 +1,9 @@
-"""LightGBM's trees in arrays, and a way through all of them that gives what LightGBM gives.
+"""LightGBM's trees as arrays, evaluated all at once with the same results as LightGBM's.
 
-Nothing walks down a tree. As in QuickScorer (Lucchese et al. 2015, SIGIR), every split that a row
-passes on the right rules out the leaves on its left, and the first leaf that is left over is the
-row's. Whatever the row, every split is looked at once, so that many rows take the same steps side
-by side. Splits by sets of codes become numeric ones: a value a set, 0 for its codes and 1 for
-all others.
+No tree is walked down. As in QuickScorer (Lucchese et al. 2015, SIGIR), every split at which a row
+goes right rules out the leaves on its left, and the first remaining leaf is the row's. Every split
+is evaluated once whatever the row, so that many rows take the same steps in parallel. Splits by
+sets of codes become numeric ones: a value a set, 0 for its codes and 1 for all others.
 
 Shapes: N rows, F features, T trees, P splits of all trees, M numeric values of a row that splits
 compare, S sets of codes, L values in all: M + S, C codes of a feature, R rows side by side.
@@ -36,9 +35,9 @@ class Trees(NamedTuple):
     value: Int64Array
     """Which value of a row a split compares. Shape (P,)."""
     threshold: Float32Array
-    """What is greater passes on the right. Shape (P,)."""
+    """Greater values go right. Shape (P,)."""
     right: UInt32Array
-    """The leaves that are left over to what passes on the right, a bit a leaf. Shape (P,)."""
+    """The leaves that remain for a row that goes right, one bit for each leaf. Shape (P,)."""
     leaf: Float64Array
     """Values of leaves, the places of which follow from their bits. Shape (T, 32)."""
     feature: Int64Array
@@ -52,7 +51,7 @@ class Trees(NamedTuple):
 
 
 def read_trees(text: str) -> Trees | None:
-    """The trees of LightGBM's text form; None where they have what is of no use here.
+    """The trees of LightGBM's text form; None where they use what is not supported here.
 
     That is more than 32 leaves, linear leaves, missing values that are zeros, codes in the
     thousands, and several classes.
@@ -156,7 +155,7 @@ def _sum_leaves(trees: Trees, x_NF: Float32Array, sums_N: Float64Array) -> None:
 
 @compiled
 def _leave_over(trees: Trees, tree: int, values_LR: Float32Array, left_R: UInt32Array) -> None:
-    """Write which leaves of a tree are left over for each row."""
+    """Write which leaves of a tree remain for each row."""
     for row in range(_ROWS_AT_ONCE):
         left_R[row] = _ALL_LEAVES
     for split in range(trees.first[tree], trees.first[tree + 1]):

@@ -27,7 +27,7 @@ BUNDLE_KIND = "fraud-state"
 
 _COUNTERPARTY, _POPULATION = "counterparty_", "population_"
 _LENGTHS = {"until": 1, "population_day": 1, "population_excess": NUM_EXCESS_SUMS}
-"""Of arrays that have a length of their own."""
+"""Lengths of arrays that do not depend on the number of accounts or counterparties."""
 _WIDTHS = {
     "account_sketch": SKETCH_BITS // 64,
     "counterparty_values": COUNTERPARTY_VALUES,
@@ -35,7 +35,7 @@ _WIDTHS = {
     "population_long_run": NUM_POPULATION_SUMS,
     "heat": NUM_CUMULATIVE,
 }
-"""Of arrays of two dimensions that are as wide whatever the model; the pass checks no bounds."""
+"""Widths of arrays that do not depend on the model; the compiled pass checks no bounds."""
 _OPTIONAL = {"recent": memory.COLUMNS, "alert_memory": alert_memory.COLUMNS}
 """Columns of the tables that a state may have, by the names of its fields."""
 
@@ -102,7 +102,7 @@ def _read(bundle: Bundle) -> ProfileState:
 
 
 def _check_lengths(arrays: Arrays, *, num_accounts: int, num_counterparties: int) -> None:
-    """Refuse arrays that do not have as many rows as there are ids, or parts of them.
+    """Refuse arrays whose number of rows or columns does not fit the ids.
 
     Raises:
         ValueError: An array has another number of rows or columns.

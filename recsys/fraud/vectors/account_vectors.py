@@ -1,10 +1,9 @@
-"""One vector an account, for other models to use: what its transactions are like, kind by kind.
+"""One vector for each account, for use by other models: what its transactions are like.
 
-The clusters of the model are kinds of transactions. A vector says which share of the account's
-transactions is of each kind, and how those of each kind differ from the usual one. This is the
-vector of locally aggregated descriptors (Jégou et al. 2010, CVPR), with means in place of sums,
-shrunk towards the centres, and with the shares that Fisher vectors have (Perronnin and Dance 2007,
-CVPR).
+The clusters of the model are kinds of transactions. A vector holds the share of each kind among the
+account's transactions, and how those of each kind differ from its centre. This is the vector of
+locally aggregated descriptors (Jégou et al. 2010, CVPR), with means in place of sums, shrunk
+towards the centres, and with the shares that Fisher vectors have (Perronnin and Dance 2007, CVPR).
 
 Shapes: N transactions, B those of a block, A accounts, K clusters, D width of the embedding of a
 transaction, W = K + K D width of a vector.
@@ -28,12 +27,12 @@ from recsys.schema import ACCOUNT_ID
 HALF_LIFE_DAYS = 180.0
 """Age at which a transaction counts for half of what a new one does."""
 STRENGTH = 50.0
-"""Transactions at its centre that a cluster has before the account's own."""
+"""Pseudo-count of transactions at the centre of each cluster."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AccountVectors:
-    """What accounts are like, by all of their transactions before a moment."""
+    """Vectors of accounts, from all of their transactions before a moment."""
 
     accounts: Vocabulary
     """The accounts, in ascending order."""
@@ -68,7 +67,7 @@ def account_vectors(
     table = table.filter(pa.array(day_of(table) < at))
     accounts = Vocabulary.fit(table[ACCOUNT_ID])
     account_N, day_N = accounts.numbers(table[ACCOUNT_ID]), day_of(table)
-    # Ages from each account's latest transaction on: the weights of quiet accounts would vanish.
+    # Ages count from each account's latest transaction: otherwise weights of quiet accounts vanish.
     last_day_A = np.full(len(accounts), -np.inf)
     np.maximum.at(last_day_A, account_N, day_N)
     weight_N = np.exp2((day_N - last_day_A[account_N]) / half_life_days)
@@ -115,7 +114,7 @@ class Pool(NamedTuple):
 
         Args:
             account_B: Account of each.
-            weight_B: What each counts for.
+            weight_B: Weight of each.
             embedding_BD: Their embeddings.
             log_density_BK: Log density of each embedding under each cluster. A transaction belongs
                 to the clusters by these, all of them equally likely before.

@@ -32,8 +32,8 @@ class Experiment:
     """Quality on the test part, or else on the validation part, of a model fitted on all before it;
     None without either."""
     candidate: RecommenderModel | None
-    """The model that was measured: fitted on all before that part, as a later challenger will want
-    to be measured beside it."""
+    """The model that was measured: fitted on all before that part. A later challenger is compared
+    with it."""
     model: RecommenderModel
     """Fitted on all interactions."""
     durations_s: Mapping[str, float]
@@ -58,10 +58,10 @@ def run_experiment(
         split: Its interactions, divided. Without a validation part settings are not selected.
         config: What to train and how.
         evaluation: What is measured.
-        filter_seen: Whether the lists that the model is for leave out what users had before.
+        filter_seen: Whether lists leave out what users had before.
         had: Every interaction, learnt from or not: what the lists of the published model leave out.
         champion: A model to measure beside the new one, fitted on nothing of the measured part.
-        callbacks: Whom to tell of progress.
+        callbacks: Report progress.
     """
     clock = _Clock()
     selection = replace(default_selection(config), filter_seen=filter_seen)

@@ -1,9 +1,9 @@
-"""How much it counts that a user had an item before, where lists may hold it again.
+"""The weight of items that a user had before, where lists may repeat them.
 
 The score of an item becomes that of the model plus a weight times the log of how often the user
-took it. With weight 0 that is the model, with a large one what the user took most often followed by
-the model's own order: people who buy the same again are served by the one, those who look for
-something new by the other, and the validation part says where a log lies between them.
+took it. With weight 0 it is the model alone; with a large weight, lists start with what the user
+took most often. The first suits people who look for something new, the second people who buy the
+same again; the validation part decides where a log lies between them.
 
 Shapes: V users of the sample, C items.
 """
@@ -27,7 +27,7 @@ from recsys.recommender.ranking.own_items import add_own_terms
 from recsys.recommender.ranking.topk import Embeddings, masked_top_k
 
 REPEAT_WEIGHTS = (0.0, 0.3, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0)
-"""Weights to choose from, in units of the logits; the last ones let own items go first."""
+"""Weights to choose from, in units of the logits; with the last ones, own items come first."""
 _OWN_FIRST = np.float32(1e3)
 """Weight beside log popularity with which own items go first."""
 
@@ -38,7 +38,7 @@ def with_repeats(
     """The sample with how often its users took what, and the half-life that this is counted with.
 
     The half-life is the one with which own items followed by popular ones rank best: what a user
-    buys again is told by the log alone, whatever model comes beside it.
+    buys again depends on the log alone, not on the model.
 
     Args:
         sample: Users with what they took afterwards.

@@ -1,4 +1,4 @@
-"""The quick look at validation data that chooses what no rule can know beforehand.
+"""A quick search on validation data for settings that no rule can choose beforehand.
 
 The temperature that is best ranges from .1 on sparse logs to .2 on dense ones, the weight of
 propagation from 0 upwards, and hiding a part of histories helps or harms (docs/experiments.md).
@@ -21,14 +21,15 @@ PROPAGATIONS = (0.0, 0.1, 0.3, 0.6)
 """Weights of propagation to choose from."""
 HISTORY_DROPOUTS = (0.0, 0.3)
 """Shares of histories that training does not see, to choose from. On a small or noisy log a model
-that sees all learns to recommend what it reads; on a large one it learns more."""
+that sees all items learns to recommend what it reads; on a large one it learns more from seeing
+all."""
 START_TEMPERATURE, START_PROPAGATION, START_HISTORY_DROPOUT = 0.15, 0.3, 0.3
-"""Where the search starts, and what is taken where nothing can be searched."""
+"""Where the search starts, and the values used if nothing can be searched."""
 TRIAL_EPOCHS = 4
 """Passes over the data of a trial."""
 _Setting = Literal["temperature", "propagation", "history_dropout"]
 _TRIAL_DIM = 128
-"""Width of the vectors of a trial at most: settings that are best there are best beyond."""
+"""Largest width of the vectors of a trial: the best settings there are also best for wider ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +62,8 @@ def search(
         start: What to start from: settings of the config, or the start values.
         config: What is to be trained.
         run: Makes a trial.
-        has_time: Asked before each trial but the first; what is best so far is taken once it says
-            no.
+        has_time: Called before each trial but the first; once it returns false, the best so far is
+            taken.
 
     Returns:
         The best trial.
@@ -84,9 +85,9 @@ def _best(trials: Sequence[Trial]) -> Trial:
 def _smoothest(trials: Sequence[Trial]) -> Trial:
     """The trial with most propagation among those within a standard error of the best.
 
-    Breiman et al. 1984, Classification and Regression Trees, section 3.4.3: the more regular model
-    of equals. Interactions that were held out are more like the rest of the log than those that are
-    still to come, so what they do not tell apart is better decided for smoothness.
+    Breiman et al. 1984, Classification and Regression Trees, section 3.4.3: of equally good models
+    the more regular one. Held-out interactions are more like the rest of the log than future ones
+    are, so among settings that they do not distinguish the smoothest is the safer choice.
     """
     best = _best(trials)
     equals = [trial for trial in trials if trial.quality >= best.quality - best.standard_error]
@@ -100,7 +101,7 @@ def _climb(
     run: Callable[[Selection], Trial],
     has_time: Callable[[], bool],
 ) -> list[Trial]:
-    """Go up the ladder while it gets better; where the first step does not, go down."""
+    """Go up the ladder while quality improves; if the first step does not improve it, go down."""
     trials = [start]
     here = ladder.index(getattr(start.selection, name))
     for values in (ladder[here + 1 :], ladder[:here][::-1]):

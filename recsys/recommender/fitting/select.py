@@ -1,4 +1,4 @@
-"""Selecting settings on validation data: of the loss, of how long to train, of what ages."""
+"""Selecting settings on validation data: the loss, the number of epochs, half-lives, weights."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from recsys.schema import ITEM_ID, USER_ID
 from recsys.training import EpochResult, best_epoch
 
 TRAINING_HALF_LIVES = 4
-"""Half-life of events in the loss, in half-lives of popularity. Taste changes more slowly than what
-is popular; docs/experiments.md has the trials."""
+"""Half-lives of events in the loss, as multiples of that of popularity: tastes change more slowly
+than popularity; docs/experiments.md has the trials."""
 _MIN_EPOCHS = 4
-"""Epochs that a time budget must have room for at the whole width."""
+"""Least number of epochs at the whole width that the time budget must allow."""
 POPULARITY_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Weights of log popularity to choose from."""
 
@@ -49,8 +49,8 @@ def select_settings(
 ) -> tuple[Selection, RecommenderModel, list[EpochResult]]:
     """Fit on `train`, choose on `valid`: what the loss leaves open, half-life, epochs, popularity.
 
-    Where no user of `valid` is known to `train` there is nobody to choose by: then nothing ages,
-    all epochs are run, and popularity has no weight.
+    If no user of `valid` is known to `train`, nothing can be chosen: then events do not age, all
+    epochs are run, and popularity has no weight.
 
     Args:
         train: Tables whose interactions come from before `valid`.
@@ -58,7 +58,7 @@ def select_settings(
         config: What to train and how.
         k: Length of the lists that NDCG is measured on.
         filter_seen: Whether these lists leave out what users had before.
-        callbacks: Whom to tell of progress.
+        callbacks: Report progress.
 
     Returns:
         What was chosen, the model that was fitted on `train` with it but with vectors no wider than
@@ -88,7 +88,7 @@ def select_settings(
     if sample.num_users:
         selection = looks.search(selection)
     if config.training.time_budget_s is not None and looks.latest is not None:
-        # The whole budget is for the fit that counts: a second one to count epochs by has no place.
+        # The whole budget goes to the final fit; there is no time for another one to choose epochs.
         model, epochs = looks.latest
         return selection, _chosen(model, selection), epochs
     # As narrow as the trials: wider vectors take twice the time.
@@ -110,13 +110,13 @@ def _with_weights(selection: Selection, weighted: Selection) -> Selection:
 
 
 def _chosen(model: RecommenderModel, selection: Selection) -> RecommenderModel:
-    """A model of the search with all that was chosen but the width, which is its own."""
+    """A model of the search with everything that was chosen except the width."""
     narrow = replace(selection, embedding_dim=model.config.embedding_dim)
     return replace(model, selection=narrow)
 
 
 def default_selection(config: RecommenderConfig) -> Selection:
-    """What is used where there is no validation part."""
+    """The settings used without a validation part."""
     temperature, propagation = config.model.temperature, config.model.given_propagation
     dropout = config.model.given_history_dropout
     return Selection(
@@ -132,14 +132,14 @@ def default_selection(config: RecommenderConfig) -> Selection:
 
 
 def refit_budget_s(config: RecommenderConfig) -> float | None:
-    """What the time budget leaves for a fit after settings were chosen: two thirds."""
+    """Time budget of the fit after settings were chosen: two thirds of the whole."""
     budget_s = config.training.time_budget_s
     return None if budget_s is None else budget_s * 2 / 3
 
 
 @dataclass(kw_only=True, eq=False)
 class _Looks:
-    """Short fits, each measured on validation data, within a third of the time budget if any."""
+    """Short fits, each measured on validation data, within a third of the time budget."""
 
     train: Dataset
     sample: ValidationSample
@@ -202,8 +202,8 @@ def _best_weights(
 ) -> tuple[RecommenderModel, Float64Array]:
     """The model with the best weights of popularity and of repeats, and its lists' quality. (V,).
 
-    One after the other: repeats first, since they say most where they say anything, and once more
-    beside the popularity that was found.
+    One after the other: repeats first, since they matter most where they matter at all, and once
+    more with the weight of popularity that was found.
     """
     weighted = model
     if sample.repeats is not None:

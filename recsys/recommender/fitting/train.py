@@ -52,7 +52,7 @@ from recsys.training import (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingCallbacks:
-    """Whom to tell of progress, and where to keep it."""
+    """Progress reporters, and the checkpoints of a fit."""
 
     on_epoch: Callable[[EpochResult], None] | None = None
     """After each epoch."""
@@ -64,7 +64,7 @@ class TrainingCallbacks:
     """Where fits leave checkpoints and go on from them; those with a time budget do not."""
 
     def stage(self, name: str) -> None:
-        """Tell what the next fit is for."""
+        """Report what the next fit is for."""
         if self.on_stage is not None:
             self.on_stage(name)
 
@@ -88,7 +88,7 @@ def fit_recommender(
         validation: Stops training where it is given and has users; else `selection.num_epochs` are
             run.
         budget_s: Seconds after which training ends, epochs left or not.
-        callbacks: Whom to tell of progress.
+        callbacks: Report progress.
 
     Returns:
         The model, and the epochs that were run.
@@ -209,7 +209,7 @@ def _train(
     """Train the towers of a model in place; the model with the vectors of its items."""
     device = choose_device(config.device)
     propagation = None
-    if isinstance(batches, UserBatches):  # what comes next is not what an item's users share
+    if isinstance(batches, UserBatches):  # for sequences there is no propagation
         propagation = Propagation.of(batches, share=model.selection.propagation, device=device)
     objective = Objective.of(
         model.towers.to(device),
@@ -249,7 +249,7 @@ def _train(
 
 
 def _carried(objective: Objective) -> Carried:
-    """The generator of an objective, and the spread that it does not make anew in each step."""
+    """The generator of an objective, and the spread that is not recomputed in each step."""
     spread = objective.spread
 
     def read() -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""A sample of users whose next interactions are known: what settings are chosen by.
+"""A sample of users whose next interactions are known, to choose settings by.
 
 Shapes: V users of the sample, C items.
 """

@@ -20,7 +20,7 @@ from recsys.recommender.fitting.batches import TrainBatch
 from recsys.recommender.towers.two_tower import QueryInputs
 
 _POOL = 16
-"""Batches whose windows are sorted by length together: batches of one length pad little."""
+"""Number of batches whose windows are sorted by length together, to save padding."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +54,7 @@ class WindowBatches:
 
     @property
     def num_batches(self) -> int:
-        """Batches in an epoch; cuts change how many windows there are, so it may end earlier."""
+        """Batches in an epoch at most: the number of windows depends on the cuts."""
         lengths_U = np.diff(self.matrix.indptr)
         width = self.max_items + 1
         most = np.where(lengths_U > width, -(-(lengths_U - 1) // width) + 1, lengths_U > 0)

@@ -24,9 +24,10 @@ Search = Callable[[int, int], Float32Array]
 _LIST_GROWTH = (1, 4, 16)
 """Calibrated list lengths as multiples of `recall_k`: filters need longer lists."""
 _ROUNDING = 1e-5
-"""Scores this close, relative to a query's best, are equal: two libraries add in another order."""
+"""Scores this close, relative to a query's best, are equal: two libraries add in different
+orders."""
 _FULL_RECALL = 0.999
-"""Where the curve of recall against speed ends: more effort has nothing to gain."""
+"""Recall at which the curve of recall against speed ends: more effort gains nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class Calibration:
     chosen: tuple[OperatingPoint, ...]
     """The point of each list length that reaches the recall; empty when none does."""
     notes: tuple[str, ...] = ()
-    """Which list lengths did not reach it, and what is done instead."""
+    """Which list lengths did not reach the recall, and what is done instead."""
 
 
 def calibrate(
@@ -82,7 +83,7 @@ def climb(
 ) -> tuple[tuple[OperatingPoint, ...], tuple[OperatingPoint, ...]]:
     """Climb a ladder of efforts for each list length until the recall is high enough.
 
-    Recall is that of the last `recall_k` ranks of a list. These are what is left for a user whose
+    Recall is that of the last `recall_k` ranks of a list. These are what remains for a user whose
     filters remove everything above them, and recall falls with the rank: an effort that finds 98 %
     of the first 20 can miss half of ranks 490 to 510. An effort is taken when its recall less two
     standard errors is at least `min_recall`, since it is chosen on the queries it is measured on.
@@ -122,7 +123,7 @@ def recall_of_last_ranks(
 ) -> Float64Array:
     """Share of the last `num_ranks` ranks of exact search that another search found.
 
-    An item counts by its score, not its number: of items with one vector any is as good.
+    Items are compared by score, not by number: of items with the same vector any will do.
 
     Args:
         scores_BL: Scores of distinct items, minus infinity where none was found. Shape (B, L).

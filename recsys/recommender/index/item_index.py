@@ -70,7 +70,8 @@ class ItemIndex:
     ) -> ItemIndex:
         """Index the item vectors and find the effort that reaches the wanted recall.
 
-        Building HNSW with several threads does not give the same graph twice; IVF and exact do.
+        HNSW built with several threads gives a different graph each time; IVF and exact are
+        reproducible.
 
         Args:
             item_embeddings_CD: Item vectors, row by item number. Shape (C, D).
@@ -183,8 +184,8 @@ class ItemIndex:
         Args:
             folder: Where its bundle lies.
             model_fingerprint: Fingerprint of the model.
-            in_child: Let a process of its own open it first, which costs a fraction of a second:
-                for files that others may have written.
+            in_child: Open it in a child process first, which takes a fraction of a second: for
+                files that others may have written.
 
         Raises:
             ArtifactError: The bundle is missing, damaged or of another kind.

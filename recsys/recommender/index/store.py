@@ -89,7 +89,8 @@ class VectorStore:
     ) -> tuple[Int64Array, Float32Array]:
         """Item numbers and scores of the k best items found, each of shape (B, k).
 
-        The effort is one of `efforts(k)` or, for HNSW, of a longer list: a smaller one loses items.
+        The effort is one of `efforts(k)` or, for HNSW, of a longer list: a smaller one misses
+        items.
         """
         parameters = None
         if self.kind == "ivf":
@@ -147,7 +148,7 @@ class VectorStore:
 
     @cached_property
     def size_bytes(self) -> int:
-        """Length of `to_bytes`, found without making them."""
+        """Length of `to_bytes`, computed without making them."""
         size = 0
 
         def count(data: bytes) -> int:
@@ -163,7 +164,7 @@ class VectorStore:
 def _bounded_deserialization(num_bytes: int) -> Iterator[None]:
     """Let faiss allocate no vector, and run no loop, longer than the bytes it reads."""
     bound = num_bytes + 1024
-    with _deserialization:  # the limits belong to the process
+    with _deserialization:  # the limits are global to the process
         bytes_before = faiss.get_deserialization_vector_byte_limit()
         loops_before = faiss.get_deserialization_loop_limit()
         faiss.set_deserialization_vector_byte_limit(bound)

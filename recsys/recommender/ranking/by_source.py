@@ -1,4 +1,4 @@
-"""Lists of users by what is known of them: by their vector, or else the most popular items.
+"""Lists of users: by their vector if they have one, else the most popular items.
 
 Shapes: B users, C items, D width, K list length, R some of the users.
 """
@@ -44,7 +44,7 @@ def lists_by_source(
     by_vector: Callable[[Int64Array], tuple[Int64Array, Float32Array]],
     by_popularity: Callable[[Int64Array], tuple[Int64Array, Float32Array]],
 ) -> tuple[Int64Array, Float32Array]:
-    """Lists of users with a vector, and of those without one: the only place that tells them apart.
+    """Lists of users with a vector, and of those without: the only place that distinguishes them.
 
     Args:
         sources: What is known of each user. Strings, shape (B,).
@@ -94,7 +94,7 @@ def exact_lists(
     eligible: BoolArray | None = None,
     own: UserItems | None = None,
 ) -> tuple[Int64Array, Float32Array]:
-    """What the written lists would be, searched without an index: for measuring a model.
+    """The lists that would be written, by exact search: for measuring a model.
 
     Args:
         queries_BD: Vectors of users.

@@ -1,7 +1,7 @@
-"""Lists that may hold again what a user had: their own items gain a term, and rise.
+"""Lists that may repeat a user's own items: these get a term added to their score.
 
-A term is never negative, so that the best items of the sum are among the best ones of the model and
-the user's own: no search has to know of terms, and none is less exact for them.
+A term is never negative, so the best items by the sum are among the model's best and the user's
+own: the search does not have to know the terms, and stays exact.
 
 Shapes: B users, C items, K list length, D width, E entries of own items.
 """

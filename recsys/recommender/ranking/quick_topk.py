@@ -1,8 +1,8 @@
 """Exact top-k in two steps: scores in bfloat16 say who can be in a list, float32 says who is.
 
 The lists are those of `recsys.recommender.ranking.topk`, its plain twin, up to the rounding of
-float32. What bfloat16 can be wrong by is bounded, so that no item is missed; a query for which too
-many items remain possible is left to the plain search.
+float32. The error of bfloat16 is bounded, so that no item is missed; a query with too many possible
+items is left to the plain search.
 
 Shapes: B queries, R rows (a block of queries), C items, D width, K list length.
 """
@@ -26,11 +26,11 @@ Keys: TypeAlias = Int16Array
 _BLOCK_SCORES = 1 << 24
 """Scores held at a time: 32 MiB in bfloat16."""
 _MIN_ITEMS, _MIN_SCORES = 4096, 1 << 20
-"""Where the plain search starts to be slower."""
+"""Sizes from which on the plain search is slower."""
 _SEGMENT = 64
 """Items whose largest score is found at a time, which processors do in a few instructions."""
 _MAX_CANDIDATES = 1024
-"""Items of a query that are scored again at most."""
+"""Most items of a query that are scored again."""
 _LOWEST = -(1 << 15)
 """Key of minus infinity and below: that of a hidden item."""
 
@@ -51,8 +51,8 @@ def quick_top_k(
 
     Returns:
         Item numbers and scores as `masked_top_k` has them, each of shape (B, K), and which queries
-        have their list: none where a vector is not finite. Shape (B,). Rows of the others mean
-        nothing.
+        have their list: none where a vector is not finite. Shape (B,). Rows of the others are
+        meaningless.
     """
     num_queries, num_items = len(queries_BD), len(items_CD)
     items_BK = np.full((num_queries, k), NO_ITEM, dtype=np.int64)
@@ -88,14 +88,14 @@ def quick_top_k(
 
 
 def quick_top_k_helps(num_queries: int, items_CD: torch.Tensor, k: int) -> bool:
-    """Whether a search is large enough, and its lists are short enough, to be quicker so."""
+    """Whether a search is large enough, and its lists short enough, for this to be faster."""
     num_items = len(items_CD)
     large = num_items >= _MIN_ITEMS and num_queries * num_items >= _MIN_SCORES
     return large and k <= _MAX_CANDIDATES // 4
 
 
 def _error_bounds(queries_BD: Float32Array, items_CD: Float32Array) -> Float32Array:
-    r"""What a score in bfloat16 can differ by from that in float32. Shape (B,).
+    r"""How much a score in bfloat16 can differ from that in float32. Shape (B,).
 
     Rounding to 8 bits changes each factor by at most 2^-9 of itself, the sum of D products of them
     in float32 by D·2^-24 of the sum of their sizes, and the result by 2^-9 of itself; by Cauchy and
@@ -170,7 +170,7 @@ def _candidates(  # noqa: PLR0917  numba takes no keywords
     candidates: Int64Array,
     keys: Keys,
 ) -> int:
-    """Find the items that may be in the list; -1 where there are too many to say."""
+    """Find the items that may be in the list; -1 if there are too many."""
     threshold = _LOWEST + 1
     if len(highest) >= k:  # k segments have an item of at least this key each
         threshold = max(threshold, int(np.sort(highest)[-k]))
@@ -228,7 +228,7 @@ def _rank(
 
 
 def _score_of_key() -> Float32Array:
-    """The score of each key from the lowest on, ascending; infinite where a key is of no number."""
+    """The score of each key from the lowest on, ascending; infinite for keys of no number."""
     keys = np.arange(_LOWEST, -_LOWEST)
     bits = (keys ^ ((keys >> 15) & 0x7FFF)) & 0xFFFF
     scores = (bits.astype(np.uint32) << 16).view(np.float32)

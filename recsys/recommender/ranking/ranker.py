@@ -28,11 +28,12 @@ NO_ITEM = -1
 """The item number in the places of a list that no eligible item can fill."""
 
 UserItems: TypeAlias = sparse.csr_array[np.float32, tuple[int, int]]
-"""Interactions as a matrix (U, C). Every stored entry is one, whatever its value, also 0."""
+"""Interactions as a matrix (U, C). Every stored entry is an interaction, whatever its value, even
+0."""
 
 
 class Ranker(Protocol):
-    """What every model and every baseline offers: the best k items of some users."""
+    """The protocol of every model and baseline: the best k items of some users."""
 
     def rank(
         self, user_numbers: Int64Array, *, k: int, train: UserItems | None
@@ -142,7 +143,7 @@ def check_k(k: int) -> None:
 
 
 def list_length(k: int, num_items: int) -> int:
-    """Length of the lists where k items are asked for: no list is longer than its catalogue."""
+    """Length of the lists if k items are requested: no list is longer than its catalogue."""
     check_k(k)
     return min(k, max(num_items, 1))
 

@@ -24,7 +24,7 @@ Embeddings: TypeAlias = Float32Array
 """Vectors, one a row."""
 
 _BUFFER_SCORES = 1 << 22
-"""Scores held at a time. 16 MiB stays below the size from which malloc asks for fresh pages."""
+"""Scores held at a time. 16 MiB stays below the size from which malloc maps new pages."""
 _CHUNK_ITEMS = 1 << 16
 """Items scored at a time: a chunk of them is read once for a whole block of queries."""
 
@@ -171,7 +171,7 @@ def _pairs(excluded: UserItems, rows: slice) -> tuple[IntpArray, IntpArray]:
 
 
 def _tensor(array: Embeddings) -> torch.Tensor:
-    """A tensor on the same memory; a copy where torch would not take that memory."""
+    """A tensor on the same memory, or a copy if torch does not accept that memory."""
     return torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
 
 
