@@ -198,6 +198,9 @@ def demo_command(
     Outputs go to the folder runs of the working directory; in a checkout, of the project. A setting
     of --set is for the product that has such a section, or for both.
     """
+    from pipelines.demo import SAMPLE_CONFIG, demo_job, split_overrides
+    from pipelines.fraud.config import load_fraud_config
+    from pipelines.fraud.demo import SAMPLE_CONFIG as FRAUD_CONFIG
 
     ours, theirs = split_overrides(overrides or ())
     settings = _load(config or SAMPLE_CONFIG, ours, None, None, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-import uuid
 from collections.abc import Callable
 
 import numpy as np
@@ -139,7 +138,6 @@ REFUSED_IDS: dict[str, Frame] = {
     "floats for a null": [1, None, 2],
     "integers and text": pd.Series([1, "1", 2], dtype=object),
     "decimals": [decimal.Decimal("1.5"), decimal.Decimal("1.5"), decimal.Decimal("2.5")],
-    "uuids": pd.Series([uuid.UUID(int=one) for one in (1, 1, 2)], dtype=object),
     "a null": ["a", None, "b"],
     "times": TIMES,
     "lists": [[1], [1], [2]],
