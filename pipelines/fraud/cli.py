@@ -149,15 +149,15 @@ def benchmark_fraud_command(
     same run.
     """
     settings = _load(config, overrides, transactions, None)
-    from pipelines.fraud.benchmark import Window, benchmark_fraud
+    from pipelines.fraud.benchmark import BenchmarkDays, benchmark_fraud
 
-    window = Window(
+    days = BenchmarkDays(
         train_end=train_end.date(), test_start=test_start.date(), test_end=test_end.date()
     )
     print_result(
         benchmark_fraud(
             settings,
-            window,
+            days,
             label_delay_days=label_delay_days,
             drop_known_compromised=drop_known_compromised,
             out=out,
