@@ -321,7 +321,7 @@ def test_the_exact_loss_is_over_items_with_what_they_take_on() -> None:
         item_CD = towers.candidate(None, None)
         query_BD, propagated_CD = (
             towers.query(batch.inputs, item_CD),
-            propagation.spread(towers, None),
+            propagation.propagated(towers, None),
         )
         whole, cut = (
             softmax_loss(
