@@ -435,7 +435,7 @@ def test_a_fraud_job_that_is_killed_anywhere_ends_in_the_same_bits(
 ) -> None:
     """The autoencoder goes on where it stood, and torch's own generator is left alone."""
     expected = fraud()
-    for steps in (0, 30, 17, 33, 5):
+    for steps in (0, 17, 33):
         killed_after(steps)
         with pytest.raises(KilledError):
             fraud(every_epoch(tmp_path))

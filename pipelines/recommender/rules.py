@@ -48,7 +48,7 @@ def load_rules(inputs: Inputs, config: JobConfig, model: RecommenderModel) -> Ru
                 names,
                 columns=config.columns,
                 csv=config.data.csv,
-                where={**config.data.where},
+                where={str(name): text for name, text in config.data.where.items()},
             )
             check_id_types(model, table, file=str(path), columns=config.columns)
             tables[role] = table

@@ -10,7 +10,6 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import stats
 
 from recsys.arrays import BoolArray, Int64Array
 from recsys.datasets.daily import repeated
@@ -110,6 +109,8 @@ def default_cap(counts: Int64Array) -> int:
     """
     if not len(counts):
         return _LEAST_CAP
+    from scipy import stats  # slow to import, and who only validates needs it not
+
     logs = np.log(np.maximum(counts, 1))
     middle = float(np.quantile(logs, 0.5, method="lower"))
     spread = max(

@@ -107,7 +107,7 @@ class _Reader:
             columns=[origins[name].column for name in converters if name not in optional],
             optional=[origins[name].column for name in optional],
             delimiter=self.data.csv.delimiter,
-            where=parsed_filters({**self.data.where}).get(table),
+            where=parsed_filters(self.data.where).get(table),
             read=self.read_as,
         )
         if self.note is not None:

@@ -67,7 +67,7 @@ def load_labels(
         path,
         columns=names,
         delimiter=data.csv.delimiter,
-        where=parsed_filters({**data.where}).get("labels"),
+        where=parsed_filters(data.where).get("labels"),
         read=read,
     )
     if note is not None:

@@ -97,7 +97,7 @@ def load_transactions(
         data.transactions,
         columns=[origin.column for origin in origins.values()],
         delimiter=data.csv.delimiter,
-        where=parsed_filters({**data.where}).get("transactions"),
+        where=parsed_filters(data.where).get("transactions"),
         read=read,
     )
     if note is not None:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from recsys.arrays import Float64Array
 from recsys.datasets.origin import reason_without_values
-from recsys.errors import PublishError
+from recsys.errors import CheckError, PublishError
 from recsys.files import write_new
 from recsys.fraud.alerts.selection import Alerts
 from recsys.fraud.profiles.state import ProfileState
@@ -127,10 +127,12 @@ def audit_scores(folder: Path, *, day: date, num_transactions: int) -> None:
     without gaps, by falling score; scores are from 0 to 1; both tables have the same accounts.
 
     Raises:
+        CheckError: There is no account; a day without alerts is none.
         PublishError: The first rule that is broken.
     """
     transactions = read_back(folder / TRANSACTIONS_FILE)
     accounts = read_back(folder / ACCOUNTS_FILE)
+    require_rows(folder / ACCOUNTS_FILE, accounts)
     scores_M = np.asarray(accounts[ACCOUNT_SCORE])
     rules = {
         f"{num_transactions} transactions, each once": transactions.num_rows == num_transactions
@@ -153,6 +155,19 @@ def audit_scores(folder: Path, *, day: date, num_transactions: int) -> None:
     for rule, holds in rules.items():
         if not holds:
             raise PublishError(f"{folder}: expected {rule}, got others; the outputs are not used")
+
+
+def require_rows(path: Path, table: pa.Table) -> None:
+    """Refuse an output with nothing in it, whatever was live before.
+
+    Raises:
+        CheckError: The table has no row.
+    """
+    if not table.num_rows:
+        raise CheckError(
+            rule="empty output", place=str(path), observed="no row", limit="a row or more",
+            remedy="check the transactions of the day",
+        )  # fmt: skip
 
 
 def read_back(path: Path) -> pa.Table:

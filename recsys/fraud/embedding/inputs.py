@@ -26,7 +26,6 @@ from recsys.fraud.embedding.contexts import (
     context_terms,
     share_of_one_value,
 )
-from recsys.fraud.profiles.arrays import SKETCH_BITS
 from recsys.schema import (
     ACCOUNT_ID,
     AMOUNT,
@@ -39,6 +38,8 @@ from recsys.time_units import US_PER_DAY
 
 HOUR, WEEKDAY, LOG_AMOUNT = "hour_of_day", "weekday", "log_amount"
 """Columns that the autoencoder sees beside the features."""
+SKETCH_BITS = 512
+"""Size of the bitmap of counterparties that an account has met; two of them may share a bit."""
 
 _MAX_TERMS = 1000  # most codes of an autoencoder column; time grows with them
 _MIN_COVERED = 0.5  # share of rows whose term must be among them

@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from recsys.arrays import Float32Array, Float64Array
 from recsys.features.vocabulary import Vocabulary
+from recsys.fraud.embedding.inputs import SKETCH_BITS
 from recsys.fraud.profiles.arrays import (
     COUNTERPARTY_VALUES,
     NUM_COUNTS,
     NUM_EXCESS_SUMS,
     NUM_POPULATION_SUMS,
-    SKETCH_BITS,
     Accounts,
     Counterparties,
     Population,

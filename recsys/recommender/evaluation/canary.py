@@ -81,12 +81,12 @@ class Canary:
         once.data[:] = np.log1p(once.data)  # the canary does not know how often
         items_UK, _ = exact_lists(
             queries_UW,
-            pa.array([HISTORY] * len(self.table)),
+            pa.array([model.known_source] * len(self.table)),
             k,
             vectors_CD=model.item_vectors(),
-            popularity_C=model.log_popularity,
+            popularity_C=model.popular_scores,
             excluded=histories if model.selection.filter_seen else None,
-            own=model.own_terms(once),
+            own=model.own_terms(histories, once),
         )
         # Items that no longer exist count as relevant and are missed.
         asked_U = np.asarray(self.table[RELEVANT].combine_chunks().value_lengths()).astype(np.int64)

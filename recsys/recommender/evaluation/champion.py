@@ -79,9 +79,11 @@ class ChampionRanker:
             sources,
             k,
             vectors_CD=self.model.item_vectors(),
-            popularity_C=self.model.log_popularity,
+            popularity_C=self.model.popular_scores,
             excluded=None if train is None else histories,
             eligible=None if is_there.all() else is_there,
-            own=self.model.own_terms(None if self.repeats is None else self.repeats[user_numbers]),
+            own=self.model.own_terms(
+                histories, None if self.repeats is None else self.repeats[user_numbers]
+            ),
         )
         return np.where(items_BK == NO_ITEM, NO_ITEM, self.later_number[items_BK]), scores_BK

@@ -19,7 +19,7 @@ import pyarrow as pa
 from recsys.arrays import Float64Array
 from recsys.errors import CheckError
 from recsys.recommender.evaluation.comparison import Difference, paired_difference
-from recsys.recommender.evaluation.evaluate import Evaluation
+from recsys.recommender.evaluation.evaluate import LEAST_USERS, Evaluation
 from recsys.recommender.evaluation.holdout import MODEL, Comparison
 from recsys.recommender.nightly_config import PromotionConfig
 
@@ -31,22 +31,32 @@ _REMEDY = (
 )
 
 
-def find_faults(comparison: Comparison, config: PromotionConfig, *, k: int) -> Iterator[CheckError]:
+def find_faults(
+    comparison: Comparison, config: PromotionConfig, *, k: int, ranking: str = MODEL
+) -> Iterator[CheckError]:
     """Every reason not to promote, the gravest first.
 
     Args:
         comparison: The new model, the baselines and the live model, if it could be measured.
         config: Margins.
         k: Length of the lists that were measured.
+        ranking: The baseline that ranks in place of the model, if one does: it is not compared
+            with the others.
     """
     measure = f"ndcg@{k}"
     model = comparison.evaluations[MODEL]
     if not math.isfinite(model.overall[measure]) and model.overall["num_users"]:
         yield _fault("finite quality", f"{measure} {model.overall[measure]}", "a number")
         return
-    if config.baselines != "ignored" and model.overall["num_users"]:
-        yield from _lost_to_baselines(comparison, measure, strict=config.baselines == "ahead")
     champion = comparison.champion
+    if champion is not None and model.overall["num_users"] < LEAST_USERS:
+        yield _fault(
+            "too little to measure", f"{model.overall['num_users']:,.0f} users with later events",
+            f"at least {LEAST_USERS} to tell the new model from the live one",
+        )  # fmt: skip
+        return
+    if ranking == MODEL and config.baselines != "ignored" and model.overall["num_users"]:
+        yield from _lost_to_baselines(comparison, measure, strict=config.baselines == "ahead")
     if champion is not None:
         yield from _worse_than_champion(model, champion, measure, config)
         yield from _too_good(comparison, champion, measure, config)
@@ -58,16 +68,28 @@ def find_faults(comparison: Comparison, config: PromotionConfig, *, k: int) -> I
 def _lost_to_baselines(
     comparison: Comparison, measure: str, *, strict: bool
 ) -> Iterator[CheckError]:
-    mine = comparison.evaluations[MODEL]
+    """Where the live model is no better than the new one, holding that back would help nobody."""
+    mine, champion = comparison.evaluations[MODEL], comparison.champion
+    if champion is not None and not strict:
+        beside = paired_difference(mine.per_user[measure], champion.per_user[measure])
+        if beside.standing in ("ahead", "level"):
+            return
     for name, baseline in comparison.baselines.items():
-        found = paired_difference(mine.per_user[measure], baseline.per_user[measure])
-        is_behind = not found.mean > 0 if strict else found.high < 0
-        if is_behind:
+        if is_behind(mine, baseline, measure, strict=strict):
             base = baseline.overall[measure]
             limit = f"more than {base:.4f}" if strict else f"not clearly less than {base:.4f}"
             yield _fault(
                 "baselines", f"{measure} {mine.overall[measure]:.4f}", f"{limit}, that of {name}"
             )
+
+
+def is_behind(mine: Evaluation, baseline: Evaluation, measure: str, *, strict: bool) -> bool:
+    """Whether a model is behind a baseline by more than chance; strictly, whether it is not ahead.
+
+    Where there is too little to measure, only the strict rule finds it behind.
+    """
+    found = paired_difference(mine.per_user[measure], baseline.per_user[measure])
+    return not found.mean > 0 if strict else found.standing == "behind"
 
 
 def _worse_than_champion(
@@ -77,8 +99,7 @@ def _worse_than_champion(
     base = champion.overall[measure]
     if not base > 0 or not found.num_users:
         return
-    is_clear = not found.high >= 0  # also where there is no interval
-    if is_clear and not found.mean >= -config.margin * base:
+    if not found.high >= -config.margin * base:  # also where there is no interval
         yield _fault("champion", _change(found, base), f"at most {config.margin:.0%} lost")
 
 

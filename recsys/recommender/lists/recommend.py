@@ -154,6 +154,7 @@ def _by_popularity(
         k,
         excluded=filters.excluded_rows(block.user_numbers[places]),
         eligible=filters.eligible,
+        own=None if block.own is None else block.own[places],
     )
 
 

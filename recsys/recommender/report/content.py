@@ -12,7 +12,7 @@ from typing import Literal
 
 from recsys.arrays import Float64Array
 from recsys.errors import ConfigError
-from recsys.recommender.evaluation.comparison import paired_difference, verdict
+from recsys.recommender.evaluation.comparison import differences, verdict
 from recsys.recommender.evaluation.evaluate import Evaluation
 from recsys.recommender.index.report import IndexReport
 from recsys.recommender.model import Selection
@@ -147,11 +147,11 @@ class ReportContent:
 
     @property
     def beats_baselines(self) -> bool | None:
-        """What the verdict says; None without baselines."""
+        """What the verdict says; None where it is level with one, and without baselines."""
         if not self.baselines:
             return None
-        return all(
-            paired_difference(self.model.per_user[measure], baseline.per_user[measure]).mean > 0
-            for baseline in self.baselines.values()
-            for measure in self.headline
-        )
+        found = differences(self.model, self.baselines, self.headline).values()
+        standings = {difference.standing for difference in found}
+        if "behind" in standings:
+            return False
+        return True if standings == {"ahead"} else None

@@ -21,8 +21,8 @@ class Tile:
     """What it is."""
     value: str
     """The figure."""
-    margin: str
-    """Its margin, if it has one."""
+    interval: str
+    """Its interval, if it has one."""
     against: str
     """What the best baseline has."""
 
@@ -56,4 +56,4 @@ def _tile(content: ReportContent, key: str) -> Tile:
     if known:
         name = max(known, key=known.__getitem__)
         against = f"{name}: {measure.show(known[name])}"
-    return Tile(label=label_of(key), value=cell.text, margin=cell.note, against=against)
+    return Tile(label=label_of(key), value=cell.text, interval=cell.note, against=against)

@@ -18,7 +18,7 @@ from pipelines.recommender.train import train_recommender
 from pipelines.recommender.write_lists import write_recommendations_job
 from recsys.datasets.loading import load_dataset
 
-SAMPLE_CONFIG = Path(__file__).parents[1] / "configs" / "movietweetings.toml"
+SAMPLE_CONFIG = Path(__file__).parent / "configs" / "movietweetings.toml"
 """The config of the sample data."""
 
 _NUM_EXAMPLES = 3
