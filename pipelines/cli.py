@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from datetime import datetime
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -15,7 +16,9 @@ from pipelines.drift.cli import add_drift_command
 from pipelines.fraud.cli import add_fraud_commands
 from pipelines.jobs.console import Reporter, print_result
 from pipelines.jobs.ending import report_findings, run_to_the_end
+from pipelines.jobs.options import parse_day
 from pipelines.jobs.process import tune_process
+from pipelines.jobs.streams import write_to
 from pipelines.operations.live_runs_cli import add_live_run_commands
 from pipelines.operations.tracking_cli import add_tracking_command
 from pipelines.schedule.cli import add_schedule_commands
@@ -76,8 +79,10 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. training.num_epochs=5."),
 ]
 AsOf = Annotated[
-    datetime | None,
-    typer.Option(formats=["%Y-%m-%d"], help="Day of the run in UTC; today if not given."),
+    date | None,
+    typer.Option(
+        parser=parse_day, metavar="YYYY-MM-DD", help="Day of the run in UTC; today if not given."
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")]
 Force = Annotated[
@@ -112,8 +117,7 @@ def validate_command(
     settings = _load(config, overrides, interactions, users, items)
     from pipelines.recommender.validate import validate_job
 
-    day = as_of.date() if as_of else None
-    report, found = validate_job(settings, day, Reporter(quiet=quiet))
+    report, found = validate_job(settings, as_of, Reporter(quiet=quiet))
     report_findings("validate", {**report.to_dict(), **found}, report.refusals)
 
 
@@ -136,8 +140,7 @@ def train_command(
     settings = _load(config, overrides, interactions, users, items)
     from pipelines.recommender.train import train_recommender
 
-    day = as_of.date() if as_of else None
-    print_result(train_recommender(settings, day, Reporter(quiet=quiet), force=force))
+    print_result(train_recommender(settings, as_of, Reporter(quiet=quiet), force=force))
 
 
 @app.command("write-recommendations")
@@ -159,8 +162,7 @@ def write_command(
     settings = _load(config, overrides, interactions, users, items)
     from pipelines.recommender.write_lists import write_recommendations_job
 
-    day = as_of.date() if as_of else None
-    print_result(write_recommendations_job(settings, day, Reporter(quiet=quiet), force=force))
+    print_result(write_recommendations_job(settings, as_of, Reporter(quiet=quiet), force=force))
 
 
 @app.command("similar-items")
@@ -175,8 +177,7 @@ def similar_command(
     settings = _load(config, overrides, None, None, None)
     from pipelines.recommender.similar_items import similar_items_job
 
-    day = as_of.date() if as_of else None
-    print_result(similar_items_job(settings, day, Reporter(quiet=quiet), force=force))
+    print_result(similar_items_job(settings, as_of, Reporter(quiet=quiet), force=force))
 
 
 @app.command("demo")
@@ -235,7 +236,7 @@ def benchmark_recommender_command(
 def main() -> None:
     """Run the command line; an error that a user can cure is one line and an exit code."""
     tune_process()
-    run_to_the_end(app)
+    run_to_the_end(partial(app, standalone_mode=False))
 
 
 def run() -> NoReturn:
@@ -250,8 +251,8 @@ def run() -> NoReturn:
     except SystemExit as left:
         code = left.code
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        write_to(stream, "")
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 

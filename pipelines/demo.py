@@ -1,4 +1,4 @@
-"""`recsys demo`: every job on the sample data, and some lists and alerts for a person to judge."""
+"""`recsys demo`: every job on the sample data, and some of the lists and alerts."""
 
 from __future__ import annotations
 

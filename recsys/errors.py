@@ -99,7 +99,12 @@ class CheckError(HeldError):
         self.observed = observed
         self.limit = limit
         where = f"{place}: column {column!r}" if column else place
-        super().__init__(f"{where}: {rule}: expected {limit}, got {observed}; {remedy}")
+        super().__init__(f"{where}: {self.reason}; {remedy}")
+
+    @property
+    def reason(self) -> str:
+        """What was found and what would have passed, without where and what to do."""
+        return f"{self.rule}: expected {self.limit}, got {self.observed}"
 
     def details(self) -> dict[str, object]:
         """File, column, rule, what was observed and the limit."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.jobs.console import Reporter, print_result
+from pipelines.jobs.options import parse_day
 
 if TYPE_CHECKING:
     from pipelines.fraud.config import FraudJobConfig
@@ -33,9 +34,11 @@ def check_drift_command(
         typer.Option("--set", metavar="KEY=VALUE", help='E.g. drift.fail_on="major".'),
     ] = None,
     as_of: Annotated[
-        datetime | None,
+        date | None,
         typer.Option(
-            formats=["%Y-%m-%d"], help="Last day of the current window; yesterday by default."
+            parser=parse_day,
+            metavar="YYYY-MM-DD",
+            help="Last day that is judged; yesterday by default.",
         ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")] = False,
@@ -49,7 +52,7 @@ def check_drift_command(
     settings = _load(config, overrides or [], tables, {"transactions": transactions})
     from pipelines.drift.check_drift import check_drift_job, raise_if_drifting
 
-    result = check_drift_job(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
+    result = check_drift_job(settings, as_of, Reporter(quiet=quiet))
     print_result(result.status)
     raise_if_drifting(result)
 

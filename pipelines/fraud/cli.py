@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,7 @@ import typer
 
 from pipelines.jobs.console import Reporter, print_result
 from pipelines.jobs.ending import report_findings
+from pipelines.jobs.options import parse_day
 
 if TYPE_CHECKING:
     from pipelines.fraud.config import FraudJobConfig
@@ -26,8 +27,12 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. alerts.alert_budget=20."),
 ]
 AsOf = Annotated[
-    datetime | None,
-    typer.Option(formats=["%Y-%m-%d"], help="Day of the run in UTC; yesterday if not given."),
+    date | None,
+    typer.Option(
+        parser=parse_day,
+        metavar="YYYY-MM-DD",
+        help="Day of the run in UTC; yesterday if not given.",
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")]
 Force = Annotated[
@@ -52,8 +57,7 @@ def train_fraud_command(
     settings = _load(config, overrides, transactions, labels)
     from pipelines.fraud.train import train_fraud
 
-    day = as_of.date() if as_of else None
-    print_result(train_fraud(settings, day, Reporter(quiet=quiet), force=force))
+    print_result(train_fraud(settings, as_of, Reporter(quiet=quiet), force=force))
 
 
 def score_accounts_command(
@@ -73,8 +77,7 @@ def score_accounts_command(
     settings = _load(config, overrides, transactions, labels)
     from pipelines.fraud.score_accounts import score_accounts
 
-    day = as_of.date() if as_of else None
-    print_result(score_accounts(settings, day, Reporter(quiet=quiet), force=force))
+    print_result(score_accounts(settings, as_of, Reporter(quiet=quiet), force=force))
 
 
 def embed_accounts_command(
@@ -93,8 +96,7 @@ def embed_accounts_command(
     settings = _load(config, overrides, transactions, None)
     from pipelines.fraud.embed_accounts import embed_accounts
 
-    day = as_of.date() if as_of else None
-    print_result(embed_accounts(settings, day, Reporter(quiet=quiet), force=force))
+    print_result(embed_accounts(settings, as_of, Reporter(quiet=quiet), force=force))
 
 
 def validate_transactions_command(
@@ -117,13 +119,20 @@ def benchmark_fraud_command(
         Path, typer.Option(help="Transactions with their labels: Parquet or CSV.")
     ],
     train_end: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], help="First day after the training days, T0.")
+        date,
+        typer.Option(parser=parse_day, metavar="YYYY-MM-DD", help="First day not learnt from, T0."),
     ],
     test_start: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], help="First day that is measured, T1.")
+        date,
+        typer.Option(
+            parser=parse_day, metavar="YYYY-MM-DD", help="First day that is measured, T1."
+        ),
     ],
     test_end: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], help="First day after those measured, T2.")
+        date,
+        typer.Option(
+            parser=parse_day, metavar="YYYY-MM-DD", help="First day after those measured, T2."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the scores and metrics.json.")],
     config: Annotated[
@@ -151,9 +160,7 @@ def benchmark_fraud_command(
     settings = _load(config, overrides, transactions, None)
     from pipelines.fraud.benchmark import Window, benchmark_fraud
 
-    window = Window(
-        train_end=train_end.date(), test_start=test_start.date(), test_end=test_end.date()
-    )
+    window = Window(train_end=train_end, test_start=test_start, test_end=test_end)
     print_result(
         benchmark_fraud(
             settings,

@@ -24,6 +24,7 @@ from pydantic import Field
 from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.job import new_run_id
 from pipelines.jobs.provenance import output_digest, settings_and_version
+from pipelines.jobs.streams import write_to
 from recsys.config import config_class
 from recsys.errors import CheckError, PublishError, SkippedError
 from recsys.files import PRIVATE_FILE, PRIVATE_FOLDER
@@ -144,7 +145,7 @@ class JobRun:
                 self.root,
                 day,
                 write_and_check,
-                hold=lambda _folder: str(results[0][1][0]) if results[0][1] else "",
+                hold=lambda _folder: results[0][1][0].reason if results[0][1] else "",
                 run_id=new_run_id(),
                 audit=lambda folder: audit(folder, results[0][0]),
                 provenance=provenance,
@@ -230,8 +231,8 @@ def raise_if_held(faults: Sequence[CheckError], run: PublishedRun, output: str) 
         raise CheckError(
             rule=first.rule, place=str(run.folder), observed=first.observed, limit=first.limit,
             remedy=(
-                "stored, not live; look at it, or make it live all the same with "
-                f"`recsys rollback CONFIG {output} --to {name}`"
+                "stored, not live; look at it, and where it is good all the same make it live with "
+                f"`recsys rollback CONFIG {output} --to {name}`: later runs are compared with it"
             ),
         )  # fmt: skip
 
@@ -250,8 +251,6 @@ def _give_up(job: str, stage: str, seconds: float) -> None:
         "limit": f"{seconds:g} s",
         "message": message,
     }
-    sys.stderr.write(f"error: {message}\n")
-    sys.stdout.write(json.dumps(status) + "\n")
-    sys.stdout.flush()
-    sys.stderr.flush()
+    write_to(sys.stderr, f"error: {message}\n")
+    write_to(sys.stdout, json.dumps(status) + "\n")
     os._exit(DEADLINE_EXIT_CODE)

@@ -37,17 +37,22 @@ def rollback_command(
         typer.Argument(metavar="OUTPUT", help="As `recsys status` names it, e.g. fraud-scores."),
     ],
     to: Annotated[
-        str | None, typer.Option(help="Run to go to; the one before the live one if not given.")
+        str | None,
+        typer.Option(help="Run to make live; what was live before the last move if not given."),
     ] = None,
 ) -> None:
-    """Make an earlier run live again, or one that was held, after checking its files."""
-    from pipelines.jobs.live_runs import go_back
+    """Undo the last move of what is live, or make a run live that `recsys status` lists.
+
+    Whatever made that move, a night or a rollback, what was live before it is live again; asked
+    once more, it goes back one move further. The files of the run are checked first.
+    """
     from pipelines.jobs.provenance import publication_order
     from pipelines.operations.products import load_either_config, root_of
+    from recsys.publishing import rollback
     from recsys.tracking import point_alias
 
     settings, reporter = load_either_config(config), Reporter()
-    run = go_back(root_of(settings, output), to)
+    run = rollback(root_of(settings, output), to)
     reporter.say(f"live: {run.folder}")
     problem = None
     if output == settings.models.name:

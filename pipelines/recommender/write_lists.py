@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -11,10 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import logical_date
+from pipelines.jobs.job import held_since, logical_date
 from pipelines.jobs.job_run import JobRun, job_run
 from pipelines.recommender.config import JobConfig
 from pipelines.recommender.data import CheckedDataset, load_checked, open_live_model
+from pipelines.recommender.live_lists import LISTS_FILE, LiveLists, live_lists
 from pipelines.recommender.rules import Rules, filters_of, load_rules
 from recsys.datasets.dataset import Dataset
 from recsys.errors import CheckError
@@ -25,7 +25,6 @@ from recsys.features.history import (
     user_item_matrix,
 )
 from recsys.features.vocabulary import Vocabulary
-from recsys.publishing import live_run, verify_run
 from recsys.recommender.compatibility import check_tables
 from recsys.recommender.lists.audit import audit_recommendations
 from recsys.recommender.lists.filters import Filters
@@ -35,7 +34,7 @@ from recsys.recommender.ranking.ranker import list_length
 from recsys.recommender.serving import Recommender
 from recsys.schema import USER_ID
 
-FILE_NAME = "recommendations.parquet"
+FILE_NAME = LISTS_FILE
 """The file of a published run."""
 
 
@@ -87,13 +86,13 @@ def _write_lists(
     _warn_of_model(config, recommender, as_of, reporter)
     with job.stage("work"):
         request = _request(config, recommender, checked, rules, reporter)
-        live, has_same_rules = live_lists(config, provenance)
+        live = live_lists(config, provenance)
     outcome = job.publish(
         day,
         partial(_write, request),
         provenance=provenance,
         keep=config.output.keep,
-        find_faults=partial(_faults, config, live, has_same_rules=has_same_rules),
+        find_faults=partial(_faults, config, live),
         audit=lambda folder, summary: audit_recommendations(
             folder / FILE_NAME, k=request.k, summary=summary
         ),
@@ -109,6 +108,9 @@ def _write_lists(
         rows=summary.num_rows,
         short_lists=summary.num_short_lists,
         empty_lists=summary.num_empty_lists,
+        lists=summary.num_lists - summary.num_empty_lists,
+        ranking=recommender.model.selection.ranking,
+        held_model=held_since(config.models) or None,
         sources=summary.lists_by_source,
     )
 
@@ -161,25 +163,28 @@ def _write(request: _Request, folder: Path) -> ListsSummary:
 
 
 def _faults(
-    config: JobConfig,
-    live: Path | None,
-    folder: Path,
-    summary: ListsSummary,
-    *,
-    has_same_rules: bool,
+    config: JobConfig, live: LiveLists, folder: Path, summary: ListsSummary
 ) -> list[CheckError]:
     """Why the lists must not become live, if anything."""
     place = folder / FILE_NAME
     return [
         *check_floor(summary, place, config.output_checks),
-        *check_lists(place, live, config.output_checks, same_rules=has_same_rules),
+        *check_lists(
+            place,
+            live.file,
+            config.output_checks,
+            same_rules=live.has_same_rules,
+            retraining=live.retraining,
+        ),
     ]
 
 
 def _warn_of_model(
     config: JobConfig, recommender: Recommender, as_of: date | None, reporter: Reporter
 ) -> None:
-    """Warn if the model was made for another day or for other lists."""
+    """Say where the model was made for another day or for other lists, or a newer one was held."""
+    if told := held_since(config.models):
+        reporter.warn(f"models: {told}")
     model = recommender.model
     until = None if model.learnt_until is None else model.learnt_until.date()
     if as_of is not None and until is not None and until > as_of:
@@ -205,26 +210,6 @@ def _report(summary: ListsSummary, k: int, reporter: Reporter) -> None:
             f"{summary.num_short_lists:,} users have fewer than {k} eligible items, "
             f"{summary.num_empty_lists:,} of them none"
         )
-
-
-def live_lists(config: JobConfig, provenance: Mapping[str, str]) -> tuple[Path | None, bool]:
-    """The file of lists that is live, and whether it was made by the same settings and rules.
-
-    Rules may name other items or pairs than the night before, since these change from day to day.
-
-    Raises:
-        PublishError: The live run is damaged.
-    """
-    live = live_run(config.recommendations)
-    if live is None or not (live.folder / FILE_NAME).is_file():
-        return None, False
-    if config.output_checks.enabled:
-        verify_run(live.folder)
-    before = live.manifest.provenance
-    same = before.get("settings") == provenance.get("settings") and all(
-        (name in before) == (name in provenance) for name in ("deny", "eligible")
-    )
-    return live.folder / FILE_NAME, same
 
 
 def all_users(dataset: Dataset, had: pa.Table) -> Vocabulary:

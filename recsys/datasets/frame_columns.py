@@ -1,4 +1,4 @@
-"""Which column of a frame is what: as told, else guessed from names and types and said aloud."""
+"""Which column of a frame is what: as given, else guessed from names and types, with a message."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Guesses:
         self.keywords.append(keyword)
 
     def tell(self) -> None:
-        """Say what was guessed, if anything."""
+        """Log what was guessed, if anything."""
         if self.said:
             LOG.warning(
                 "%s: %s; to be sure, pass %s",
@@ -121,7 +121,7 @@ def find_columns(
 def time_settings(
     guesses: Guesses, column: str | None, zone: str | None, unit: TimeUnit | None
 ) -> tuple[str | None, TimeUnit | None]:
-    """Zone and unit of times that do not say them: as told, else guessed."""
+    """Zone and unit of times that do not contain them: as given, else guessed."""
     if column is None:
         return zone, unit
     values = guesses.frame.column(column)
@@ -146,7 +146,7 @@ def find_features(
     kinds: Sequence[FeatureKind] | None = None,
     hint: str = "",
 ) -> dict[str, FeatureConfig]:
-    """Columns that look like features, but none that looks like a label.
+    """Columns that look like features; never one that looks like a label.
 
     Args:
         guesses: The frame, and where guesses are noted.
@@ -177,7 +177,7 @@ def find_features(
 
 @contextmanager
 def in_words_of_python() -> Iterator[None]:
-    """Errors of the block with the settings of config files named as keywords have them."""
+    """Errors of the block with keyword arguments in place of settings of config files."""
     try:
         yield
     except DataError as error:

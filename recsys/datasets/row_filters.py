@@ -202,7 +202,7 @@ def _described(value: Value) -> str:
     return "text" if isinstance(value, str) else "a number"
 
 
-def parsed_filters(texts: Mapping[str, str]) -> dict[str, RowFilter]:
+def parsed_filters(texts: Mapping[_TableT, str]) -> dict[_TableT, RowFilter]:
     """Row filters by table.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Tables of ids that jobs take beside the data: deny lists, eligible items, users to score."""
+"""Tables of ids that jobs read beside the data: deny lists, eligible items, users to score."""
 
 from __future__ import annotations
 

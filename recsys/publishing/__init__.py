@@ -2,6 +2,7 @@
 
     root/.lock                            held by the one publisher
     root/CURRENT                          names the live run, e.g. runs/2026-03-01/a1b2
+    root/.moves                           the runs that were live, the latest last
     root/runs/DATE/RUN_ID/                outputs of a run, never changed
     root/runs/DATE/RUN_ID/_manifest.json  size and SHA-256 of each of them
     root/runs/DATE/RUN_ID/_manifest.hmac  its signature, where RECSYS_MANIFEST_KEY is set

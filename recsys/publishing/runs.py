@@ -41,11 +41,13 @@ class RunManifest:
     files: dict[str, FileRecord]
     """Size and digest of every other file, by relative name."""
     provenance: dict[str, str] = Field(
-        default_factory=dict, validation_alias="made_from", serialization_alias="made_from"
+        default_factory=dict, validation_alias="provenance", serialization_alias="provenance"
     )
     """What the outputs follow from: digests of data and settings, the model, the version."""
     held: str = ""
-    """Why the run did not become live when it was stored; empty if nothing held it."""
+    """Why the run did not become live when it was stored; empty for a run that might."""
+    note: str = ""
+    """What people should know of the outputs; empty where there is nothing to say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,17 +160,28 @@ def read_pointer(root: Path) -> Path | None:
         text = path.read_text(errors="replace")
     except FileNotFoundError:
         return None
-    match = _POINTER.fullmatch(text)
-    if match is None:
+    folder = parse_pointer(root, text)
+    if folder is None:
         raise PublishError(f"{path}: expected runs/DATE/RUN_ID, got {text[:80]!r}; roll back")
-    return run_folder(root, match["day"], match["run_id"])
+    return folder
+
+
+def parse_pointer(root: Path, text: str) -> Path | None:
+    """Folder that a line such as that of `CURRENT` names; None where it names no run."""
+    match = _POINTER.fullmatch(text)
+    return None if match is None else run_folder(root, match["day"], match["run_id"])
+
+
+def pointer_text(root: Path, folder: Path) -> str:
+    """The line that names a run."""
+    return f"{folder.relative_to(root).as_posix()}\n"
 
 
 def write_pointer(root: Path, folder: Path) -> None:
     """Make `CURRENT` name a run, in one step for every reader."""
     remedy = "the live run is the old one or the new one, both complete"
     with disk_errors(root, "cannot confirm the new live run", remedy=remedy):
-        replace(root / POINTER_NAME, f"{folder.relative_to(root).as_posix()}\n".encode())
+        replace(root / POINTER_NAME, pointer_text(root, folder).encode())
 
 
 @contextmanager

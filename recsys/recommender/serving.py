@@ -73,7 +73,7 @@ class Recommender:
             index=self.index,
             filters=filters,
             k=k,
-            popularity_C=self.model.log_popularity,
+            popularity_C=self.model.popular_scores,
         )
 
     def recommend_table(self, user_ids: pa.Array, k: int) -> pa.Table:

@@ -21,7 +21,8 @@ from recsys.features.history import user_item_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import RecommenderConfig, TwoTowerConfig
 from recsys.recommender.evaluation.baselines import MostPopular
-from recsys.recommender.fitting.select import POPULARITY_WEIGHTS, default_selection, select_settings
+from recsys.recommender.fitting.list_weights import POPULARITY_WEIGHTS
+from recsys.recommender.fitting.select import default_selection, select_settings
 from recsys.recommender.fitting.train import TrainingCallbacks, fit_recommender
 from recsys.recommender.fitting.validation_sample import ValidationSample
 from recsys.recommender.model import FEATURES, HISTORY, RecommenderModel

@@ -34,6 +34,7 @@ from recsys.schema import (
     EVENT_TIME,
     TRANSACTION_ID,
 )
+from recsys.time_units import US_PER_DAY
 
 HOUR, WEEKDAY, LOG_AMOUNT = "hour_of_day", "weekday", "log_amount"
 """Columns that the autoencoder sees beside the features."""
@@ -42,7 +43,6 @@ SKETCH_BITS = 512
 
 _MAX_TERMS = 1000  # most codes of an autoencoder column; time grows with them
 _MIN_COVERED = 0.5  # share of rows whose term must be among them
-_US_PER_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,8 +140,8 @@ class TransactionInputs:
         amounts_N = log_amounts(table, self.currency_levels)
         times_N = np.asarray(table[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
         return CodedTransactions(
-            day=times_N / _US_PER_DAY,
-            hour=times_N // (_US_PER_DAY // 24) % 24,
+            day=times_N / US_PER_DAY,
+            hour=times_N // (US_PER_DAY // 24) % 24,
             amount=amounts_N,
             context=self._contexts(table),
             bit=_bits(table[COUNTERPARTY_ID]) if self.has_counterparty else _zeros(table),

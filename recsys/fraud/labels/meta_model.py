@@ -61,7 +61,7 @@ class MetaModel:
         # LightGBM accepts text without trees, and prints its complaints on the console.
         if not text.startswith("tree\n") or "end of trees" not in text:
             raise ArtifactError(
-                f"stacker: expected a LightGBM model as text, got {text[:20]!r}; train again"
+                f"meta-model: expected a LightGBM model as text, got {text[:20]!r}; train again"
             )
         names = lightgbm.Booster(model_str=text).feature_name()
         return cls(booster=Booster(text=text), feature_names=tuple(names))
@@ -164,5 +164,5 @@ def _check_columns(features_NF: Float32Array, feature_names: Sequence[str]) -> N
 
 def _mismatch(expected: str, got: str) -> DataError:
     return DataError(
-        file="stacker", expected=expected, got=got, remedy="compute the features again"
+        file="meta-model", expected=expected, got=got, remedy="compute the features again"
     )

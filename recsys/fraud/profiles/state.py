@@ -48,7 +48,7 @@ class ProfileState:
     counterparties: Counterparties
     """Profiles of the counterparties."""
     population: Population
-    """How busy everybody is, and how unusual."""
+    """How busy all accounts are, and how unusual."""
     cumulative_score: Float32Array
     """Decayed past excess of each account, as of `cumulative_day`. Shape (A, NUM_CUMULATIVE)."""
     cumulative_day: Float64Array

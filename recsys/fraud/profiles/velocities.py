@@ -73,7 +73,7 @@ def move_velocities(
         state: State of the account.
         layout: Places in it.
         priors: What holds for peer groups.
-        population: How busy everybody is.
+        population: How busy all accounts are.
         gap: Days since the account's last transaction.
         amount: Log amount.
         out: Logs of the counts and the amount, written in place, divided by how busy all accounts

@@ -24,7 +24,7 @@ class ChampionRanker:
     """Ranks the items of its own catalogue that are still there, from today's histories."""
 
     model: RecommenderModel
-    """What ranks."""
+    """The model."""
     user_ids: pa.Array
     """Users, by number. Shape (U,)."""
     histories: UserItemMatrix
@@ -79,9 +79,11 @@ class ChampionRanker:
             sources,
             k,
             vectors_CD=self.model.item_vectors(),
-            popularity_C=self.model.log_popularity,
+            popularity_C=self.model.popular_scores,
             excluded=None if train is None else histories,
             eligible=None if is_there.all() else is_there,
-            own=self.model.own_terms(None if self.repeats is None else self.repeats[user_numbers]),
+            own=self.model.own_terms(
+                histories, None if self.repeats is None else self.repeats[user_numbers]
+            ),
         )
         return np.where(items_BK == NO_ITEM, NO_ITEM, self.later_number[items_BK]), scores_BK

@@ -49,6 +49,7 @@ def run_experiment(
     filter_seen: bool = True,
     had: pa.Table | None = None,
     champion: RecommenderModel | None = None,
+    previous: Selection | None = None,
     callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
 ) -> Experiment:
     """Select settings, measure them on the test part, and fit the model to publish.
@@ -61,7 +62,8 @@ def run_experiment(
         filter_seen: Whether lists leave out what users had before.
         had: Every interaction, learnt from or not: what the lists of the published model leave out.
         champion: A model to measure beside the new one, fitted on nothing of the measured part.
-        callbacks: Report progress.
+        previous: What was selected the day before.
+        callbacks: Whom to tell of progress.
     """
     clock = _Clock()
     selection = replace(default_selection(config), filter_seen=filter_seen)
@@ -73,7 +75,7 @@ def run_experiment(
         train = replace(dataset, interactions=split.train)
         selection, _, epochs = select_settings(
             train, split.valid, config, k=evaluation.k, filter_seen=filter_seen,
-            callbacks=callbacks,
+            previous=previous, callbacks=callbacks,
         )  # fmt: skip
     clock.lap("select")
     *earlier, measured = [one for one in (split.train, split.valid, split.test) if one is not None]

@@ -6,7 +6,7 @@ Shapes: U users, C items, B users of a block, D width.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,6 +91,18 @@ class LazySpread:
             self._latest = self.propagation.spread(towers, item_features)
         self._steps += 1
         return self._latest
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next steps depend on; nothing before the first."""
+        if self._latest is None:
+            return {}
+        return {"steps": torch.tensor(self._steps), "spread": self._latest}
+
+    def restore(self, state: Mapping[str, Tensor], device: torch.device) -> None:
+        """Go on from a `state`."""
+        if state:
+            self._steps = int(state["steps"])
+            self._latest = state["spread"].to(device)
 
 
 def _blocks(

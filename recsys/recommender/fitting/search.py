@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from recsys.arrays import Float64Array
 from recsys.recommender.config import TwoTowerConfig
+from recsys.recommender.evaluation.steady import is_clearly_better
 from recsys.recommender.model import Selection
 
 TEMPERATURES = (0.077, 0.096, 0.12, 0.15, 0.19, 0.235, 0.3)
@@ -32,21 +34,51 @@ _TRIAL_DIM = 128
 """Largest width of the vectors of a trial: the best settings there are also best for wider ones."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Trial:
     """A short fit."""
 
-    quality: float
-    """The validation measure, a mean over users; higher is better."""
-    standard_error: float
-    """Its standard error."""
+    qualities: Float64Array
+    """The validation measure of each user; higher is better."""
     selection: Selection
     """What was tried."""
+
+    @property
+    def quality(self) -> float:
+        """The mean over users."""
+        return float(self.qualities.mean())
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean."""
+        return float(self.qualities.std() / len(self.qualities) ** 0.5)
 
 
 def trial_dim(config: TwoTowerConfig) -> int:
     """Width of the vectors of a trial."""
     return min(config.embedding_dim, _TRIAL_DIM)
+
+
+def chosen_before(
+    start: Selection, previous: Selection | None, config: TwoTowerConfig
+) -> Selection | None:
+    """The settings to start from where a model of the day before was chosen; None where none was.
+
+    What the config says now holds, and so does the start where the ladders have changed.
+    """
+    if previous is None:
+        return None
+    ladders = {
+        "temperature": (config.temperature, TEMPERATURES),
+        "propagation": (config.given_propagation, PROPAGATIONS),
+        "history_dropout": (config.given_history_dropout, HISTORY_DROPOUTS),
+    }
+    kept = {
+        name: getattr(previous, name)
+        for name, (given, ladder) in ladders.items()
+        if given is None and getattr(previous, name) in ladder
+    }
+    return replace(start, **kept)
 
 
 def search(
@@ -55,27 +87,40 @@ def search(
     run: Callable[[Selection], Trial],
     *,
     has_time: Callable[[], bool] = lambda: True,
+    keeps_start: bool = False,
 ) -> Trial:
     """Choose temperature, weight of propagation and history dropout, where the config leaves them.
 
     Args:
-        start: What to start from: settings of the config, or the start values.
+        start: What to start from: settings of the config, the start values, or what was chosen the
+            day before.
         config: What is to be trained.
         run: Makes a trial.
-        has_time: Called before each trial but the first; once it returns false, the best so far is
-            taken.
+        has_time: Asked before each trial but the first; what is best so far is taken once it says
+            no.
+        keeps_start: Whether the start was chosen before, so that it is left only for what is
+            clearly better.
 
     Returns:
         The best trial.
     """
     best = run(start)
     if config.temperature is None:
-        best = _best(_climb(best, "temperature", TEMPERATURES, run, has_time))
+        pick = _steady if keeps_start else _best
+        best = pick(_climb(best, "temperature", TEMPERATURES, run, has_time))
     if config.given_propagation is None:
-        best = _smoothest(_climb(best, "propagation", PROPAGATIONS, run, has_time))
+        pick = _steady if keeps_start else _smoothest
+        best = pick(_climb(best, "propagation", PROPAGATIONS, run, has_time))
     if config.given_history_dropout is None:
-        best = _best(_climb(best, "history_dropout", HISTORY_DROPOUTS, run, has_time))
+        pick = _steady if keeps_start else _best
+        best = pick(_climb(best, "history_dropout", HISTORY_DROPOUTS, run, has_time))
     return best
+
+
+def _steady(trials: Sequence[Trial]) -> Trial:
+    """The best trial where it is clearly better than the first, else the first."""
+    best = _best(trials)
+    return best if is_clearly_better(best.qualities, trials[0].qualities) else trials[0]
 
 
 def _best(trials: Sequence[Trial]) -> Trial:

@@ -85,9 +85,9 @@ class ValidationSample:
             sources,
             self.k,
             vectors_CD=model.item_vectors(),
-            popularity_C=model.log_popularity,
+            popularity_C=model.popular_scores,
             excluded=self.hidden,
-            own=model.own_terms(self.repeats),
+            own=model.own_terms(self.seen, self.repeats),
         )
         hits = hit_matrix(lists, self.relevant)
         return ndcg_at_k(hits, relevant_counts(self.relevant), k=self.k)

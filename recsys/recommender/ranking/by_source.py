@@ -19,6 +19,10 @@ from recsys.recommender.ranking.topk import Embeddings, masked_top_k
 
 POPULARITY = "popularity"
 """Source of the lists of users who have no embedding."""
+OWN_ITEMS, SIMILAR_ITEMS = "own items", "similar items"
+"""Sources of lists by a baseline: what the user took most often, or what goes with it."""
+WITHOUT_VECTOR = (POPULARITY, OWN_ITEMS, SIMILAR_ITEMS)
+"""Sources of lists that no vector is read for."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,12 +54,12 @@ def lists_by_source(
         sources: What is known of each user. Strings, shape (B,).
         k: List length.
         by_vector: Lists of the users at some places, which have a vector.
-        by_popularity: Lists of the users at some places, whose source is `POPULARITY`.
+        by_popularity: Lists of the users at some places, who are ranked `WITHOUT_VECTOR`.
 
     Returns:
         Item numbers and scores. Shape (B, K) each.
     """
-    popular_B = np.asarray(pc.equal(sources, POPULARITY), dtype=np.bool_)
+    popular_B = np.asarray(pc.is_in(sources, pa.array(WITHOUT_VECTOR)), dtype=np.bool_)
     items_BK = np.empty((len(popular_B), k), dtype=np.int64)
     scores_BK = np.empty((len(popular_B), k), dtype=np.float32)
     for is_meant_B, lists_of in ((popular_B, by_popularity), (~popular_B, by_vector)):
@@ -72,15 +76,21 @@ def most_popular(
     *,
     excluded: UserItems | None,
     eligible: BoolArray | None = None,
+    own: UserItems | None = None,
 ) -> tuple[Int64Array, Float32Array]:
-    """The most popular items that each user may get; popularity is an inner product of width 1."""
-    return masked_top_k(
-        np.ones((num_users, 1), dtype=np.float32),
-        popularity_C[:, None],
-        k,
-        excluded=excluded,
-        eligible=eligible,
-    )
+    """The most popular items that each user may get; popularity is an inner product of width 1.
+
+    Where users have terms of their own, these are added.
+    """
+    queries_B1 = np.ones((num_users, 1), dtype=np.float32)
+    vectors_C1 = popularity_C[:, None]
+    found = masked_top_k(queries_B1, vectors_C1, k, excluded=excluded, eligible=eligible)
+    if own is None:
+        return found
+    return add_own_terms(
+        *found, own, queries_BD=queries_B1, vectors_CD=vectors_C1,
+        excluded=excluded, eligible=eligible,
+    )  # fmt: skip
 
 
 def exact_lists(
@@ -122,7 +132,8 @@ def exact_lists(
 
     def by_popularity(places: Int64Array) -> tuple[Int64Array, Float32Array]:
         return most_popular(
-            popularity_C, len(places), k, excluded=hidden(places), eligible=eligible
-        )
+            popularity_C, len(places), k, excluded=hidden(places), eligible=eligible,
+            own=None if own is None else own[places],
+        )  # fmt: skip
 
     return lists_by_source(sources, k, by_vector=by_vector, by_popularity=by_popularity)
