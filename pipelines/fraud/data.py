@@ -1,8 +1,7 @@
-"""Data in for the fraud jobs: transactions read, checked, and the unusable ones set aside."""
+"""Input of the fraud jobs: transactions are read and checked, and unusable ones set aside."""
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -11,31 +10,34 @@ import pyarrow.compute as pc
 
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.input_checks import Finding, check_newest_day, raise_if_held
-from recsys.datasets.transactions.loading import TransactionLog, load_transactions
+from recsys.datasets.transactions.loading import TransactionLog
 from recsys.datasets.transactions.quarantine import CheckedTransactions, quarantine
-from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, CURRENCY, EVENT_TIME
+from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, CURRENCY, EVENT_TIME, EVENT_TIME_TYPE
 
 if TYPE_CHECKING:
     from pipelines.fraud.config import FraudJobConfig
     from pipelines.jobs.console import Reporter
+    from pipelines.jobs.inputs import Inputs
 
 
 def load_checked_transactions(
-    config: FraudJobConfig, reporter: Reporter
+    inputs: Inputs, config: FraudJobConfig, reporter: Reporter
 ) -> tuple[TransactionLog, CheckedTransactions]:
-    """Read transactions, set the unusable ones aside, and tell what was found.
+    """Read transactions, set the unusable ones aside, and report what was found.
 
-    Events that lie in the future now are faults. Events after the day of the run are none: a run
-    for an earlier day reads a log that has gone on, and leaves them alone.
+    Events in the future are faults. Events after the day of the run are not: a run for an earlier
+    day reads a log that goes on after it, and ignores them.
 
     Args:
+        inputs: Reads the tables and remembers what was read.
         config: Settings.
-        reporter: Whom to tell.
+        reporter: Prints progress.
 
     Raises:
         DataError: The table cannot be read, or too many rows are unusable.
     """
-    log = load_transactions(config.data, config.columns, config.features)
+    log = inputs.transactions(config.data, config.columns, config.features)
+    inputs.tell_passed_over(reporter)
     checked = quarantine(log, as_of=datetime.now(UTC), limits=config.quarantine)
     report = checked.report
     report.raise_if_refused()
@@ -52,19 +54,37 @@ def load_checked_transactions(
     return log, checked
 
 
-def check_gates(
+def follow_from(
+    inputs: Inputs, table: pa.Table, checked: CheckedTransactions, end: datetime
+) -> None:
+    """Note that a run follows from usable rows up to a moment, and from those set aside by then.
+
+    Args:
+        inputs: What the run reads.
+        table: The usable rows before the moment.
+        checked: All rows, those set aside among them.
+        end: The moment.
+    """
+    aside = checked.quarantined
+    moment = pa.scalar(end, EVENT_TIME_TYPE)
+    is_later = pc.fill_null(pc.greater_equal(aside[EVENT_TIME], moment), False)
+    inputs.table("transactions", table)
+    inputs.table("quarantined", aside.filter(pc.invert(is_later)))
+
+
+def check_inputs(
     config: FraudJobConfig, log: TransactionLog, table: pa.Table, as_of: date | None
 ) -> list[Finding]:
-    """Judge the day that a run stands for by the days before it; not without `--as-of`.
+    """Compare the day of a run with the days before it, if the run has `--as-of`.
 
     Raises:
-        GateError: It is not like them.
+        CheckError: It differs from them by more than a limit.
     """
-    if as_of is None or not config.gates.enabled:
+    if as_of is None or not config.input_checks.enabled:
         return []
     named = [COUNTERPARTY_ID, CURRENCY, *(n for n, f in config.features.items() if is_term(f))]
     findings = check_newest_day(
-        table, as_of, config.gates,
+        table, as_of, config.input_checks,
         terms=[ACCOUNT_ID, *(name for name in named if name in table.column_names)],
         origin=log.origin,
         exported=log.table.filter(pc.is_valid(log.table[EVENT_TIME])),
@@ -76,8 +96,3 @@ def check_gates(
 def is_term(feature: FeatureConfig) -> bool:
     """Whether a feature has terms, of which there may be new ones."""
     return feature.kind == "categorical"
-
-
-def num_threads() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

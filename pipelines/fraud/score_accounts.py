@@ -1,4 +1,4 @@
-"""The daily job: score a day's transactions and accounts, flag, explain, move the state on."""
+"""The daily job: score a day's transactions and accounts, flag and explain, update the state."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from datetime import date
 from pathlib import Path
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.fraud.data import check_gates, load_checked_transactions, num_threads
-from pipelines.fraud.labels import label_digest, labels_of
-from pipelines.fraud.late_rows import DAY_ROWS, check_late, day_rows, find_start, tell_late
+from pipelines.fraud.data import (
+    check_inputs,
+    follow_from,
+    load_checked_transactions,
+)
+from pipelines.fraud.labels import labels_of
+from pipelines.fraud.late_rows import DAY_ROWS, check_late, day_rows, find_start, report_late
 from pipelines.fraud.night_states import (
     STATUS_FILE,
     LiveModel,
@@ -19,12 +23,12 @@ from pipelines.fraud.night_states import (
     load_evening,
     open_live,
 )
-from pipelines.fraud.promotion import judge_night, latest_rows
+from pipelines.fraud.promotion import check_new_scores, latest_rows
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.job import last_whole_day, new_run_id, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
-from pipelines.jobs.provenance import output_digest, settings_and_version
-from recsys.artifacts import digest_table
+from pipelines.jobs.provenance import output_digest
+from recsys.compiled import num_threads
 from recsys.datasets.transactions.days import (
     day_number,
     end_of_day,
@@ -34,7 +38,7 @@ from recsys.datasets.transactions.days import (
 )
 from recsys.datasets.transactions.quarantine import CheckedTransactions
 from recsys.fraud.alerts.canary import plant_and_score
-from recsys.fraud.alerts.daily import DayResult, judge_day
+from recsys.fraud.alerts.daily import DayResult, result_of_day
 from recsys.fraud.alerts.outputs import (
     ACCOUNTS_FILE,
     QUARANTINE_FILE,
@@ -53,18 +57,18 @@ ALERTS_FILE = "alerts.html"
 
 @dataclass(frozen=True, kw_only=True)
 class _Rows:
-    """What became of the usable rows of the file; the sum of them is all of them."""
+    """Counts of the usable rows of the file by what became of them; they add up."""
 
     used: int
-    """Of the day, and of days before it that its state had to learn yet."""
+    """Rows of the day, and of days before it that the state had not learnt yet."""
     earlier: int
-    """Learnt before, by the state that the night started from."""
+    """Rows already in the state that the night started from."""
     late: int
-    """Of days that were scored already, come too late to be learnt."""
+    """Rows of scored days that came too late to be learnt."""
     later: int
-    """Of days after the day."""
+    """Rows of days after the day."""
     relearnt: int
-    """Late rows among those used, as their days were learnt anew."""
+    """Late rows among those used, whose days were learnt again."""
 
 
 def score_accounts(
@@ -75,8 +79,8 @@ def score_accounts(
     Args:
         config: Settings.
         as_of: The day to score; yesterday by default.
-        reporter: Whom to tell.
-        force: Whether to score again what the day's scores were made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's scores were made from the same inputs.
 
     Returns:
         What happened, for the status line.
@@ -91,21 +95,20 @@ def _score(
     day = as_of or last_whole_day()
     with job.stage("load"):
         live = open_live(config)
-        log, checked = load_checked_transactions(config, reporter)
-        labels = labels_of(config, log, reporter)
+        log, checked = load_checked_transactions(job.inputs, config, reporter)
+        labels = labels_of(job.inputs, config, log, reporter)
         table = rows_before(checked.table, end_of_day(day))
-        check_gates(config, log, table, as_of)
+        follow_from(job.inputs, table, checked, end_of_day(day))
+        check_inputs(config, log, table, as_of)
         rows = require_day(log, table, day)
-    made_from = {
-        "model": live.run.name,
-        "transactions": digest_table(table),
-        **label_digest(labels),
-        **settings_and_version(config),
-    }
-    job.skip_if_done(day, made_from)
+        evening = evening_before(config, live, day)
+        job.inputs.run("model", live.run)
+        job.inputs.run("state", evening.folder)
+    provenance = job.provenance(config)
+    job.skip_if_done(day, provenance)
     with job.stage("work"):
         history = rows_before(table, start_of(day))
-        start = find_start(config, live, table, day, evening_before(config, live, day))
+        start = find_start(config, live, table, day, evening)
         if as_of is not None:
             check_late(config, start, num_rows=rows.num_rows, origin=log.origin(EVENT_TIME))
         state = load_evening(start.evening, live)
@@ -113,17 +116,17 @@ def _score(
         reporter.say(
             f"state: {start.evening.origin}; {num_missed:,} transactions between it and the day"
         )
-        tell_late(start, reporter)
+        report_late(start, reporter)
         scores, after = live.model.score(rows, state, num_threads=num_threads(), labels=labels)
         after = replace(after, until=float(day_number(day) + 1))
-        result = judge_day(
+        result = result_of_day(
             live.model, after, rows, scores, history,
             day=day, config=config.alerts, with_labels=labels is not None,
         )  # fmt: skip
         canary = plant_and_score(
             live.model, after, latest_rows(table), seed=config.seed, num_threads=num_threads()
         )
-        judgement = judge_night(config, result, canary, place=f"scores of {day}")
+        checks = check_new_scores(config, result, canary, place=f"scores of {day}")
     page = _page(config, result, live, checked, day)
     with job.stage("publish"):
         published = publish(
@@ -135,21 +138,21 @@ def _score(
                 page,
                 live,
                 checked=checked,
-                record={DAY_ROWS: day_rows(table, day), **judgement.record},
+                record={DAY_ROWS: day_rows(table, day), **checks.record},
             ),
             run_id=new_run_id(),
-            hold=judgement.hold,
+            hold=checks.hold,
             audit=lambda folder: audit_scores(
                 folder, day=day, num_transactions=result.scored.table.num_rows
             ),
-            made_from=made_from,
+            provenance=provenance,
             keep=config.output.keep,
         )
     reporter.say(
         f"scores: {result.scored.table.num_rows:,} transactions of {len(result.days):,} accounts, "
         f"{len(page.alerts):,} alerts"
     )
-    raise_if_held(judgement.faults, published, config.scores.name)
+    raise_if_held(checks.faults, published, config.scores.name)
     counts = _Rows(
         used=num_missed + rows.num_rows,
         earlier=history.num_rows - num_missed - start.num_late,
@@ -157,7 +160,9 @@ def _score(
         later=checked.table.num_rows - table.num_rows,
         relearnt=start.num_relearnt,
     )
-    return _status(published, page, live, checked, counts)
+    status = _status(published, page, live, checked, counts)
+    rows_read = {"rows": log.num_rows, "filtered": log.num_filtered}
+    return {**status, **rows_read, "inputs": job.inputs.found()}
 
 
 def _page(
@@ -244,7 +249,6 @@ def _status(
         "accounts": page.num_accounts,
         "cold": page.num_cold,
         "alerts": len(page.alerts),
-        "rows": report.num_rows,
         **asdict(counts),
         "quarantined": {name: count for name, count in report.num_quarantined.items() if count},
         "peak_rss_mb": peak_rss_mb(),

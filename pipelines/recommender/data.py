@@ -11,9 +11,13 @@ from pipelines.jobs.job import end_of, require_live
 from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    import pyarrow as pa
+
     from pipelines.jobs.console import Reporter
+    from pipelines.jobs.inputs import Inputs
     from pipelines.recommender.config import JobConfig
     from recsys.datasets.dataset import Dataset
     from recsys.datasets.input_checks import Finding
@@ -22,16 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CheckedDataset:
-    """Tables that may be used. `num_rows` is `num_used` and the sum of `num_left_out`."""
+    """Tables that passed their checks. `num_rows` is `num_used` and the sum of `num_left_out`."""
 
     dataset: Dataset
     """The tables, with the interactions that are used."""
+    had: pa.Table
+    """Every interaction up to the day, used or not: what users already have."""
     num_rows: int
     """Interactions of the file."""
     num_left_out: dict[str, int]
     """Interactions by the reason why they are not used."""
     findings: list[Finding]
-    """What the gates found of the newest day; empty without `--as-of`."""
+    """Findings of the input checks on the newest day; empty without `--as-of`."""
 
     def counts(self) -> dict[str, object]:
         """Counts for the status line."""
@@ -40,70 +46,92 @@ class CheckedDataset:
 
 
 def load_checked(
-    config: JobConfig, as_of: date | None, reporter: Reporter, *, needs_time: bool
+    inputs: Inputs,
+    config: JobConfig,
+    as_of: date | None,
+    reporter: Reporter,
+    *,
+    needs_time: bool,
 ) -> CheckedDataset:
-    """Read the tables, refuse them where they break a rule, and leave out what must not count.
+    """Read the tables, refuse them if they break a rule, and leave out unusable interactions.
 
-    Events that lie in the future now are faults. Events after the day of the run are none: a run
-    for an earlier day reads a log that has gone on, and leaves them alone.
+    Interactions that are left out of training, such as events beyond the cap of a user, still count
+    as items that the user has.
+
+    Events in the future are faults. Events after the day of the run are not: a run for an earlier
+    day reads a log that goes on after it, and ignores them.
 
     Raises:
         DataError: The first refusal.
-        GateError: The newest day is not like the days before it.
+        CheckError: The newest day differs from the days before it by more than a limit.
     """
-    from recsys.datasets.cleaning import clean_interactions
+    from recsys.datasets.cleaning import clean_interactions, rows_until
     from recsys.datasets.input_checks import raise_if_held
-    from recsys.datasets.loading import load_dataset
     from recsys.datasets.validation import validate_dataset
 
-    dataset = load_dataset(config.data, config.columns, config.features)
+    dataset = inputs.dataset(config.data, config.columns, config.features)
+    inputs.tell_passed_over(reporter)
     report = validate_dataset(
         dataset, as_of=datetime.now(UTC), limits=config.validation, needs_time=needs_time
     )
     report.raise_if_refused()
-    log, left_out = clean_interactions(
-        dataset, until=None if as_of is None else end_of(as_of), limits=config.validation
-    )
+    until = None if as_of is None else end_of(as_of)
+    had = dataset.interactions if until is None else rows_until(dataset.interactions, until)
+    inputs.table("interactions", had)
+    log, left_out = clean_interactions(dataset, until=until, limits=config.validation)
+    num_left_out = {**dataset.num_left_out, **left_out}
+    num_rows = dataset.interactions.num_rows + sum(dataset.num_left_out.values())
     findings = [] if as_of is None else newest_day_findings(config, dataset, as_of)
     raise_if_held(findings)
     reporter.say(
         f"data: {log.num_rows:,} interactions of {report.num_users:,} users with "
         f"{report.num_items:,} items"
     )
-    told = {reason: count for reason, count in left_out.items() if count}
-    if told:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in told.items())
-        reporter.say(f"  left out: {counts} of {report.num_interactions:,} rows")
+    tell_left_out(num_left_out, num_rows, reporter)
     return CheckedDataset(
         dataset=replace(dataset, interactions=log),
-        num_rows=report.num_interactions,
-        num_left_out=left_out,
+        had=had,
+        num_rows=num_rows,
+        num_left_out=num_left_out,
         findings=findings,
     )
 
 
+def tell_left_out(num_left_out: Mapping[str, int], num_rows: int, reporter: Reporter) -> None:
+    """Say how many interactions are not used, by reason; warn of those with a time far off."""
+    reported = {reason: count for reason, count in num_left_out.items() if count}
+    if reported:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in reported.items())
+        reporter.say(f"  left out: {counts} of {num_rows:,} rows")
+    if reported.get("far_before"):
+        reporter.warn(
+            f"{reported['far_before']:,} interactions lie far before all others, as a missing time "
+            "written as 1970 does; they are not used"
+        )
+
+
 def newest_day_findings(config: JobConfig, dataset: Dataset, day: date) -> list[Finding]:
-    """What the gates find of the day of a run, in interactions with times."""
+    """Findings of the input checks on the day of a run, for interactions with times."""
     from recsys.datasets.cleaning import rows_until
     from recsys.datasets.input_checks import check_newest_day
 
     log = dataset.interactions
-    if not config.gates.enabled or EVENT_TIME not in log.column_names:
+    if not config.input_checks.enabled or EVENT_TIME not in log.column_names:
         return []
     return check_newest_day(
         rows_until(log, end_of(day)),
         day,
-        config.gates,
+        config.input_checks,
         terms=[USER_ID, ITEM_ID],
         origin=partial(dataset.origin, "interactions"),
     )
 
 
-def open_live_model(config: JobConfig) -> tuple[Path, Recommender]:
+def open_live_model(inputs: Inputs, config: JobConfig) -> tuple[Path, Recommender]:
     """Folder of the published model that is live, and the model with its index.
 
-    A process of its own opens the index first: whoever can write to the outputs has no way to end a
-    job without a word.
+    A child process opens the index first, so that a damaged or hostile index cannot crash the job
+    without a message.
 
     Raises:
         ArtifactError: There is none yet, or it is damaged.
@@ -111,4 +139,5 @@ def open_live_model(config: JobConfig) -> tuple[Path, Recommender]:
     from recsys.recommender.serving import load_recommender
 
     run = require_live(config.models, "a published model", by="train-recommender")
+    inputs.run("model", run)
     return run, load_recommender(run / "model", run / "index", in_child=True)

@@ -54,7 +54,11 @@ def report_content(
         prefixes={width: found.overall for width, found in comparison.by_prefix.items()},
         index=index.report,
         item_map=_item_map(dataset, experiment, config.training.seed),
-        examples=_examples(dataset, Recommender(model=experiment.model, index=index)),
+        examples=_examples(
+            dataset,
+            Recommender(model=experiment.model, index=index),
+            num_shown=min(config.lists.k, _NUM_SHOWN),
+        ),
         data=_facts(dataset, split),
         selection=experiment.selection,
         settings=_settings(config),
@@ -105,13 +109,13 @@ def _item_map(dataset: Dataset, experiment: Experiment, seed: int) -> ItemMap:
     )
 
 
-def _examples(dataset: Dataset, recommender: Recommender) -> list[ExampleList]:
-    """Lists of the published model for a few active users."""
+def _examples(dataset: Dataset, recommender: Recommender, *, num_shown: int) -> list[ExampleList]:
+    """Lists of the published model for a few active users, as they will be written."""
     users = active_users(dataset.interactions, num_users=_NUM_EXAMPLES)
     examples = []
     for place in range(len(users)):
         user = users[place]
-        lists = recommender.recommend_table(users.slice(place, 1), _NUM_SHOWN)
+        lists = recommender.recommend_table(users.slice(place, 1), num_shown)
         if not lists.num_rows:
             continue
         history = latest_items(dataset.interactions, user, _NUM_SHOWN)
@@ -137,10 +141,10 @@ def _items(dataset: Dataset, item_ids: pa.Array) -> tuple[ExampleItem, ...]:
 def _details(dataset: Dataset, item_ids: pa.Array) -> list[str]:
     """The terms of the first multi-hot or categorical feature, for people to read."""
     features = dataset.features.items
-    told = [name for name, one in features.items() if one.kind in ("multi_hot", "categorical")]
-    if dataset.items is None or not told or TITLE not in dataset.items.column_names:
+    described = [name for name, one in features.items() if one.kind in ("multi_hot", "categorical")]
+    if dataset.items is None or not described or TITLE not in dataset.items.column_names:
         return [""] * len(item_ids)
-    values = rows_of(dataset.items, ITEM_ID, item_ids)[told[0]].to_pylist()
+    values = rows_of(dataset.items, ITEM_ID, item_ids)[described[0]].to_pylist()
     return [
         ", ".join(str(term) for term in value) if isinstance(value, list) else str(value or "")
         for value in values

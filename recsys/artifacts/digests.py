@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from recsys.errors import DataError
 
-_WINDOW_ROWS = 1 << 20  # bounds the memory for a column that lies in many chunks
+_PIECE_ROWS = 1 << 20  # bounds the memory for a column that lies in many chunks
 _OFFSET_TYPES = {
     pa.string(): np.int32,
     pa.binary(): np.int32,
@@ -40,8 +40,8 @@ def digest_table(table: pa.Table) -> str:
     digest = hashlib.sha256(json.dumps([table.num_rows, columns]).encode())
     for column in table.columns:
         values = column.cast(_value_type(column.type))
-        for start in range(0, len(values), _WINDOW_ROWS):
-            _update(digest, values.slice(start, _WINDOW_ROWS).combine_chunks())
+        for start in range(0, len(values), _PIECE_ROWS):
+            _update(digest, values.slice(start, _PIECE_ROWS).combine_chunks())
     return digest.hexdigest()
 
 
@@ -50,7 +50,7 @@ def _value_type(column_type: pa.DataType) -> pa.DataType:
 
 
 def _update(digest: hashlib._Hash, array: pa.Array) -> None:
-    """Add which entries are null and the values of the others; null slots hold chance bytes."""
+    """Add which entries are null and the values of the others; null slots hold arbitrary bytes."""
     digest.update(np.array([len(array), array.null_count]).tobytes())
     if array.null_count:
         digest.update(np.packbits(_numpy(array.is_valid())).tobytes())

@@ -1,6 +1,6 @@
-"""What an account did over the days before each transaction: sums in windows of several lengths.
+"""Sums over an account's other transactions: those before, in windows of any length, or around.
 
-One unusual transaction may be chance; several within days are a stolen card. No label is read here.
+One unusual transaction may be chance; several within days suggest a stolen card. Uses no labels.
 
 Shapes: N transactions in the order of time, V values of a transaction, W windows, A accounts.
 """
@@ -11,14 +11,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from recsys.arrays import Float32Array, Float64Array, FloatArray, Int64Array
 from recsys.compiled import compiled
 from recsys.errors import ConfigError
-from recsys.fraud.profiles.arrays import Codes, Days, Floats
 
 
 def sums_before(
-    account_N: Codes, day_N: Days, values_NV: Floats, *, windows_days: Sequence[float]
-) -> Floats:
+    account_N: Int64Array,
+    day_N: Float64Array,
+    values_NV: Float32Array,
+    *,
+    windows_days: Sequence[float],
+) -> Float32Array:
     """Sums over the account's transactions before each one, at most a window of days before it.
 
     Rows of the same time count as before if they come earlier in the log. A column of ones among
@@ -48,8 +52,32 @@ def sums_before(
     return sums_NWV
 
 
+def sum_around(
+    account_N: Int64Array, day_N: Float64Array, values_N: Float64Array, *, window_days: float
+) -> Float64Array:
+    """Sum of the values of the account's other transactions within a window before and after.
+
+    Args:
+        account_N: Account of each transaction.
+        day_N: Time in days, ascending.
+        values_N: What is summed, none of it below 0.
+        window_days: How far to look.
+    """
+    sums_N1 = np.zeros((len(account_N), 1))
+    if not len(account_N):
+        return sums_N1[:, 0]
+    before_N1, after_N1 = sums_N1, sums_N1.copy()
+    _sum_before(account_N, day_N, values_N[:, None], window_days, before_N1)
+    back = slice(None, None, -1)
+    backwards = [np.ascontiguousarray(one[back]) for one in (account_N, -day_N, values_N[:, None])]
+    _sum_before(*backwards, window_days, after_N1)
+    # What is taken away again leaves rounding errors, which may lie below 0.
+    around_N1 = np.maximum(before_N1, 0) + np.maximum(after_N1, 0)[back]
+    return np.asarray(around_N1[:, 0], dtype=np.float64)
+
+
 @compiled
-def _following(account_N: Codes, num_accounts: int) -> Codes:
+def _following(account_N: Int64Array, num_accounts: int) -> Int64Array:
     """The account's next transaction after each one; N after its last."""
     following_N = np.full(len(account_N), len(account_N))
     next_A = np.full(num_accounts, len(account_N))
@@ -61,13 +89,13 @@ def _following(account_N: Codes, num_accounts: int) -> Codes:
 
 @compiled
 def _sum_before(
-    account_N: Codes,
-    day_N: Days,
-    values_NV: Floats,
+    account_N: Int64Array,
+    day_N: Float64Array,
+    values_NV: FloatArray,
     window_days: float,
-    sums_NV: Floats,
+    sums_NV: FloatArray,
 ) -> None:
-    """One pass, in which a pointer an account follows to the transactions that leave the window."""
+    """One pass, with a pointer for each account to the transactions that leave the window."""
     num_accounts, num_values = account_N.max() + 1, values_NV.shape[1]
     following_N = _following(account_N, num_accounts)
     oldest_A = np.full(num_accounts, -1)
@@ -80,7 +108,7 @@ def _sum_before(
                 running_AV[account, value] -= values_NV[oldest, value]
             oldest = following_N[oldest]
         if oldest == row:
-            running_AV[account, :] = 0.0  # rounding does not pile up
+            running_AV[account, :] = 0.0  # rounding errors do not accumulate
         oldest_A[account] = oldest
         for value in range(num_values):
             sums_NV[row, value] = running_AV[account, value]

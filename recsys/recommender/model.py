@@ -7,49 +7,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import cast
+from datetime import datetime
+from typing import Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 from scipy import sparse
 from torch import Tensor
 
+from recsys.arrays import BoolArray, Float32Array
 from recsys.config import config_class
 from recsys.errors import ConfigError
 from recsys.features.encoder import EncodedTable, Ragged, TableEncoder, rows_of
-from recsys.features.history import UserItemMatrix
-from recsys.features.vocabulary import UNKNOWN, Vocabulary
+from recsys.features.history import UserItemMatrix, rows_or_empty
+from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import TwoTowerConfig
-from recsys.recommender.ranking.ranker import Numbers
+from recsys.recommender.further_items import FurtherItems
+from recsys.recommender.ranking.by_source import (
+    OWN_ITEMS,
+    POPULARITY,
+    SIMILAR_ITEMS,
+    UserBlock,
+)
+from recsys.recommender.ranking.ranker import UserItems
 from recsys.recommender.ranking.topk import Embeddings
 from recsys.recommender.towers.ragged import ragged_rows
 from recsys.recommender.towers.sequence_reader import latest_items
 from recsys.recommender.towers.two_tower import QueryInputs, TwoTower, prefix, searched_prefix
 from recsys.schema import USER_ID
 
-POPULARITY = "popularity"
-"""Source of the lists of users who have no embedding."""
-
 HISTORY, FEATURES = "history", "features"
 """Sources of a user's vector: what they did before, or their features alone."""
 
+Ranking = Literal["model", "popular", "own", "item-item"]
+"""What ranks: the towers, popularity, what a user took most often, or item-item cosine."""
+
 _BLOCK_USERS = 4096
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class UserBlock:
-    """Some users and their query vectors, as a model makes them block by block."""
-
-    user_ids: pa.Array
-    """Their ids, int64 or string. Shape (B,)."""
-    user_numbers: Numbers
-    """Their rows in the filters, `UNKNOWN` for none. Shape (B,)."""
-    queries: Embeddings
-    """Their vectors; the row of a user whose source is `POPULARITY` is not read. Shape (B, D)."""
-    sources: pa.Array
-    """What each vector was made from. Strings, shape (B,)."""
+_SOURCES: dict[Ranking, str] = {
+    "popular": POPULARITY, "own": OWN_ITEMS, "item-item": SIMILAR_ITEMS
+}  # fmt: skip
+_BELOW_SIMILARITY = np.float32(1e-3)
+"""Weight of popularity beside cosines of items, so that it decides between equals alone."""
 
 
 @config_class
@@ -67,20 +66,29 @@ class Selection:
     temperature: float
     """What cosines are divided by in the loss."""
     propagation: float
-    """Weight of what item vectors take on from the vectors of their users."""
+    """Weight of propagation, which adds the vectors of an item's users to its own."""
     history_dropout: float
     """Share of a user's history that the query tower does not see while training."""
     embedding_dim: int
     """Width of the vectors; less than configured where the time budget is short."""
+    filter_seen: bool = True
+    """Whether the lists that all this was chosen for leave out what users had."""
+    repeat_weight: float = 0.0
+    """Weight of what users had before, where lists may hold it again, in units of the logits; 0 for
+    none."""
+    repeat_half_life_days: float | None = None
+    """Age at which an event counts half in what users had before."""
+    ranking: Ranking = "model"
+    """What ranks the items of lists: the model, or the baseline that it was clearly behind of."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecommenderModel:
     """Embeds users and items so that inner products rank items for users.
 
-    The vectors that are searched are the towers' unit vectors, those of items with what they take
-    on from their users. Where popularity has a weight, one coordinate follows: the item's log
-    popularity, times that weight on the user's side.
+    The vectors that are searched are the towers' unit vectors, with propagation added to those of
+    items. If popularity has a weight, one coordinate follows: the item's log popularity, times that
+    weight on the user's side.
     """
 
     config: TwoTowerConfig
@@ -96,20 +104,29 @@ class RecommenderModel:
     histories: UserItemMatrix
     """What the known users interacted with (`history_matrix`). Shape (users, C)."""
     user_table: pa.Table | None
-    """Features of the known users, if the model has any."""
+    """Features of the known users, if the model has any; in a published model of all users of the
+    table, known from interactions or not."""
     user_encoder: TableEncoder | None
     """How they are read."""
     item_encoder: TableEncoder | None
     """How features of items are read."""
     item_embeddings: Embeddings
     """Unit vectors of the candidate tower. Shape (C, D)."""
-    item_spread: Embeddings | None
+    item_propagated: Embeddings | None
     """What is added to them for the search (`Propagation`), if anything. Shape (C, D)."""
-    log_popularity: npt.NDArray[np.float32]
+    log_popularity: Float32Array
     """Log of each item's share of the (decayed) events, over its largest size: within -1 and 0.
     Shape (C,)."""
     popularity_scale: float
     """The largest size of a log share, which `log_popularity` was divided by."""
+    repeats: UserItemMatrix | None = None
+    """How often the known users took each item (`repeat_matrix`), where that has a weight."""
+    neighbours: UserItems | None = None
+    """Cosines of items, where these rank: of an item that a user had (row) for another (C, C)."""
+    further: FurtherItems | None = None
+    """Items that users had in events that were not learnt from, if any."""
+    learnt_until: datetime | None = None
+    """Time of the last event that was learnt from, where events have times."""
     _item_tensor: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -121,10 +138,49 @@ class RecommenderModel:
         weight = self.selection.popularity_weight
         return weight * self.selection.temperature * self.popularity_scale
 
+    @property
+    def known_source(self) -> str:
+        """Source of the lists of users with a history."""
+        return HISTORY if self.selection.ranking == "model" else _SOURCES[self.selection.ranking]
+
+    @property
+    def popular_scores(self) -> Float32Array:
+        """Scores of items for users who are ranked without a vector. Shape (C,)."""
+        if self.neighbours is None:
+            return self.log_popularity
+        return self.log_popularity * _BELOW_SIMILARITY
+
+    def own_terms(
+        self, histories: UserItemMatrix, repeats: UserItemMatrix | None
+    ) -> UserItems | None:
+        """What is added to the scores of items for each user; None for nothing.
+
+        Args:
+            histories: What each user interacted with. Shape (B, C).
+            repeats: How often, where that has a weight. Shape (B, C).
+        """
+        if self.neighbours is not None:
+            had = sparse.csr_array(
+                (np.ones_like(histories.data), histories.indices, histories.indptr),
+                shape=histories.shape,
+            )
+            terms = cast("UserItems", sparse.csr_array(had @ self.neighbours))
+            terms.sort_indices()
+            return terms
+        weight = self.selection.repeat_weight * self.selection.temperature
+        return None if repeats is None or not weight else repeats * np.float32(weight)
+
+    def had(self, user_ids: pa.Array) -> UserItemMatrix:
+        """Every item that users had at training time, learnt from or not. Shape (B, C)."""
+        learnt = rows_or_empty(self.histories, self.users.numbers(user_ids))
+        return learnt if self.further is None else learnt + self.further.rows(user_ids)
+
     def item_vectors(self, width: int | None = None) -> Embeddings:
         """Vectors of the catalogue to search, from the first `width` dimensions. Shape (C, W)."""
-        spread_CD = None if self.item_spread is None else torch.from_numpy(self.item_spread)
-        vectors_CD = searched_prefix(self._item_tensor, spread_CD, self._checked(width)).numpy()
+        propagated_CD = (
+            None if self.item_propagated is None else torch.from_numpy(self.item_propagated)
+        )
+        vectors_CD = searched_prefix(self._item_tensor, propagated_CD, self._checked(width)).numpy()
         if not self.popularity_coordinate:
             return np.ascontiguousarray(vectors_CD)
         return np.concatenate([vectors_CD, self.log_popularity[:, None]], axis=1)
@@ -186,6 +242,8 @@ class RecommenderModel:
         vectors_BW = self.query_vectors(histories, features, user_rows=rows, width=width)
         active = np.diff(histories.indptr) > 0
         sources = np.where(active, HISTORY, np.where(described, FEATURES, POPULARITY))
+        if self.selection.ranking != "model":
+            sources = np.where(active, _SOURCES[self.selection.ranking], POPULARITY)
         return vectors_BW, pa.array(sources.tolist(), type=pa.string())
 
     def user_blocks(
@@ -194,13 +252,18 @@ class RecommenderModel:
         *,
         histories: UserItemMatrix | None = None,
         user_table: pa.Table | None = None,
+        repeats: UserItemMatrix | None = None,
         width: int | None = None,
         first_number: int = 0,
     ) -> Iterator[UserBlock]:
         """Users and their vectors, block by block; users are numbered in their order."""
         for start in range(0, len(user_ids), _BLOCK_USERS):
             ids = user_ids[start : start + _BLOCK_USERS]
-            rows = None if histories is None else histories[start : start + len(ids)]
+            rows = (
+                rows_or_empty(self.histories, self.users.numbers(ids))
+                if histories is None
+                else histories[start : start + len(ids)]
+            )
             queries, sources = self.embed_users(
                 ids, histories=rows, user_table=user_table, width=width
             )
@@ -209,6 +272,9 @@ class RecommenderModel:
                 user_numbers=np.arange(start, start + len(ids)) + first_number,
                 queries=queries,
                 sources=sources,
+                own=self.own_terms(
+                    rows, None if repeats is None else repeats[start : start + len(ids)]
+                ),
             )
 
     def _read(self, histories: UserItemMatrix) -> Ragged:
@@ -219,7 +285,7 @@ class RecommenderModel:
 
     def _features(
         self, user_ids: pa.Array, user_table: pa.Table | None
-    ) -> tuple[EncodedTable | None, npt.NDArray[np.bool_]]:
+    ) -> tuple[EncodedTable | None, BoolArray]:
         """Encoded features, and which users have any."""
         table = self.user_table if user_table is None else user_table
         if self.user_encoder is None or table is None:
@@ -237,24 +303,3 @@ class RecommenderModel:
                 f"dimensions of the model, got {width}"
             )
         return width
-
-
-def rows_or_empty(matrix: UserItemMatrix, rows: npt.NDArray[np.int64]) -> UserItemMatrix:
-    """Rows of a matrix by number, empty ones for `UNKNOWN`. Shape (len(rows), C)."""
-    if matrix.shape[0] == 0:
-        empty = sparse.csr_array((len(rows), matrix.shape[1]), dtype=np.float32)
-        return cast("UserItemMatrix", empty)
-    known = rows != UNKNOWN
-    found = sparse.csr_array(matrix[np.where(known, rows, 0)])
-    return found if known.all() else _without(found, ~known)
-
-
-def _without(matrix: UserItemMatrix, rows: npt.NDArray[np.bool_]) -> UserItemMatrix:
-    """The matrix with some rows emptied."""
-    lengths = np.diff(matrix.indptr)
-    kept = np.repeat(~rows, lengths)
-    bounds = np.concatenate([[0], np.cumsum(np.where(rows, 0, lengths))])
-    emptied: UserItemMatrix = sparse.csr_array(
-        (matrix.data[kept], matrix.indices[kept], bounds), shape=matrix.shape
-    )
-    return emptied

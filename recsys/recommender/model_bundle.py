@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +14,7 @@ import torch
 from pydantic import JsonValue
 from scipy import sparse
 
+from recsys.arrays import Float32Array
 from recsys.artifacts import Bundle, read_bundle, write_bundle
 from recsys.config import config_to_dict, parse_config
 from recsys.datasets.origin import reason_of
@@ -26,7 +28,9 @@ from recsys.features.encoder_bundle import (
 )
 from recsys.features.history import UserItemMatrix
 from recsys.recommender.config import TwoTowerConfig
+from recsys.recommender.further_items import FurtherItems
 from recsys.recommender.model import RecommenderModel, Selection
+from recsys.recommender.ranking.ranker import UserItems
 from recsys.recommender.towers.two_tower import TwoTower
 
 BUNDLE_KIND = "recommender-model"
@@ -53,7 +57,14 @@ def save_model(model: RecommenderModel, folder: Path, *, data_digests: Mapping[s
     }
     if model.user_table is not None:
         tables["user-features"] = model.user_table
+    if model.neighbours is not None:
+        tables["neighbours"] = _neighbour_lists(model.neighbours)
+    if model.further is not None:
+        further = model.further
+        tables["further-items"] = pa.table({"id": further.users.terms, "items": _items(further)})
     documents: dict[str, JsonValue] = {"selection": config_to_dict(model.selection)}
+    if model.learnt_until is not None:
+        documents["data"] = {"last_event": model.learnt_until.isoformat()}
     for side, encoder in encoders.items():
         if encoder is not None:
             tables |= encoder_tables(side, encoder)
@@ -107,6 +118,7 @@ def _read(bundle: Bundle) -> RecommenderModel:
         config=config,
     )
     weights = bundle.tensors("towers")
+    histories = _matrix(users["items"], items.num_rows, ordered=config.reads_order)
     towers.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return RecommenderModel(
         config=config,
@@ -114,14 +126,18 @@ def _read(bundle: Bundle) -> RecommenderModel:
         towers=towers.eval(),
         users=vocabulary_of(users),
         items=vocabulary_of(items),
-        histories=_matrix(users["items"], items.num_rows, ordered=config.reads_order),
+        histories=histories,
         user_table=bundle.table("user-features") if user_encoder else None,
         user_encoder=user_encoder,
         item_encoder=item_encoder,
         item_embeddings=arrays["embeddings"],
-        item_spread=arrays.get("spread"),
+        item_propagated=arrays.get("spread"),
         log_popularity=arrays["log_popularity"],
         popularity_scale=float(arrays["popularity_scale"][0]),
+        repeats=_repeats(arrays, histories),
+        neighbours=_neighbours(bundle, items.num_rows),
+        further=_further(bundle, items.num_rows),
+        learnt_until=_learnt_until(bundle),
     )
 
 
@@ -131,8 +147,10 @@ def _item_arrays(model: RecommenderModel) -> dict[str, npt.NDArray[np.generic]]:
         "log_popularity": model.log_popularity,
         "popularity_scale": np.array([model.popularity_scale]),
     }
-    if model.item_spread is not None:
-        arrays["spread"] = model.item_spread
+    if model.repeats is not None:
+        arrays["repeats"] = model.repeats.data  # in the order of the entries of histories
+    if model.item_propagated is not None:
+        arrays["spread"] = model.item_propagated
     return arrays
 
 
@@ -142,8 +160,69 @@ def _read_encoder(bundle: Bundle, side: str) -> TableEncoder | None:
     return read_encoder(bundle, side)
 
 
+def _items(further: FurtherItems) -> pa.Array:
+    """The item numbers of each user."""
+    matrix = further.items
+    return pa.LargeListArray.from_arrays(
+        pa.array(matrix.indptr.astype(np.int64)), pa.array(matrix.indices.astype(np.int32))
+    )
+
+
+def _further(bundle: Bundle, num_items: int) -> FurtherItems | None:
+    if "tables/further-items.parquet" not in bundle.manifest.files:
+        return None
+    table = bundle.table("further-items")
+    return FurtherItems(
+        users=vocabulary_of(table), items=_matrix(table["items"], num_items, ordered=False)
+    )
+
+
+def _repeats(
+    arrays: Mapping[str, Float32Array], histories: UserItemMatrix
+) -> UserItemMatrix | None:
+    if "repeats" not in arrays:
+        return None
+    matrix: UserItemMatrix = sparse.csr_array(
+        (arrays["repeats"], histories.indices, histories.indptr), shape=histories.shape
+    )
+    return matrix
+
+
+def _neighbour_lists(neighbours: UserItems) -> pa.Table:
+    """For each item, the items that go with it and their cosines."""
+    bounds = pa.array(neighbours.indptr.astype(np.int64))
+    return pa.table(
+        {
+            "items": pa.LargeListArray.from_arrays(
+                bounds, pa.array(neighbours.indices.astype(np.int32))
+            ),
+            "cosines": pa.LargeListArray.from_arrays(
+                bounds, pa.array(neighbours.data.astype(np.float32))
+            ),
+        }
+    )
+
+
+def _neighbours(bundle: Bundle, num_items: int) -> UserItems | None:
+    if "tables/neighbours.parquet" not in bundle.manifest.files:
+        return None
+    table = bundle.table("neighbours")
+    matrix = _matrix(table["items"], num_items, ordered=False)
+    cosines = pa.concat_arrays(table["cosines"].chunks)
+    values = np.asarray(cosines.flatten(), dtype=np.float32)
+    found: UserItems = sparse.csr_array((values, matrix.indices, matrix.indptr), matrix.shape)
+    return found
+
+
+def _learnt_until(bundle: Bundle) -> datetime | None:
+    if "documents/data.json" not in bundle.manifest.files:
+        return None
+    stored = cast("dict[str, str]", bundle.document("data"))
+    return datetime.fromisoformat(stored["last_event"])
+
+
 def _lists(model: RecommenderModel) -> pa.Array:
-    """The item numbers of each user; the earliest first where their order is read."""
+    """The item numbers of each user; the earliest first if the model uses their order."""
     matrix = model.histories
     columns = matrix.indices.astype(np.int32)
     if model.config.reads_order:

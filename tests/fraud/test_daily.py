@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pytest
 from small_transactions import days_of, small_fit, small_log
 
-from recsys.fraud.alerts.daily import DayResult, judge_day
+from recsys.fraud.alerts.daily import DayResult, result_of_day
 from recsys.fraud.alerts.selection import AlertConfig
 
 FIRST = date(2024, 1, 1)
@@ -29,7 +29,7 @@ def result(day: int, *, alone: bool = False, budget: int = BUDGET) -> DayResult:
         _, state = fitted.model.score(earlier, state, num_threads=1)
         history = pa.concat_tables([history, earlier])
     scores, after = fitted.model.score(table, state, num_threads=1)
-    return judge_day(
+    return result_of_day(
         fitted.model, after, table, scores, history,
         day=FIRST + timedelta(days=day),
         config=AlertConfig(alert_budget=budget),
@@ -77,10 +77,10 @@ def test_alerts_go_by_rank_and_have_explanations(budget: int) -> None:
     assert flagged["rank"].tolist() == list(range(1, num_alerts + 1))
     assert (flagged["reasons"] != "").all()
     assert (accounts["reasons"][~accounts["alert"]] == "").all()
-    told = found.explanations()
-    assert [one.account_id for one in told] == flagged["account_id"].tolist()
-    assert [one.rank for one in told] == flagged["rank"].tolist()
-    assert [one.account_score for one in told] == flagged["account_score"].tolist()
+    reported = found.explanations()
+    assert [one.account_id for one in reported] == flagged["account_id"].tolist()
+    assert [one.rank for one in reported] == flagged["rank"].tolist()
+    assert [one.account_score for one in reported] == flagged["account_score"].tolist()
 
 
 def test_the_state_remembers_who_was_tested() -> None:

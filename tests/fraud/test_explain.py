@@ -117,12 +117,12 @@ def test_a_summary_is_a_reason_only_where_nothing_else_is() -> None:
 
 def test_a_single_purchase_is_not_a_burst(scored: ScoredLog) -> None:
     """What an account paid within a day is no evidence where one transaction paid it."""
-    judge = scored.model.judge
-    surprise = np.zeros((2, len(judge.kinds)), dtype=np.float32)
-    surprise[:, judge.kinds.index("amount_1d")] = 8
-    judge = replace(judge, weights=np.ones(len(judge.kinds)))
+    scorer = scored.model.scorer
+    surprise = np.zeros((2, len(scorer.kinds)), dtype=np.float32)
+    surprise[:, scorer.kinds.index("amount_1d")] = 8
+    scorer = replace(scorer, weights=np.ones(len(scorer.kinds)))
 
-    strengths = FamilyStrengths.of(surprise, judge, "", part_in_day_R=np.array([0.9, 0.1]))
+    strengths = FamilyStrengths.of(surprise, scorer, "", part_in_day_R=np.array([0.9, 0.1]))
 
     assert (strengths.beyond.sum(1) > 0).tolist() == [False, True]
 

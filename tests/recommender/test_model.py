@@ -16,7 +16,7 @@ from scipy import sparse
 from small_logs import clustered_log, small_config, without_features
 
 from recsys.errors import ConfigError, DataError
-from recsys.features.history import UserItemMatrix
+from recsys.features.history import UserItemMatrix, rows_or_empty
 from recsys.features.vocabulary import UNKNOWN
 from recsys.recommender.evaluation.holdout import TwoTowerRanker
 from recsys.recommender.fitting.select import default_selection
@@ -24,10 +24,9 @@ from recsys.recommender.fitting.train import fit_recommender
 from recsys.recommender.model import (
     FEATURES,
     HISTORY,
-    POPULARITY,
     RecommenderModel,
-    rows_or_empty,
 )
+from recsys.recommender.ranking.by_source import POPULARITY
 from recsys.schema import ITEM_ID, USER_ID
 
 
@@ -81,7 +80,7 @@ def test_inner_products_are_logits_of_cosine_and_popularity(width: int | None) -
         cosines / temperature + 0.5 * log_shares_C,
         atol=1e-4,
     )
-    for vectors in (bare, replace(plain, item_spread=None).item_vectors(width)):
+    for vectors in (bare, replace(plain, item_propagated=None).item_vectors(width)):
         assert vectors.shape[1] == (width or 32)
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     assert fitted.log_popularity.max() == 0

@@ -1,4 +1,4 @@
-"""What evidence speaks of, and what weighs most: several kinds may say the same thing.
+"""Families of evidence: several kinds may measure the same thing, such as the amount.
 
 Shapes: R transactions to explain, J kinds of evidence, F families of them.
 """
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.fraud.profiles.arrays import Codes, Floats
-from recsys.fraud.scoring.scorer import Judge
-from recsys.fraud.scoring.tails import TAIL_SHARE, Array
+from recsys.arrays import Float32Array, Float64Array, Int64Array
+from recsys.fraud.scoring.scorer import EvidenceScorer
+from recsys.fraud.scoring.tails import TAIL_SHARE
 
 VELOCITY = "velocity"
 """The family of counts and sums over recent transactions."""
@@ -50,7 +50,7 @@ _MAX_REASONS = 5
 
 
 def evidence_family(kind: str, context: str) -> str:
-    """What a kind of evidence speaks of.
+    """The family of a kind of evidence.
 
     Args:
         kind: Name of the evidence.
@@ -90,32 +90,37 @@ class FamilyStrengths:
 
     families: tuple[str, ...]
     """Names of the families."""
-    beyond: Array
+    beyond: Float64Array
     """Weighted surprise beyond what one in twenty normal transactions has. Shape (R, F)."""
-    beyond_kind: Codes
+    beyond_kind: Int64Array
     """The kind of evidence with most of it. Shape (R, F)."""
-    plain: Array
+    plain: Float64Array
     """Weighted surprise of the kind with most of it. Shape (R, F)."""
-    plain_kind: Codes
+    plain_kind: Int64Array
     """The kind of evidence with most of it. Shape (R, F)."""
 
     @classmethod
     def of(
-        cls, surprise_RJ: Floats, judge: Judge, context: str, *, part_in_day_R: Array
+        cls,
+        surprise_RJ: Float32Array,
+        scorer: EvidenceScorer,
+        context: str,
+        *,
+        part_in_day_R: Float64Array,
     ) -> FamilyStrengths:
         """Strengths of the evidence of some transactions.
 
         Args:
             surprise_RJ: Surprise of each kind of evidence in nats.
-            judge: What the kinds are called, and what they are worth.
+            scorer: Has the names and weights of the kinds.
             context: The column that amounts depend on; empty when on none.
             part_in_day_R: Part of each transaction in what its account paid within a day.
         """
-        names = np.array([evidence_family(kind, context) for kind in judge.kinds])
+        names = np.array([evidence_family(kind, context) for kind in scorer.kinds])
         families = tuple(dict.fromkeys(names.tolist()))
         members = [np.flatnonzero(names == family) for family in families]
-        worth_J = judge.weights**_SHARPNESS
-        is_sum_J = np.array(judge.kinds) == "amount_1d"
+        worth_J = scorer.weights**_SHARPNESS
+        is_sum_J = np.array(scorer.kinds) == "amount_1d"
         worth_RJ = np.where(is_sum_J & (part_in_day_R >= _OWN_SUM)[:, None], 0.0, worth_J)
         surprise = surprise_RJ.astype(np.float64)
         plain_RJ = surprise * worth_RJ
@@ -130,10 +135,10 @@ class FamilyStrengths:
             plain_kind=plain_kind,
         )
 
-    def ranked(self, rows: Codes) -> tuple[RankedFamily, ...]:
-        """What stands out among some transactions taken together, the weightiest first.
+    def ranked(self, rows: Int64Array) -> tuple[RankedFamily, ...]:
+        """Families that stand out among some transactions taken together, the strongest first.
 
-        Where nothing does, as in an account that is flagged for what came before, it is the one
+        If none does, as for an account that is flagged for earlier transactions, it is the one
         family that is least usual.
 
         Args:
@@ -146,14 +151,14 @@ class FamilyStrengths:
                 return self._ranked(total_F, values_RF, self.beyond_kind, rows)
         return self._ranked(self._totals(self.plain[rows]), self.plain, self.plain_kind, rows)[:1]
 
-    def _totals(self, values_RF: Array) -> Array:
-        """Sums over transactions; a count speaks of all that it counts, early ones too."""
+    def _totals(self, values_RF: Float64Array) -> Float64Array:
+        """Sums over transactions; a count already covers the transactions that it counts."""
         is_count_F = np.array(self.families) == VELOCITY
         total_F = np.where(is_count_F, values_RF.max(0) * len(values_RF), values_RF.sum(0))
         return np.asarray(total_F)
 
     def _ranked(
-        self, total_F: Array, values_RF: Array, kind_RF: Codes, rows: Codes
+        self, total_F: Float64Array, values_RF: Float64Array, kind_RF: Int64Array, rows: Int64Array
     ) -> tuple[RankedFamily, ...]:
         order = np.argsort(-total_F, kind="stable")
         chosen = [family for family in order if total_F[family] > 0] or [order[0]]
@@ -171,14 +176,18 @@ class FamilyStrengths:
         return tuple(ranked)
 
 
-def _strongest(values_RJ: Array, members: list[Codes]) -> tuple[Array, Codes]:
+def _strongest(
+    values_RJ: Float64Array, members: list[Int64Array]
+) -> tuple[Float64Array, Int64Array]:
     """Highest value of each family, and its kind. Shapes (R, F)."""
     highest = np.stack([values_RJ[:, kinds].max(1) for kinds in members], axis=1)
     kinds = [kinds[values_RJ[:, kinds].argmax(1)] for kinds in members]
     return highest, np.stack(kinds, axis=1)
 
 
-def _with_agreement(values_RJ: Array, highest_RF: Array, members: list[Codes]) -> Array:
+def _with_agreement(
+    values_RJ: Float64Array, highest_RF: Float64Array, members: list[Int64Array]
+) -> Float64Array:
     """The strongest kind of each family, and a part of the others. Shape (R, F)."""
     total_RF = np.stack([values_RJ[:, kinds].sum(1) for kinds in members], axis=1)
     return np.asarray(highest_RF + _AGREEMENT * (total_RF - highest_RF))

@@ -1,4 +1,4 @@
-"""Why accounts and their transactions are suspicious, the weightiest reason first.
+"""Reasons why accounts and their transactions are suspicious, the strongest first.
 
 Shapes: R suspicious transactions of the flagged accounts, A flagged accounts.
 """
@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import BoolArray, Float32Array, Int64Array
 from recsys.fraud.explain.families import FamilyStrengths, RankedFamily
 from recsys.fraud.explain.scored import FlaggedRows, ScoredDay, flagged_rows
 from recsys.fraud.explain.usual import Usual, usual_of
 from recsys.fraud.explain.words import words_of
-from recsys.fraud.profiles.arrays import Codes, Floats
 from recsys.fraud.report import wording
 from recsys.fraud.report.content import Reason
 
@@ -34,13 +33,13 @@ class Explained:
     """The rows of the accounts."""
     strengths: FamilyStrengths
     """What stands out in each suspicious transaction. R rows."""
-    surprise: Floats
+    surprise: Float32Array
     """Surprise of each kind of evidence. Shape (R, J)."""
     usual: Usual
     """What was usual. R rows."""
 
     @classmethod
-    def of(cls, scored: ScoredDay, flagged_A: Codes) -> Self:
+    def of(cls, scored: ScoredDay, flagged_A: Int64Array) -> Self:
         """Gather what explains some accounts.
 
         Args:
@@ -49,10 +48,10 @@ class Explained:
         """
         flagged = flagged_rows(scored, flagged_A)
         rows = flagged.suspicious
-        surprise_RJ = scored.scores.judgement.surprise[rows]
+        surprise_RJ = scored.scores.calibrated.surprise[rows]
         strengths = FamilyStrengths.of(
             np.where(_is_likely(scored, rows), 0, surprise_RJ).astype(np.float32),
-            scored.model.judge,
+            scored.model.scorer,
             scored.model.inputs.context,
             part_in_day_R=flagged.recent.part_in_day,
         )
@@ -62,12 +61,12 @@ class Explained:
         )
 
     @property
-    def rows(self) -> list[Codes]:
+    def rows(self) -> list[Int64Array]:
         """Which of the R transactions each account has."""
         sizes = [len(one.suspicious) for one in self.flagged.accounts]
         return np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1]) if sizes else []
 
-    def reasons(self, rows: Codes) -> tuple[Reason, ...]:
+    def reasons(self, rows: Int64Array) -> tuple[Reason, ...]:
         """Reasons for some of the R transactions taken together.
 
         Args:
@@ -81,7 +80,7 @@ class Explained:
         )
 
     def _reason(self, ranked: RankedFamily, context: str, terms: tuple[str, ...]) -> Reason:
-        kind = self.scored.model.judge.kinds[ranked.kind]
+        kind = self.scored.model.scorer.kinds[ranked.kind]
         words = words_of(self.usual, ranked.row, kind, context, terms)
         return Reason(
             evidence=ranked.family,
@@ -93,23 +92,23 @@ class Explained:
         )
 
 
-def _is_likely(scored: ScoredDay, rows: Codes) -> npt.NDArray[np.bool_]:
-    """Whether a value was likelier than not, even if usually it is more certain. Shape (R, J).
+def _is_likely(scored: ScoredDay, rows: Int64Array) -> BoolArray:
+    """Whether a value was the most likely one, even if it usually is more certain. Shape (R, J).
 
-    It is no reason for anything: a person would read that EUR came where EUR was expected.
+    Such a value is not a reason: it would read "EUR came where EUR was expected".
     """
     categorical = scored.model.inputs.encoder.categorical
     is_value_J = np.array(
         [
             kind == "category" or kind.removeprefix("reconstruction_") in categorical
-            for kind in scored.model.judge.kinds
+            for kind in scored.model.scorer.kinds
         ]
     )
     is_likely_RJ = scored.scores.evidence[rows] < np.log(2)
     return np.asarray(is_likely_RJ & is_value_J, dtype=np.bool_)
 
 
-def account_reasons(scored: ScoredDay, flagged_A: Codes) -> list[str]:
+def account_reasons(scored: ScoredDay, flagged_A: Int64Array) -> list[str]:
     """One line a flagged account that says why.
 
     Args:
@@ -123,7 +122,7 @@ def account_reasons(scored: ScoredDay, flagged_A: Codes) -> list[str]:
 
 
 def reasons_text(reasons: Sequence[Reason]) -> str:
-    """The weightiest reasons in one line."""
+    """The strongest reasons in one line."""
     return "; ".join(
         f"{one.evidence}: {one.observed}, usually {one.expected} ({wording.odds(one.rarity)})"
         for one in reasons[:_NUM_IN_TEXT]

@@ -8,15 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from recsys.arrays import BoolArray, Float64Array, Int64Array
 from recsys.features.encoder import MISSING, NUM_RESERVED, UNSEEN, EncodedTable, TableEncoder
 from recsys.fraud.embedding.autoencoder import FittedAutoencoder, hide
 
-Array = npt.NDArray[np.float64]
 NO_VALUE = "no value"
-"""What a null is called."""
+"""Text for a null."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,10 +24,10 @@ class ExpectedTerms:
 
     terms: tuple[str, ...]
     """One a transaction."""
-    share: Array
+    share: Float64Array
     """Its probability. Shape (R,)."""
-    is_unseen: npt.NDArray[np.bool_]
-    """Whether training met the term that came too seldom, or never. Shape (R,)."""
+    is_unseen: BoolArray
+    """Whether training saw the actual term rarely or never. Shape (R,)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,7 +36,7 @@ class Expectations:
 
     terms: dict[str, ExpectedTerms]
     """Categorical columns."""
-    numbers: dict[str, Array]
+    numbers: dict[str, Float64Array]
     """Numeric columns, on the scale of the data. Shapes (R,)."""
 
 
@@ -52,7 +51,7 @@ def expectations(
         rows: A few transactions.
     """
     terms: dict[str, ExpectedTerms] = {}
-    numbers: dict[str, Array] = {}
+    numbers: dict[str, Float64Array] = {}
     module = autoencoder.module
     with torch.inference_mode():
         for target, head in zip(autoencoder.inputs.located(), module.heads, strict=True):
@@ -68,11 +67,9 @@ def expectations(
     return Expectations(terms=terms, numbers=numbers)
 
 
-def _likeliest(
-    logits_RV: torch.Tensor, codes_R: npt.NDArray[np.int64], column: list[str]
-) -> ExpectedTerms:
+def _likeliest(logits_RV: torch.Tensor, codes_R: Int64Array, column: list[str]) -> ExpectedTerms:
     share_RV = logits_RV.softmax(1)
-    share_RV[:, UNSEEN] = 0  # it stands for terms that have no name
+    share_RV[:, UNSEEN] = 0  # the code of rare terms has no name
     share_R, code_R = share_RV.max(1)
     names = [
         NO_VALUE if code == MISSING else column[code - NUM_RESERVED] for code in code_R.tolist()

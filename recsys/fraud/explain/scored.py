@@ -1,4 +1,4 @@
-"""A scored day as explanations read it: the rows of the flagged accounts, before and on the day.
+"""A scored day for explanations: the rows of the flagged accounts, before and on the day.
 
 Shapes: N transactions of the day, P earlier ones of the flagged accounts, A flagged accounts.
 """
@@ -8,21 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float64Array, Int64Array
 from recsys.fraud.model import FraudModel
-from recsys.fraud.profiles.arrays import Codes
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.scores import Scores
 from recsys.schema import ACCOUNT_ID, AMOUNT, EVENT_TIME
+from recsys.time_units import US_PER_DAY, US_PER_HOUR
 
 SUSPICIOUS_P = 0.01
 """P-value up to which a transaction of a flagged account is suspicious."""
-
-_HOUR_US = 3_600_000_000
-_DAY_US = 24 * _HOUR_US
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,11 +44,11 @@ class AccountRows:
 
     account: int
     """Place of the account in the state."""
-    day: Codes
+    day: Int64Array
     """Its rows in the day's table."""
-    suspicious: Codes
+    suspicious: Int64Array
     """Those of them that it is flagged for, one at least."""
-    past: Codes
+    past: Int64Array
     """Its rows in the table of earlier transactions."""
 
 
@@ -67,7 +64,7 @@ class FlaggedRows:
     """What the accounts did shortly before each suspicious transaction."""
 
     @property
-    def suspicious(self) -> Codes:
+    def suspicious(self) -> Int64Array:
         """Rows in the day's table that are suspicious, account by account."""
         return np.concatenate([one.suspicious for one in self.accounts] or [_no_rows()])
 
@@ -76,17 +73,17 @@ class FlaggedRows:
 class Recent:
     """Counts and sums up to each suspicious transaction, itself included. Shapes (R,)."""
 
-    num_hour: Codes
+    num_hour: Int64Array
     """Transactions within an hour."""
-    num_day: Codes
+    num_day: Int64Array
     """Transactions within 24 hours."""
-    amount_day: npt.NDArray[np.float64]
+    amount_day: Float64Array
     """Sum of the amounts paid within 24 hours."""
-    part_in_day: npt.NDArray[np.float64]
+    part_in_day: Float64Array
     """Part of the transaction in that sum."""
 
 
-def flagged_rows(scored: ScoredDay, flagged_A: Codes) -> FlaggedRows:
+def flagged_rows(scored: ScoredDay, flagged_A: Int64Array) -> FlaggedRows:
     """Find the rows of the flagged accounts.
 
     Args:
@@ -101,7 +98,7 @@ def flagged_rows(scored: ScoredDay, flagged_A: Codes) -> FlaggedRows:
         AccountRows(
             account=int(account),
             day=day,
-            suspicious=_suspicious(scored.scores.judgement.p_value, day),
+            suspicious=_suspicious(scored.scores.calibrated.p_value, day),
             past=earlier,
         )
         for account, day, earlier in zip(flagged_A, day_groups, past_groups, strict=True)
@@ -113,7 +110,7 @@ def flagged_rows(scored: ScoredDay, flagged_A: Codes) -> FlaggedRows:
     return FlaggedRows(accounts=accounts, past=past, recent=recent)
 
 
-def _groups(account_N: Codes, flagged_A: Codes) -> list[Codes]:
+def _groups(account_N: Int64Array, flagged_A: Int64Array) -> list[Int64Array]:
     """Rows of each flagged account, ascending."""
     order_N = np.argsort(account_N, kind="stable")
     sorted_N = account_N[order_N]
@@ -122,7 +119,7 @@ def _groups(account_N: Codes, flagged_A: Codes) -> list[Codes]:
     return [order_N[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
-def _suspicious(p_value_N: npt.NDArray[np.float64], rows: Codes) -> Codes:
+def _suspicious(p_value_N: Float64Array, rows: Int64Array) -> Int64Array:
     """Rows with a low p-value, or else the one with the lowest."""
     low = rows[p_value_N[rows] <= SUSPICIOUS_P]
     return low if len(low) else rows[[int(np.argmin(p_value_N[rows]))]]
@@ -130,19 +127,19 @@ def _suspicious(p_value_N: npt.NDArray[np.float64], rows: Codes) -> Codes:
 
 def _recent(
     table: pa.Table, past: pa.Table, rows: AccountRows
-) -> tuple[Codes, Codes, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[Int64Array, Int64Array, Float64Array, Float64Array]:
     """The columns of `Recent` for one account."""
     both = [past.take(pa.array(rows.past)), table.take(pa.array(rows.day))]
     times = np.concatenate([np.asarray(part[EVENT_TIME].cast(pa.int64())) for part in both])
     paid = np.concatenate([np.asarray(part[AMOUNT], dtype=np.float64) for part in both]).clip(0)
     sums = np.concatenate([[0.0], np.cumsum(paid)])
     place = len(rows.past) + np.searchsorted(rows.day, rows.suspicious)
-    hour = np.searchsorted(times, times[place] - _HOUR_US, side="right")
-    day = np.searchsorted(times, times[place] - _DAY_US, side="right")
+    hour = np.searchsorted(times, times[place] - US_PER_HOUR, side="right")
+    day = np.searchsorted(times, times[place] - US_PER_DAY, side="right")
     amount = sums[place + 1] - sums[day]
     part = np.where(amount > 0, paid[place] / np.maximum(amount, 1e-9), 1.0)
     return place + 1 - hour, place + 1 - day, amount, part
 
 
-def _no_rows() -> Codes:
+def _no_rows() -> Int64Array:
     return np.zeros(0, dtype=np.int64)

@@ -6,22 +6,19 @@ Shapes: N values, any shape P of places that a level has, such as accounts by co
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from recsys.fraud.profiles.arrays import Codes
+from recsys.arrays import Float64Array, FloatArray, Int64Array
 from recsys.fraud.profiles.measure import MIN_VARIANCE
-
-Array = npt.NDArray[np.float64]
 
 
 def shrunk_moments(
-    place_N: Codes,
-    value_N: npt.NDArray[np.floating],
-    prior_mean_P: Array,
-    prior_var_P: Array,
+    place_N: Int64Array,
+    value_N: FloatArray,
+    prior_mean_P: Float64Array,
+    prior_var_P: Float64Array,
     *,
     strength: float,
-) -> tuple[Array, Array]:
+) -> tuple[Float64Array, Float64Array]:
     """Mean and variance at each place, as if `strength` more values had come from the prior.
 
     Args:
@@ -29,10 +26,7 @@ def shrunk_moments(
         value_N: The values.
         prior_mean_P: What the level above expects at each place.
         prior_var_P: Its variance.
-        strength: Values that the level above counts for.
-
-    Returns:
-        Two arrays of shape P.
+        strength: Values that the level above counts for. Returns: Two arrays of shape P.
     """
     shape, size = prior_mean_P.shape, prior_mean_P.size
     value_N = np.asarray(value_N, dtype=np.float64)
@@ -40,21 +34,21 @@ def shrunk_moments(
     sums_P = np.bincount(place_N, value_N, minlength=size).reshape(shape)
     squares_P = np.bincount(place_N, value_N**2, minlength=size).reshape(shape)
     mean_P = (sums_P + strength * prior_mean_P) / (counts_P + strength)
-    spread_P = squares_P - 2 * mean_P * sums_P + counts_P * mean_P**2
-    spread_P = spread_P + strength * (prior_var_P + (prior_mean_P - mean_P) ** 2)
-    return mean_P, spread_P / (counts_P + strength)
+    m2_P = squares_P - 2 * mean_P * sums_P + counts_P * mean_P**2
+    m2_P = m2_P + strength * (prior_var_P + (prior_mean_P - mean_P) ** 2)
+    return mean_P, m2_P / (counts_P + strength)
 
 
 def shrunk_estimate(
-    count: Array,
-    mean: Array,
-    m2: Array,
-    prior_mean: npt.NDArray[np.floating],
-    prior_var: npt.NDArray[np.floating],
+    count: Float64Array,
+    mean: Float64Array,
+    m2: Float64Array,
+    prior_mean: FloatArray,
+    prior_var: FloatArray,
     *,
     strength: float,
-) -> tuple[Array, Array]:
-    """The same from what a state keeps of values, as `profiles.measure` does it in the pass.
+) -> tuple[Float64Array, Float64Array]:
+    """The same from a count, mean and squared deviations, as `profiles.measure` does in the pass.
 
     Args:
         count: How many values there were.
@@ -69,6 +63,6 @@ def shrunk_estimate(
     """
     total = count + strength
     shrunk = (count * mean + strength * prior_mean) / total
-    spread = m2 + count * (mean - shrunk) ** 2
-    spread = spread + strength * (prior_var + (prior_mean - shrunk) ** 2)
-    return shrunk, np.maximum(spread / total, MIN_VARIANCE)
+    squares = m2 + count * (mean - shrunk) ** 2
+    squares = squares + strength * (prior_var + (prior_mean - shrunk) ** 2)
+    return shrunk, np.maximum(squares / total, MIN_VARIANCE)

@@ -15,6 +15,7 @@ from recsys.recommender.config import EvaluationConfig, RecommenderConfig
 from recsys.recommender.evaluation.holdout import Comparison, compare
 from recsys.recommender.fitting.select import default_selection, refit_budget_s, select_settings
 from recsys.recommender.fitting.train import TrainingCallbacks, fit_recommender
+from recsys.recommender.further_items import FurtherItems
 from recsys.recommender.model import RecommenderModel, Selection
 from recsys.training import EpochResult
 
@@ -31,8 +32,8 @@ class Experiment:
     """Quality on the test part, or else on the validation part, of a model fitted on all before it;
     None without either."""
     candidate: RecommenderModel | None
-    """The model that was measured: fitted on all before that part, as a later challenger will want
-    to be measured beside it."""
+    """The model that was measured: fitted on all before that part. A later challenger is compared
+    with it."""
     model: RecommenderModel
     """Fitted on all interactions."""
     durations_s: Mapping[str, float]
@@ -45,7 +46,10 @@ def run_experiment(
     config: RecommenderConfig,
     evaluation: EvaluationConfig,
     *,
+    filter_seen: bool = True,
+    had: pa.Table | None = None,
     champion: RecommenderModel | None = None,
+    previous: Selection | None = None,
     callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
 ) -> Experiment:
     """Select settings, measure them on the test part, and fit the model to publish.
@@ -55,19 +59,24 @@ def run_experiment(
         split: Its interactions, divided. Without a validation part settings are not selected.
         config: What to train and how.
         evaluation: What is measured.
+        filter_seen: Whether lists leave out what users had before.
+        had: Every interaction, learnt from or not: what the lists of the published model leave out.
         champion: A model to measure beside the new one, fitted on nothing of the measured part.
+        previous: What was selected the day before.
         callbacks: Whom to tell of progress.
     """
     clock = _Clock()
-    selection, epochs = default_selection(config), list[EpochResult]()
+    selection = replace(default_selection(config), filter_seen=filter_seen)
+    epochs: list[EpochResult] = []
     comparison: Comparison | None = None
     candidate: RecommenderModel | None = None
     if split.valid is not None:
         callbacks.stage("choosing settings on the validation part")
         train = replace(dataset, interactions=split.train)
         selection, _, epochs = select_settings(
-            train, split.valid, config, k=evaluation.k, callbacks=callbacks
-        )
+            train, split.valid, config, k=evaluation.k, filter_seen=filter_seen,
+            previous=previous, callbacks=callbacks,
+        )  # fmt: skip
     clock.lap("select")
     *earlier, measured = [one for one in (split.train, split.valid, split.test) if one is not None]
     if earlier:
@@ -83,6 +92,7 @@ def run_experiment(
     model, _ = fit_recommender(
         dataset, config, selection, budget_s=refit_budget_s(config), callbacks=callbacks
     )
+    model = _to_publish(model, dataset, had)
     clock.lap("fit")
     return Experiment(
         selection=selection,
@@ -92,6 +102,22 @@ def run_experiment(
         model=model,
         durations_s=clock.laps_s,
     )
+
+
+def _to_publish(
+    model: RecommenderModel, dataset: Dataset, had: pa.Table | None
+) -> RecommenderModel:
+    """A model with what it learnt nothing from and yet serves by.
+
+    That is the features of users without an interaction, who get lists by these alone, and items of
+    interactions that were left out of training, which must not stand in a list.
+    """
+    table, further = model.user_table, None
+    if table is not None and dataset.users is not None:
+        table = dataset.users.select(table.column_names)
+    if had is not None:
+        further = FurtherItems.beyond(had, model.histories, users=model.users, items=model.items)
+    return replace(model, user_table=table, further=further)
 
 
 class _Clock:

@@ -6,27 +6,35 @@ Shapes: C items.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from recsys.arrays import Float32Array
 from recsys.checkpoints import Carried, Checkpoints
 from recsys.datasets.dataset import Dataset
-from recsys.features.encoder import EncodedTable, TableEncoder, rows_of
-from recsys.features.history import event_values, history_matrix, user_item_matrix
+from recsys.features.encoder import EncodedTable, rows_of
+from recsys.features.history import (
+    UserItemMatrix,
+    event_values,
+    history_matrix,
+    last_event,
+    repeat_matrix,
+    user_item_matrix,
+)
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import RecommenderConfig, of_width
 from recsys.recommender.evaluation.popularity import log_shares, popularity
 from recsys.recommender.fitting.batches import UserBatches
+from recsys.recommender.fitting.known_rows import known_rows
 from recsys.recommender.fitting.objective import Objective, default_batch_size
 from recsys.recommender.fitting.propagation import Propagation
+from recsys.recommender.fitting.sequence_batches import SequenceBatches
 from recsys.recommender.fitting.validation_sample import ValidationSample
-from recsys.recommender.fitting.windows import WindowBatches
 from recsys.recommender.model import RecommenderModel, Selection
 from recsys.recommender.ranking.topk import Embeddings
 from recsys.recommender.towers.two_tower import TwoTower
@@ -45,7 +53,7 @@ from recsys.training import (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingCallbacks:
-    """Whom to tell of progress, and where to keep it."""
+    """Progress reporters, and the checkpoints of a fit."""
 
     on_epoch: Callable[[EpochResult], None] | None = None
     """After each epoch."""
@@ -57,7 +65,7 @@ class TrainingCallbacks:
     """Where fits leave checkpoints and go on from them; those with a time budget do not."""
 
     def stage(self, name: str) -> None:
-        """Tell what the next fit is for."""
+        """Report what the next fit is for."""
         if self.on_stage is not None:
             self.on_stage(name)
 
@@ -80,7 +88,7 @@ def fit_recommender(
         validation: Stops training where it is given and has users; else `selection.num_epochs` are
             run.
         budget_s: Seconds after which training ends, epochs left or not.
-        callbacks: Whom to tell of progress.
+        callbacks: Report progress.
 
     Returns:
         The model, and the epochs that were run.
@@ -109,9 +117,9 @@ def _untrained(
     data: Dataset, config: RecommenderConfig, selection: Selection
 ) -> tuple[RecommenderModel, EncodedTable | None]:
     """A model at its start, and the features of its catalogue."""
-    users, items = _vocabularies(data.interactions)
-    user_encoder, user_table = _known_rows(data, "users", users)
-    item_encoder, item_table = _known_rows(data, "items", items)
+    users, items = (Vocabulary.fit(data.interactions[name]) for name in (USER_ID, ITEM_ID))
+    user_encoder, user_table = known_rows(data, "users", users)
+    item_encoder, item_table = known_rows(data, "items", items)
     item_features = None if item_encoder is None else item_encoder.encode(item_table)
     model_config = config.model.for_users(len(users))
     histories = history_matrix(
@@ -139,15 +147,27 @@ def _untrained(
         config=model_config, selection=selection, towers=towers, users=users, items=items,
         histories=histories, user_table=user_table, user_encoder=user_encoder,
         item_encoder=item_encoder, item_embeddings=_item_embeddings(towers, item_features),
-        item_spread=None,
+        item_propagated=None,
         log_popularity=log_popularity, popularity_scale=scale,
+        repeats=_repeats(data.interactions, users, items, selection),
+        learnt_until=last_event(data.interactions),
     )  # fmt: skip
     return model, item_features
 
 
+def _repeats(
+    log: pa.Table, users: Vocabulary, items: Vocabulary, selection: Selection
+) -> UserItemMatrix | None:
+    """How often users took items, if that has a weight."""
+    if not selection.repeat_weight:
+        return None
+    age = selection.repeat_half_life_days
+    return repeat_matrix(log, users=users, items=items, half_life_days=age)
+
+
 def _batches(
     model: RecommenderModel, data: Dataset, config: RecommenderConfig
-) -> UserBatches | WindowBatches:
+) -> UserBatches | SequenceBatches:
     """The interactions with their values, and the features of the users."""
     values = event_values(data.interactions, half_life_days=model.selection.training_half_life_days)
     matrix = user_item_matrix(
@@ -155,10 +175,11 @@ def _batches(
     )
     features = None
     if model.user_encoder is not None and model.user_table is not None:
-        features = model.user_encoder.encode(model.user_table)
+        known = rows_of(model.user_table, USER_ID, model.users.terms)
+        features = model.user_encoder.encode(known)
     batch_size = config.training.batch_size or default_batch_size(matrix, model.config)
     if model.config.reads_order:
-        return WindowBatches(
+        return SequenceBatches(
             matrix=matrix,
             histories=model.histories,
             features=features,
@@ -181,7 +202,7 @@ def _batches(
 def _train(
     model: RecommenderModel,
     item_features: EncodedTable | None,
-    batches: UserBatches | WindowBatches,
+    batches: UserBatches | SequenceBatches,
     config: TrainingConfig,
     *,
     validation: ValidationSample | None,
@@ -191,7 +212,7 @@ def _train(
     """Train the towers of a model in place; the model with the vectors of its items."""
     device = choose_device(config.device)
     propagation = None
-    if isinstance(batches, UserBatches):  # what comes next is not what an item's users share
+    if isinstance(batches, UserBatches):  # for sequences there is no propagation
         propagation = Propagation.of(batches, share=model.selection.propagation, device=device)
     objective = Objective.of(
         model.towers.to(device),
@@ -231,52 +252,32 @@ def _train(
 
 
 def _carried(objective: Objective) -> Carried:
-    """The generator of an objective, and the spread that it does not make anew in each step."""
-    spread = objective.spread
-
-    def read() -> dict[str, torch.Tensor]:
-        if spread is None or spread._latest is None:
-            return {}
-        return {"steps": torch.tensor(spread._steps), "spread": spread._latest}
-
-    def write(tensors: Mapping[str, torch.Tensor]) -> None:
-        if spread is not None and tensors:
-            spread._steps = int(tensors["steps"])
-            spread._latest = tensors["spread"].to(objective.towers.query.base.device)
-
-    return Carried(generators=(objective.generator,), read=read, write=write)
+    """The generator of an objective, and the spread that is not recomputed in each step."""
+    lazy = objective.lazy
+    if lazy is None:
+        return Carried(generators=(objective.generator,))
+    return Carried(
+        generators=(objective.generator,),
+        read=lazy.state,
+        write=partial(lazy.restore, device=objective.towers.query.base.device),
+    )
 
 
 def _with_vectors(
     model: RecommenderModel, item_features: EncodedTable | None, propagation: Propagation | None
 ) -> RecommenderModel:
     """The model with the vectors of its items, and its towers on the CPU."""
-    spread_CD = None
+    propagated_CD = None
     if propagation is not None:
         device = model.towers.query.base.device
         features = None if item_features is None else item_features.to(device)
-        spread_CD = propagation.spread(model.towers, features).cpu().numpy()
+        propagated_CD = propagation.propagated(model.towers, features).cpu().numpy()
     towers = model.towers.to("cpu")
     return replace(
-        model, item_embeddings=_item_embeddings(towers, item_features), item_spread=spread_CD
+        model,
+        item_embeddings=_item_embeddings(towers, item_features),
+        item_propagated=propagated_CD,
     )
-
-
-def _vocabularies(interactions: pa.Table) -> tuple[Vocabulary, Vocabulary]:
-    return Vocabulary.fit(interactions[USER_ID]), Vocabulary.fit(interactions[ITEM_ID])
-
-
-def _known_rows(
-    data: Dataset, table_name: str, ids: Vocabulary
-) -> tuple[TableEncoder, pa.Table] | tuple[None, None]:
-    """The rows of the users or items in the interactions, and an encoder fitted on them alone."""
-    table = data.users if table_name == "users" else data.items
-    features = data.features.users if table_name == "users" else data.features.items
-    if table is None or not features:
-        return None, None
-    id_column = USER_ID if table_name == "users" else ITEM_ID
-    rows = rows_of(table, id_column, ids.terms).select([id_column, *features])
-    return TableEncoder.fit(rows, features), rows
 
 
 @torch.no_grad()
@@ -287,8 +288,8 @@ def _item_embeddings(towers: TwoTower, features: EncodedTable | None) -> Embeddi
 
 
 def _unit_scaled(
-    log_shares_C: npt.NDArray[np.float32],
-) -> tuple[npt.NDArray[np.float32], float]:
+    log_shares_C: Float32Array,
+) -> tuple[Float32Array, float]:
     """Values within -1 and 0, and what they were divided by."""
     scale = float(np.abs(log_shares_C).max()) or 1.0
     return log_shares_C / np.float32(scale), scale

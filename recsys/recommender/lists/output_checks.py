@@ -1,4 +1,4 @@
-"""Whether a night's lists are like those of the night before: a broken model shows in its output.
+"""Output checks: whether a night's lists are like those of the night before.
 
 Shapes: U users.
 """
@@ -8,32 +8,34 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recsys.errors import GateError
-from recsys.recommender.nightly_config import GuardsConfig
+from recsys.arrays import Int64Array
+from recsys.errors import CheckError
+from recsys.recommender.evaluation.retraining import RetrainingShift
+from recsys.recommender.lists.list_files import ListsSummary
+from recsys.recommender.nightly_config import ListChecksConfig
+from recsys.recommender.ranking.ranker import MAX_K
 from recsys.schema import ITEM_ID, RANK, SCORE, USER_ID
 
-Ints: TypeAlias = npt.NDArray[np.int64]
-
 _MIN_USERS = 50
-"""Users below which a share of them says nothing."""
+"""Fewer users than this are too few to compare shares."""
 _SAMPLE_ROWS = 1 << 19
+_LEEWAY, _MOST_GAIN = 1.5, 0.8
+"""How much more than measured a retraining may shift, and what it may never: an item everywhere."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Lists:
-    """What a file of lists looks like."""
+    """Figures of a file of lists."""
 
-    lengths: Ints
+    lengths: Int64Array
     """Items of each list. Shape (U,)."""
     constant_share: float
     """Share of lists of two items or more whose scores are all the same."""
@@ -48,9 +50,14 @@ class _Lists:
 
 
 def check_lists(
-    new: Path, live: Path | None, config: GuardsConfig, *, same_rules: bool = True
-) -> list[GateError]:
-    """Reasons not to let lists become live.
+    new: Path,
+    live: Path | None,
+    config: ListChecksConfig,
+    *,
+    same_rules: bool = True,
+    retraining: RetrainingShift | None = None,
+) -> list[CheckError]:
+    """Reasons why lists must not become live.
 
     Memory holds the lists of some users; of the others ranks, scores and counts.
 
@@ -59,12 +66,20 @@ def check_lists(
         live: The file that is live; None when there is none.
         config: Limits.
         same_rules: Whether both were made with the same settings and kinds of filters; if not,
-            only the number of users is compared.
+            lists are compared up to the shorter length, with wider limits.
+        retraining: How far the lists of the two models were measured to differ, where another
+            model made the live ones; they may differ half as much again.
     """
     if not config.enabled:
         return []
-    before = None if live is None else _read(live, users=None)
-    night = _read(new, users=None if before is None else pc.unique(before.sample[USER_ID]))
+    if retraining is not None:
+        config = _for_retraining(config, retraining)
+    depth = MAX_K
+    if live is not None and not same_rules:
+        config, depth = _widened(config), min(_longest(new), _longest(live)) or MAX_K
+    before = None if live is None else _read(live, users=None, depth=depth)
+    users = None if before is None else pc.unique(before.sample[USER_ID])
+    night = _read(new, users=users, depth=depth)
     faults = []
     if len(night.lengths) >= _MIN_USERS and night.constant_share > 0.5:
         faults.append(_fault(
@@ -72,74 +87,130 @@ def check_lists(
             "scores that tell the items of a list apart in at least half of the lists",
         ))  # fmt: skip
     if before is not None and len(before.lengths) >= _MIN_USERS:
-        faults += _numbers(new, night, before, config, same_rules=same_rules)
-        if same_rules and night.sample.schema.equals(before.sample.schema):
+        faults += _numbers(new, night, before, config)
+        if night.sample.schema.equals(before.sample.schema):
             faults += _contents(new, night, before, config)
+    elif before is not None and len(night.lengths) < config.min_users / 2 * len(before.lengths):
+        faults.append(_fault(
+            "users", new, f"{len(night.lengths):,} users with a list",
+            f"at least {_percent(config.min_users / 2)} of the live {len(before.lengths):,}",
+        ))  # fmt: skip
     return faults
 
 
+def check_floor(summary: ListsSummary, place: Path, config: ListChecksConfig) -> list[CheckError]:
+    """Reasons why lists must not become live, whatever the earlier ones: too many are empty.
+
+    An output without a single row is always held.
+
+    Args:
+        summary: What was written.
+        place: The file.
+        config: Limits.
+    """
+    most = config.max_empty_share if config.enabled else 1.0
+    empty, total = summary.num_empty_lists, summary.num_lists
+    if summary.num_rows and empty <= most * total:
+        return []
+    return [_fault(
+        "empty lists", place, f"{empty:,} of {total:,} lists without an item",
+        f"at most {most:.0%} of them empty, and not all",
+    )]  # fmt: skip
+
+
+def _widened(config: ListChecksConfig) -> ListChecksConfig:
+    """Wider limits for a night after a change of settings, when every list may change."""
+    return replace(
+        config,
+        min_coverage=config.min_coverage / 2,
+        min_overlap=0.0,
+        max_exposure=min(1.0, config.max_exposure * 4),
+        max_short_share=min(1.0, config.max_short_share * 2),
+    )
+
+
+def _for_retraining(config: ListChecksConfig, shift: RetrainingShift) -> ListChecksConfig:
+    """Limits for lists of a retrained model, which has its own items a little higher or lower."""
+    return replace(
+        config,
+        max_exposure=max(config.max_exposure, min(_LEEWAY * shift.exposure_gain, _MOST_GAIN)),
+        min_coverage=min(config.min_coverage, shift.coverage_kept / _LEEWAY),
+    )
+
+
+def _longest(path: Path) -> int:
+    """Length of the longest list of a file."""
+    return int(pc.max(pq.read_table(path, columns=[RANK])[RANK]).as_py() or 0)
+
+
 def _numbers(
-    place: Path, night: _Lists, before: _Lists, config: GuardsConfig, *, same_rules: bool
-) -> Iterator[GateError]:
-    """How many users and items there are, and how many lists lack some."""
-    compared = [("users with a list", len(night.lengths), len(before.lengths), config.min_users)]
-    if same_rules:
-        compared.append(
-            ("distinct items", len(night.shares), len(before.shares), config.min_coverage)
-        )
+    place: Path, night: _Lists, before: _Lists, config: ListChecksConfig
+) -> Iterator[CheckError]:
+    """Checks of the numbers of users and items, and of short lists."""
+    compared = [
+        ("users with a list", len(night.lengths), len(before.lengths), config.min_users),
+        ("distinct items", len(night.shares), len(before.shares), config.min_coverage),
+    ]
     for what, mine, theirs, share in compared:
         if mine < share * theirs:
             yield _fault(
                 "users" if what.startswith("users") else "coverage", place,
-                f"{mine:,} {what}", f"at least {share:.0%} of the live {theirs:,}",
+                f"{mine:,} {what}", f"at least {_percent(share)} of the live {theirs:,}",
             )  # fmt: skip
     longest = int(max(before.lengths.max(), night.lengths.max(initial=0)))
     most = before.short_share(longest) + config.max_short_share
-    if same_rules and night.short_share(longest) > most:
+    if night.short_share(longest) > most:
         yield _fault(
-            "short lists", place, f"{night.short_share(longest):.1%} of lists",
-            f"at most {most:.1%}",
+            "short lists", place, f"{told_apart(night.short_share(longest), most)} of lists",
+            f"at most {told_apart(most, night.short_share(longest))}",
         )  # fmt: skip
 
 
 def _contents(
-    place: Path, night: _Lists, before: _Lists, config: GuardsConfig
-) -> Iterator[GateError]:
-    """Which items stand in whose lists."""
+    place: Path, night: _Lists, before: _Lists, config: ListChecksConfig
+) -> Iterator[CheckError]:
+    """Checks of overlap and exposure: which items are in whose lists."""
     if not len(night.lengths):
         return
-    # Lists drawn at random from the same items would keep that much.
+    # The overlap of lists drawn at random from the same items.
     chance = min(float(night.lengths.mean()) / len(night.shares), 1.0)
-    least = config.min_overlap + (1 - config.min_overlap) * chance
+    least = config.min_overlap and config.min_overlap + (1 - config.min_overlap) * chance
     overlap, num_users = _overlap(night.sample, before.sample)
     if num_users >= _MIN_USERS and overlap < least:
         yield _fault(
-            "overlap", place, f"{overlap:.1%} of the live lists of {num_users:,} users kept",
-            f"at least {least:.0%}, of which {chance:.0%} come by chance",
+            "overlap", place,
+            f"{told_apart(overlap, least)} of the live lists of {num_users:,} users kept",
+            f"at least {told_apart(least, overlap)}, of which {chance:.1%} come by chance",
         )  # fmt: skip
     gains = {item: share - before.shares.get(item, 0.0) for item, share in night.shares.items()}
     item = max(gains, key=gains.__getitem__)
     if gains[item] > config.max_exposure:
         yield _fault(
-            "exposure", place, f"item {item!r} in {gains[item]:.0%} more of all lists than live",
-            f"a gain of at most {config.max_exposure:.0%}",
+            "exposure", place,
+            f"item {item!r} in {told_apart(gains[item], config.max_exposure)} more of all lists "
+            "than live",
+            f"a gain of at most {told_apart(config.max_exposure, gains[item])}",
         )  # fmt: skip
 
 
-def _read(path: Path, *, users: pa.Array | None) -> _Lists:
-    """Figures of a file and a sample of it: lists of the users given, or of row groups."""
+def _read(path: Path, *, users: pa.Array | None, depth: int) -> _Lists:
+    """Figures of a file and a sample of it: lists of the users given, or of row groups.
+
+    Items beyond the rank `depth` are ignored.
+    """
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        places = file.read([RANK, SCORE])
+        places = _within(file.read([RANK, SCORE]), depth)
         starts = np.flatnonzero(places[RANK].to_numpy() == 1)
         scores = places[SCORE].to_numpy()
         lengths = np.diff(np.append(starts, len(scores)))
         # Scores of a list do not increase: its first is the highest, its last the lowest.
-        spread = scores[starts] - scores[starts + lengths - 1]
+        gap = scores[starts] - scores[starts + lengths - 1]
         shares: Counter[object] = Counter()
         sample = [file.schema_arrow.empty_table().select([USER_ID, ITEM_ID])]
         step = math.ceil(max(len(scores), 1) / _SAMPLE_ROWS)
         for number in range(file.num_row_groups):
-            rows = file.read_row_group(number, [USER_ID, ITEM_ID])
+            rows = _within(file.read_row_group(number, [USER_ID, ITEM_ID, RANK]), depth)
+            rows = rows.drop_columns(RANK)
             for one in pc.value_counts(rows[ITEM_ID]).to_pylist():
                 shares[one["values"]] += one["counts"] / len(starts)
             if users is not None:
@@ -150,10 +221,15 @@ def _read(path: Path, *, users: pa.Array | None) -> _Lists:
     longer = lengths > 1
     return _Lists(
         lengths=lengths,
-        constant_share=float(np.mean(spread[longer] <= 0)) if longer.any() else 0.0,
+        constant_share=float(np.mean(gap[longer] <= 0)) if longer.any() else 0.0,
         shares=shares,
         sample=pa.concat_tables(sample),
     )
+
+
+def _within(rows: pa.Table, depth: int) -> pa.Table:
+    """The rows up to a rank."""
+    return rows if depth == MAX_K else rows.filter(pc.less_equal(rows[RANK], depth))
 
 
 def _overlap(table: pa.Table, before: pa.Table) -> tuple[float, int]:
@@ -170,15 +246,28 @@ def _overlap(table: pa.Table, before: pa.Table) -> tuple[float, int]:
     return (float(shares.mean()) if len(shares) else 1.0), len(shares)
 
 
-def _pairs(table: pa.Table, users: pa.Array, items: pa.Array) -> Ints:
+def _pairs(table: pa.Table, users: pa.Array, items: pa.Array) -> Int64Array:
     """Numbers of the pairs of user and item in a table of such users and items, ascending."""
     user = np.asarray(pc.index_in(table[USER_ID], users)).astype(np.int64)
     item = np.asarray(pc.index_in(table[ITEM_ID], items)).astype(np.int64)
     return np.sort(user * len(items) + item)
 
 
-def _fault(rule: str, place: Path, observed: str, limit: str) -> GateError:
-    return GateError(
+def _fault(rule: str, place: Path, observed: str, limit: str) -> CheckError:
+    return CheckError(
         rule=rule, place=str(place), observed=observed, limit=limit,
-        remedy="look at the model and the data of the night, or change [guards]",
+        remedy="look at the model and the data of the night, or change [output_checks]",
     )  # fmt: skip
+
+
+def told_apart(value: float, other: float) -> str:
+    """A share in percent with as many places as tell it from the other, at least one."""
+    for places in range(1, 6):
+        text = f"{value:.{places}%}"
+        if text != f"{other:.{places}%}":
+            return text
+    return f"{value:.6%}"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.4g}%"

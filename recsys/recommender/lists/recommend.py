@@ -6,19 +6,20 @@ Shapes: B users of a block, C items, D width, F fetched items, K list length, R 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow.compute as pc
 from scipy import sparse
 
+from recsys.arrays import BoolArray, Float32Array, Int64Array
 from recsys.errors import DataError
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.index import ItemIndex
 from recsys.recommender.lists.filters import Filters, stored_in
 from recsys.recommender.lists.list_files import RankedLists
-from recsys.recommender.model import POPULARITY, UserBlock
-from recsys.recommender.ranking.ranker import NO_ITEM, Numbers, Scores, UserItems, check_k
+from recsys.recommender.ranking.by_source import UserBlock, lists_by_source, most_popular
+from recsys.recommender.ranking.own_items import add_own_terms
+from recsys.recommender.ranking.ranker import NO_ITEM, UserItems, check_k, list_length
 from recsys.recommender.ranking.topk import Embeddings, masked_top_k, unit_vectors
 
 
@@ -27,14 +28,15 @@ def recommend_block(
     *,
     index: ItemIndex,
     filters: Filters,
-    user_numbers: Numbers,
+    user_numbers: Int64Array,
     k: int,
-) -> tuple[Numbers, Scores]:
+    own: UserItems | None = None,
+) -> tuple[Int64Array, Float32Array]:
     """The k best items of each user that the filters allow.
 
-    An approximate index is asked for as many items more as the filters may take away. Exact search
-    answers for the users who still lack items, so that a list is short only if fewer than k items
-    are eligible for the user.
+    An approximate index is asked for additional items, as many as the filters may remove. Users who
+    still lack items get exact search, so that a list is short only if fewer than k items are
+    eligible for the user.
 
     Args:
         queries_BD: Query vectors. Shape (B, D).
@@ -42,6 +44,7 @@ def recommend_block(
         filters: What must not stand in a list.
         user_numbers: Rows of the users in the filters, `UNKNOWN` for none. Shape (B,).
         k: List length, at least 1.
+        own: Terms that are added to the scores of items that users had. Shape (B, C).
 
     Returns:
         Item numbers and scores, each of shape (B, k), by the tie rule of
@@ -71,7 +74,12 @@ def recommend_block(
         items_BK[rows], scores_BK[rows] = index.search_exact(
             queries_BD[rows], k, excluded=excluded[rows], eligible=filters.eligible
         )
-    return items_BK, scores_BK
+    if own is None:
+        return items_BK, scores_BK
+    return add_own_terms(
+        items_BK, scores_BK, own, queries_BD=index.projected(queries_BD),
+        vectors_CD=index.vectors(), excluded=excluded, eligible=filters.eligible,
+    )  # fmt: skip
 
 
 def recommend(
@@ -80,7 +88,7 @@ def recommend(
     index: ItemIndex,
     filters: Filters,
     k: int,
-    popularity_C: Scores | None = None,
+    popularity_C: Float32Array | None = None,
 ) -> Iterator[RankedLists]:
     """Lists of blocks of users, one block at a time.
 
@@ -88,68 +96,107 @@ def recommend(
         blocks: Users and their query vectors.
         index: The item vectors.
         filters: What must not stand in a list.
-        k: List length.
+        k: List length; lists are no longer than the catalogue.
         popularity_C: Finite scores of the items for users whose source is `POPULARITY`, under the
             same filters. Shape (C,).
 
     Yields:
-        The lists of each block.
+        The lists of each block, of the shape (B, `list_length`).
 
     Raises:
         DataError: A source is `POPULARITY` and there is no popularity.
     """
+    k = list_length(k, filters.num_items)
     for block in blocks:
-        popular_B = np.asarray(pc.equal(block.sources, POPULARITY), dtype=np.bool_)
-        items_BK = np.empty((len(popular_B), k), dtype=np.int64)
-        scores_BK = np.empty((len(popular_B), k), dtype=np.float32)
-        if popular_B.any():
-            items_BK[popular_B], scores_BK[popular_B] = _most_popular(
-                popularity_C, filters, block.user_numbers[popular_B], k
-            )
-        if not popular_B.all():
-            items_BK[~popular_B], scores_BK[~popular_B] = recommend_block(
-                block.queries[~popular_B],
-                index=index,
-                filters=filters,
-                user_numbers=block.user_numbers[~popular_B],
-                k=k,
-            )
+        items_BK, scores_BK = lists_by_source(
+            block.sources,
+            k,
+            by_vector=partial(_by_vector, block, index=index, filters=filters, k=k),
+            by_popularity=partial(_by_popularity, block, popularity_C, filters=filters, k=k),
+        )
         yield RankedLists(
             owner_ids=block.user_ids, items=items_BK, scores=scores_BK, sources=block.sources
         )
 
 
+def _by_vector(
+    block: UserBlock, places: Int64Array, *, index: ItemIndex, filters: Filters, k: int
+) -> tuple[Int64Array, Float32Array]:
+    return recommend_block(
+        block.queries[places],
+        index=index,
+        filters=filters,
+        user_numbers=block.user_numbers[places],
+        k=k,
+        own=None if block.own is None else block.own[places],
+    )
+
+
+def _by_popularity(
+    block: UserBlock,
+    popularity_C: Float32Array | None,
+    places: Int64Array,
+    *,
+    filters: Filters,
+    k: int,
+) -> tuple[Int64Array, Float32Array]:
+    if popularity_C is None:
+        raise DataError(
+            file="recommendations",
+            column="source",
+            expected="popularity scores for users without an embedding",
+            got=f"none for {len(places)} users",
+            remedy="give the popularity of the items",
+        )
+    return most_popular(
+        popularity_C,
+        len(places),
+        k,
+        excluded=filters.excluded_rows(block.user_numbers[places]),
+        eligible=filters.eligible,
+        own=None if block.own is None else block.own[places],
+    )
+
+
 def similar_items(
-    index: ItemIndex, *, item_ids: Vocabulary, k: int, block_size: int = 4096
+    index: ItemIndex,
+    *,
+    item_ids: Vocabulary,
+    k: int,
+    numbers: Int64Array | None = None,
+    block_size: int = 4096,
 ) -> Iterator[RankedLists]:
     """The k nearest other items of each item by cosine, one block at a time.
 
-    Inner products of an index of unit vectors are cosines, and it is searched as it is. Other
+    Inner products of an index of unit vectors are cosines, so it is searched directly. Other
     vectors are brought to unit length and searched exactly; a zero vector has cosine 0 with all.
 
     Args:
         index: The item vectors.
         item_ids: Ids of the items.
-        k: List length.
+        k: List length; lists are no longer than the catalogue.
+        numbers: Items to make lists of; all by default.
         block_size: Items searched at once.
 
     Yields:
         The lists of each block, without sources.
     """
     num_items = index.report.num_items
+    k = list_length(k, num_items)
     itself = sparse.eye_array(num_items, dtype=np.float32, format="csr")
     filters = Filters(num_items=num_items, denied=itself)
     unit_CD = index.vectors() if index.report.unit_norm else unit_vectors(index.vectors())
-    for start in range(0, num_items, block_size):
-        numbers = np.arange(start, min(start + block_size, num_items))
-        queries_BD = unit_CD[numbers]
+    asked = np.arange(num_items) if numbers is None else numbers
+    for start in range(0, len(asked), block_size):
+        block = asked[start : start + block_size]
+        queries_BD = unit_CD[block]
         if index.report.unit_norm:
             items_BK, scores_BK = recommend_block(
-                queries_BD, index=index, filters=filters, user_numbers=numbers, k=k
+                queries_BD, index=index, filters=filters, user_numbers=block, k=k
             )
         else:
-            items_BK, scores_BK = masked_top_k(queries_BD, unit_CD, k, excluded=itself[numbers])
-        yield RankedLists(owner_ids=item_ids.lookup(numbers), items=items_BK, scores=scores_BK)
+            items_BK, scores_BK = masked_top_k(queries_BD, unit_CD, k, excluded=itself[block])
+        yield RankedLists(owner_ids=item_ids.lookup(block), items=items_BK, scores=scores_BK)
 
 
 def _check_catalogue(index: ItemIndex, filters: Filters) -> None:
@@ -162,7 +209,7 @@ def _check_catalogue(index: ItemIndex, filters: Filters) -> None:
         )
 
 
-def _num_allowed(filters: Filters, excluded: UserItems) -> Numbers:
+def _num_allowed(filters: Filters, excluded: UserItems) -> Int64Array:
     """How many items each user may get. Shape (B,)."""
     if filters.eligible is None:
         return filters.num_eligible - np.diff(excluded.indptr)
@@ -171,11 +218,13 @@ def _num_allowed(filters: Filters, excluded: UserItems) -> Numbers:
     return filters.num_eligible - taken_B
 
 
-def _fetch_lengths(index: ItemIndex, filters: Filters, num_allowed_B: Numbers, k: int) -> Numbers:
-    """The calibrated list length that should leave each user k items; 0 where none does.
+def _fetch_lengths(
+    index: ItemIndex, filters: Filters, num_allowed_B: Int64Array, k: int
+) -> Int64Array:
+    """The calibrated list length that should leave each user k items; 0 if none does.
 
     Excluded items may be the user's best ones, so all of them are added to k. Items that are not
-    eligible are as likely as not to stand high, so the length grows by their share.
+    eligible are spread over all ranks, so the length grows by their share.
     """
     lengths = np.array([*index.list_lengths, 0])
     if filters.num_eligible == 0:
@@ -186,12 +235,12 @@ def _fetch_lengths(index: ItemIndex, filters: Filters, num_allowed_B: Numbers, k
 
 
 def _allowed(
-    items_RF: Numbers,
-    scores_RF: Scores,
+    items_RF: Int64Array,
+    scores_RF: Float32Array,
     excluded: UserItems,
-    eligible: npt.NDArray[np.bool_] | None,
+    eligible: BoolArray | None,
     k: int,
-) -> tuple[Numbers, Scores]:
+) -> tuple[Int64Array, Float32Array]:
     """The first k fetched items of each row that the filters allow, by the tie rule."""
     dropped_RF = (items_RF == NO_ITEM) | stored_in(excluded, items_RF)
     if eligible is not None:
@@ -204,25 +253,4 @@ def _allowed(
     return (
         np.take_along_axis(items_RK, order_RK, axis=1),
         np.take_along_axis(scores_RK, order_RK, axis=1),
-    )
-
-
-def _most_popular(
-    popularity_C: Scores | None, filters: Filters, user_numbers: Numbers, k: int
-) -> tuple[Numbers, Scores]:
-    """Popularity is an inner product of width 1."""
-    if popularity_C is None:
-        raise DataError(
-            file="recommendations",
-            column="source",
-            expected="popularity scores for users without an embedding",
-            got=f"none for {len(user_numbers)} users",
-            remedy="give the popularity of the items",
-        )
-    return masked_top_k(
-        np.ones((len(user_numbers), 1), dtype=np.float32),
-        popularity_C[:, None],
-        k,
-        excluded=filters.excluded_rows(user_numbers),
-        eligible=filters.eligible,
     )
