@@ -26,6 +26,7 @@ from recsys.fraud.embedding.autoencoder import FittedAutoencoder, InputColumns
 from recsys.fraud.embedding.autoencoder_training import fit_autoencoder
 from recsys.fraud.embedding.inputs import TransactionInputs
 from recsys.fraud.embedding.observed import Clusters, observe
+from recsys.fraud.fitting.episodes import as_known
 from recsys.fraud.fitting.labelled import ConfirmedLabels, with_labels
 from recsys.fraud.fitting.profiling import ProfiledLog, profile_log
 from recsys.fraud.fitting.score_tails import fit_score_tail
@@ -72,6 +73,10 @@ class FitReport:
     """Features that describe accounts."""
     episode_shares: dict[str, float]
     """Share of the high values of each kind of evidence that come in episodes."""
+    silent_evidence: tuple[str, ...]
+    """Kinds of evidence that say nothing on this log and do not count."""
+    episodes_known: float
+    """How far episodes decide the weights, 0 to 1; the rest counts all kinds alike."""
     uses_episodes: bool
     """Whether trees combine the evidence."""
     uses_labels: bool
@@ -287,6 +292,10 @@ def _report(
         context=model.inputs.context,
         account_features=model.inputs.account_features,
         episode_shares=dict(zip(scorer.kinds, weighed.episode_shares.tolist(), strict=True)),
+        silent_evidence=tuple(
+            kind for kind, silent in zip(scorer.kinds, weighed.silent, strict=True) if silent
+        ),
+        episodes_known=as_known(weighed.lift_of_weights),
         uses_episodes=scorer.booster is not None,
         uses_labels=model.supervised is not None,
         lift_of_weights=weighed.lift_of_weights,

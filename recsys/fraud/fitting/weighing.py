@@ -25,6 +25,7 @@ from recsys.fraud.fitting.episodes import (
 )
 from recsys.fraud.fitting.misuse_share import cumulative_weights, misused_share
 from recsys.fraud.fitting.score_tails import fit_score_tail
+from recsys.fraud.fitting.silent_evidence import fit_audible_tails, silent_kinds
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.booster import Booster, fit_booster
 from recsys.fraud.scoring.scorer import (
@@ -34,7 +35,7 @@ from recsys.fraud.scoring.scorer import (
     plain_surprise,
     weighted_surprise,
 )
-from recsys.fraud.scoring.tails import Tail, excess_of, fit_tails, surprise_of
+from recsys.fraud.scoring.tails import Tail, excess_of, surprise_of
 
 _CLEARLY_BETTER = 1.1
 """Factor by which the lift of the trees has to exceed that of the weights."""
@@ -58,6 +59,8 @@ class Weighed:
     """Combined scores of the log. Shape (N,)."""
     episode_shares: Float64Array
     """Share of the high values of each kind that come in episodes. Shape (J,)."""
+    silent: BoolArray
+    """Kinds that say nothing on this log (see `silent_kinds`). Shape (J,)."""
     lift_of_weights: float
     """Lift among the top scores of the weights (see `episodes.lift_among_top`)."""
     lift_of_trees: float
@@ -98,11 +101,12 @@ def fit_scorer(
     held_out_N = _some(~in_fit_N & known_N, ~in_fit_N)
     usable_N = _some(in_fit_N & known_N, in_fit_N)
     around = Neighbourhood(account=account_N, day=coded.day, usable=usable_N)
-    tails = fit_tails(evidence_NJ[held_out_N])
+    silent_J = silent_kinds(kinds, evidence_NJ[held_out_N])
+    tails = fit_audible_tails(evidence_NJ[held_out_N], silent_J)
     surprise_NJ, own_J = surprise_of(tails, evidence_NJ), own_of(kinds, covered)
     found = _Episodes.of(around, tails, evidence_NJ, surprise_NJ, own_J)
     trees = _Trees(
-        features=booster_features(kinds, evidence_NJ, coded),
+        features=booster_features(kinds, np.where(silent_J, np.float32(0), evidence_NJ), coded),
         names=feature_names(kinds),
         target=has_unusual_neighbours(around, found.unusual),
         around=around,
@@ -130,6 +134,7 @@ def fit_scorer(
         state=after,
         combined=combined_N,
         episode_shares=found.shares,
+        silent=silent_J,
         lift_of_weights=found.lift,
         lift_of_trees=lift_of_trees,
         misused_share=misused,
