@@ -76,7 +76,7 @@ class FitReport:
     silent_evidence: tuple[str, ...]
     """Kinds of evidence that say nothing on this log and do not count."""
     episodes_known: float
-    """How far episodes decide the weights, 0 to 1; the rest counts all kinds alike."""
+    """How far episodes decide the weights, 0 to 1."""
     uses_episodes: bool
     """Whether trees combine the evidence."""
     uses_labels: bool
@@ -86,8 +86,7 @@ class FitReport:
     lift_of_trees: float
     """The same for the trees, on accounts that they did not see; NaN where none were fitted."""
     misused_share: float
-    """Estimated share of misuse among transactions at a high cumulative score, times how far
-    episodes decide the weights."""
+    """Estimated share of misuse at a high cumulative score, times how far episodes decide."""
     durations_s: dict[str, float]
     """Seconds by stage."""
 
@@ -233,9 +232,8 @@ def _fit_clusters(
     table: pa.Table, inputs: TransactionInputs, autoencoder: FittedAutoencoder, config: FraudConfig
 ) -> Clusters:
     """Clusters of the embeddings of some training rows."""
-    rng = np.random.default_rng(config.seed)
-    chosen = np.sort(rng.permutation(table.num_rows)[:_SAMPLE_ROWS])
-    sample = table.take(pa.array(chosen))
+    chosen = np.random.default_rng(config.seed).permutation(table.num_rows)[:_SAMPLE_ROWS]
+    sample = table.take(pa.array(np.sort(chosen)))
     return fit_clusters(autoencoder.measure(inputs.encode(sample).columns).embedding_ND, config)
 
 
@@ -283,7 +281,6 @@ def _fit_account_tail(
 def _report(
     table: pa.Table, num_fit: int, model: FraudModel, weighed: Weighed, durations: dict[str, float]
 ) -> FitReport:
-    scorer = model.scorer
     return FitReport(
         num_rows=table.num_rows,
         num_calibration_rows=table.num_rows - num_fit,
@@ -291,12 +288,10 @@ def _report(
         num_peer_groups=len(model.priors.context),
         context=model.inputs.context,
         account_features=model.inputs.account_features,
-        episode_shares=dict(zip(scorer.kinds, weighed.episode_shares.tolist(), strict=True)),
-        silent_evidence=tuple(
-            kind for kind, silent in zip(scorer.kinds, weighed.silent, strict=True) if silent
-        ),
+        episode_shares=dict(zip(model.scorer.kinds, weighed.episode_shares.tolist(), strict=True)),
+        silent_evidence=weighed.silent,
         episodes_known=as_known(weighed.lift_of_weights),
-        uses_episodes=scorer.booster is not None,
+        uses_episodes=model.scorer.booster is not None,
         uses_labels=model.supervised is not None,
         lift_of_weights=weighed.lift_of_weights,
         lift_of_trees=weighed.lift_of_trees,

@@ -59,8 +59,8 @@ class Weighed:
     """Combined scores of the log. Shape (N,)."""
     episode_shares: Float64Array
     """Share of the high values of each kind that come in episodes. Shape (J,)."""
-    silent: BoolArray
-    """Kinds that say nothing on this log (see `silent_kinds`). Shape (J,)."""
+    silent: tuple[str, ...]
+    """Kinds that say nothing on this log (see `silent_kinds`)."""
     lift_of_weights: float
     """Lift among the top scores of the weights (see `episodes.lift_among_top`)."""
     lift_of_trees: float
@@ -120,21 +120,19 @@ def fit_scorer(
     raw_N = scorer.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
     scorer, after = replace(scorer, transaction_tail=Tail.fit(raw_N[held_out_N])), state.copy()
     scored = scorer.score(evidence_NJ, coded, account_N, after, num_threads=num_threads)
-    # Harmless bursts, such as a day in town, have high cumulative scores too: the lift corrects
-    # that.
+    # Harmless bursts, as of a day in town, have high cumulative scores too: the lift corrects it.
     lift = as_known(found.lift if booster is None else lift_of_trees)
     transaction_N, cumulative_NH = scored.transaction_score, scored.cumulative_score
     misused = lift * misused_share(transaction_N[usable_N], cumulative_NH[usable_N, 0])
     weights = cumulative_weights(misused, with_trees=booster is not None)
     final = replace(scorer, cumulative_weights=weights)
     combined_N = final.combined_scores(transaction_N, cumulative_NH)
-    combined_tail = fit_score_tail(combined_N[held_out_N])
     return Weighed(
-        scorer=replace(final, combined_tail=combined_tail),
+        scorer=replace(final, combined_tail=fit_score_tail(combined_N[held_out_N])),
         state=after,
         combined=combined_N,
         episode_shares=found.shares,
-        silent=silent_J,
+        silent=tuple(np.array(kinds)[silent_J].tolist()),
         lift_of_weights=found.lift,
         lift_of_trees=lift_of_trees,
         misused_share=misused,
