@@ -154,7 +154,7 @@ def compare(
     # From the tables and not from the model, which might be wrong about what users had.
     seen = user_item_matrix(before.interactions, users=users, items=model.items)
     relevant = user_item_matrix(test, users=users, items=items)
-    train = _in_larger_catalogue(seen, relevant.shape)
+    train = _in_larger_catalogue(seen, len(items))
     segments = _segments(users, seen, before, config)
     hidden = seen if model.selection.filter_seen else None
 
@@ -189,9 +189,13 @@ def compare(
     )
 
 
-def _in_larger_catalogue(seen: UserItemMatrix, shape: tuple[int, ...]) -> UserItemMatrix:
+def _in_larger_catalogue(seen: UserItemMatrix, num_items: int) -> UserItemMatrix:
     """The same rows, with columns for further items."""
-    return sparse.csr_array((seen.data.astype(np.float32), seen.indices, seen.indptr), shape=shape)
+    wide: UserItemMatrix = sparse.csr_array(
+        (seen.data.astype(np.float32), seen.indices, seen.indptr),
+        shape=(len(seen.indptr) - 1, num_items),
+    )
+    return wide
 
 
 def _baselines(
