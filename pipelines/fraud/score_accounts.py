@@ -177,7 +177,7 @@ def _page(
         num_accounts=len(result.days),
         num_cold=result.num_cold,
         rule=rule_in_words(config.alerts),
-        alerts=result.explanations(),
+        alerts=result.explanations,
         bundle_id=live.fingerprint,
         data=config.data.transactions.name,
         quarantined={name: n for name, n in checked.report.num_quarantined.items() if n},

@@ -5,27 +5,26 @@ Shapes: N transactions of the day, M accounts of the day.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from recsys.datasets.transactions.days import day_number, day_of
 from recsys.fraud.alerts.alert_memory import AlertMemory
 from recsys.fraud.alerts.outputs import account_scores_table, transaction_scores_table
 from recsys.fraud.alerts.selection import AlertConfig, Alerts, choose_alerts
 from recsys.fraud.explain.contents import FlaggedAccount, explain_alerts
-from recsys.fraud.explain.reasons import account_reasons
+from recsys.fraud.explain.reasons import reasons_text
 from recsys.fraud.explain.scored import ScoredDay
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.report.content import Alert
 from recsys.fraud.scoring.account_days import AccountDays
 from recsys.fraud.scoring.scores import Scores
-from recsys.schema import ACCOUNT_ID
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,6 +61,7 @@ class DayResult:
             for place in places
         )
 
+    @functools.cached_property
     def explanations(self) -> tuple[Alert, ...]:
         """The alerts with what an analyst needs."""
         return explain_alerts(
@@ -82,13 +82,15 @@ class DayResult:
         Args:
             bundle_id: Fingerprint of the model.
         """
-        flagged = np.array([one.account for one in self.flagged], dtype=np.int64)
-        reasons = account_reasons(self.scored, flagged) if len(flagged) else []
+        reasons = {
+            one.account: reasons_text(alert.reasons)
+            for one, alert in zip(self.flagged, self.explanations, strict=True)
+        }
         return account_scores_table(
             self.days,
             self.p_values,
             self.alerts,
-            dict(zip(flagged.tolist(), reasons, strict=True)),
+            reasons,
             self.scored.state,
             cold_transactions=self.cold_transactions,
             bundle_id=bundle_id,
@@ -124,14 +126,14 @@ def judge_day(
     earlier = pa.concat_tables([history, table.filter(pa.array(~in_day_N))])
     p_values_M = model.account_p_values(days, with_labels=with_labels)
     alerts, state = choose_and_remember(days, p_values_M, state, day_number(day), config)
-    flagged_ids = state.account_ids.lookup(days.account[alerts.alert])
     return DayResult(
         scored=ScoredDay(
             model=model,
             state=state,
             table=of_day,
             scores=of_scores,
-            history=earlier.filter(pc.is_in(earlier[ACCOUNT_ID], flagged_ids)),
+            history=earlier,
+            with_labels=with_labels,
         ),
         days=days,
         p_values=p_values_M,

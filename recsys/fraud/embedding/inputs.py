@@ -160,20 +160,6 @@ def log_amounts(table: pa.Table, levels: Mapping[str, float]) -> Floats:
     return logs_N.astype(np.float32)
 
 
-def amounts_of_logs(
-    logs_N: npt.NDArray[np.floating], table: pa.Table, levels: Mapping[str, float]
-) -> npt.NDArray[np.float64]:
-    """The amounts that `log_amounts` gives some logs for, in the currencies of a table's rows.
-
-    Args:
-        logs_N: One a row.
-        table: Rows, of which the currency is read if there are levels.
-        levels: Median log amount of each currency.
-    """
-    shifted_N = logs_N.astype(np.float64) + _level_shift(table, levels)
-    return np.asarray(np.sign(shifted_N) * np.expm1(np.abs(shifted_N)))
-
-
 def _level_shift(table: pa.Table, levels: Mapping[str, float]) -> npt.NDArray[np.float64]:
     """Level of the currency of each row over the median level. Shape (N,)."""
     if not levels:

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.fraud.embedding.inputs import TransactionInputs
+from recsys.fraud.explain.phrases import short_text, value_text
 from recsys.fraud.explain.reasons import Explained
 from recsys.fraud.explain.scored import AccountRows, ScoredDay
-from recsys.fraud.explain.words import value_text
 from recsys.fraud.profiles.arrays import Codes, Floats
 from recsys.fraud.report.content import Alert, AlertTransaction, Reason
 from recsys.schema import (
@@ -96,7 +96,7 @@ def _alert(
     own, rows = explained.flagged.accounts[place], explained.rows[place]
     num_known = round(float(scored.scores.passed.num_known[own.day[0]]))
     of_row = {
-        int(row): explained.reasons(np.array([number]))
+        int(row): explained.reasons(place, np.array([number]))
         for row, number in zip(own.suspicious, rows, strict=True)
     }
     inputs = scored.model.inputs
@@ -108,7 +108,7 @@ def _alert(
         sufficient_score=sufficient_score,
         cold=num_known < cold_transactions,
         num_known=num_known,
-        reasons=explained.reasons(rows),
+        reasons=explained.reasons(place, rows),
         transactions=(
             *_past_transactions(past, own.past[-NUM_PAST:], inputs),
             *_day_transactions(scored, own, of_row),
@@ -155,7 +155,11 @@ def _transaction(
         amount=cast("float", record[AMOUNT]),
         currency=_text(record.get(CURRENCY)),
         counterparty=_text(record.get(COUNTERPARTY_ID)),
-        details={name: value_text(record[name]) for name in details if record[name] is not None},
+        details={
+            name: short_text(value_text(record[name]))
+            for name in details
+            if record[name] is not None
+        },
         anomaly_score=anomaly_score,
         is_suspicious=reasons is not None,
         reasons=reasons or (),
@@ -163,7 +167,7 @@ def _transaction(
 
 
 def _text(value: object) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else short_text(str(value))
 
 
 def _nearest(explained: Explained) -> list[Codes]:

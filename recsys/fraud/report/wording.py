@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from recsys.fraud.report.content import AlertPage, AlertTransaction
+from recsys.fraud.report.content import AlertPage, AlertTransaction, Reason
 from recsys.reporting import formats
 
 _MAX_DECIMALS = 9
@@ -40,6 +40,14 @@ def odds(probability: float) -> str:
         return f"less than 1 in {1 / _RAREST:,.0f}"
     times = float(f"{1 / min(probability, 1.0):.2g}")
     return f"1 in {times:,.0f}" if times >= 10 else f"1 in {times:g}"
+
+
+def how_rare(reason: Reason) -> str:
+    """How many of the transactions that were counted are at least as unusual, or the odds."""
+    if reason.num_known is None:
+        return odds(reason.rarity)
+    number = f"{reason.num_alike:,}" if reason.num_alike else "none"
+    return f"{number} of {reason.num_known:,} {reason.alike}".rstrip()
 
 
 def money(amount: float, currency: str) -> str:

@@ -92,11 +92,7 @@ class Judge:
     ) -> Judgement:
         """Score transactions; what accounts pile up moves on in place."""
         surprise_NJ = surprise_of(self.tails, evidence_NJ)
-        weighed_N = self.own_tail.surprise(
-            self.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
-        )
-        plain_N = self.plain_tail.surprise(plain_surprise(surprise_NJ))
-        own_N = np.maximum(weighed_N, plain_N - PLAIN_PENALTY)
+        own_N = self._own_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
         heat_NH = add_heat(account_N, coded.day, self.heat_excess(own_N, evidence_NJ), state)
         combined_N = self.with_heat(own_N, heat_NH)
         return Judgement(
@@ -106,6 +102,25 @@ class Judge:
             combined=combined_N,
             p_value=np.exp(-self.combined_tail.surprise(combined_N)),
         )
+
+    def own_scores(
+        self, evidence_NJ: Floats, coded: CodedTransactions, *, num_threads: int
+    ) -> Array:
+        """-log tail probability of transactions taken alone, as `judge` scores them. Shape (N,)."""
+        surprise_NJ = surprise_of(self.tails, evidence_NJ)
+        return self._own_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
+
+    def _own_scores(
+        self,
+        evidence_NJ: Floats,
+        surprise_NJ: Floats,
+        coded: CodedTransactions,
+        *,
+        num_threads: int,
+    ) -> Array:
+        raw_N = self.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
+        plain_N = self.plain_tail.surprise(plain_surprise(surprise_NJ))
+        return np.maximum(self.own_tail.surprise(raw_N), plain_N - PLAIN_PENALTY)
 
     def heat_excess(self, own_N: Array, evidence_NJ: Floats) -> Floats:
         """What each transaction adds to what its account piles up, in nats up to a cap. Shape (N,).

@@ -1,0 +1,180 @@
+"""Transactions before the day, in columns that can be counted: all that reasons say is from here.
+
+Shapes: P transactions before the day, S those of a subject.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.fraud.explain.phrases import short_text, value_text
+from recsys.fraud.profiles.arrays import Codes
+from recsys.schema import ACCOUNT_ID, AMOUNT, COUNTERPARTY_ID, CURRENCY, EVENT_TIME
+
+Array = npt.NDArray[np.float64]
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+
+THIS_ACCOUNT, ALL_ACCOUNTS = "this account", "all accounts"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Subject:
+    """Whose transactions are counted."""
+
+    name: str
+    """As it stands in a reason, e.g. "this account with category travel"."""
+    rows: Codes
+    """The transactions, in the order of time. Shape (S,)."""
+    is_own: bool = False
+    """Whether they are those of the account alone."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class _Groups:
+    """Rows of a column by their value."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        encoded = column.combine_chunks().dictionary_encode()
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.combine_chunks()
+        self.terms: pa.Array = encoded.dictionary
+        self.codes: Codes = np.asarray(pc.fill_null(encoded.indices, -1), dtype=np.int64)
+        self._order: Codes = np.argsort(self.codes, kind="stable")
+        self._sorted: Codes = self.codes[self._order]
+
+    def code(self, value: object) -> int:
+        """Code of a value; -1 of null, -2 of one that never came."""
+        if value is None:
+            return -1
+        place = int(pc.index(self.terms, pa.scalar(value, self.terms.type)).as_py())
+        return place if place >= 0 else -2
+
+    def rows(self, value: object) -> Codes:
+        """Rows with a value, ascending."""
+        code = self.code(value)
+        first, end = np.searchsorted(self._sorted, [code, code + 1])
+        return self._order[first:end]
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """All transactions before the day, in the order of time."""
+
+    table: pa.Table
+    """Under their standard names. P rows."""
+    _groups: dict[str, _Groups] = field(default_factory=dict)
+    _counts: dict[int, Codes] = field(default_factory=dict)
+
+    @functools.cached_property
+    def times(self) -> Codes:
+        """Microseconds since 1970. Shape (P,)."""
+        return np.asarray(self.table[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
+
+    @functools.cached_property
+    def amounts(self) -> Array:
+        """Amounts. Shape (P,)."""
+        return self.numbers(AMOUNT)
+
+    @functools.cached_property
+    def weekdays(self) -> Codes:
+        """0 for Monday to 6 for Sunday. Shape (P,)."""
+        return (self.times // DAY_US + 3) % 7  # 1970 began on a Thursday
+
+    @functools.cached_property
+    def has_hours(self) -> bool:
+        """Whether times tell more than the day: not where half of them are at midnight."""
+        return len(self.times) == 0 or float(np.mean(self.times % DAY_US == 0)) < 0.5
+
+    def numbers(self, name: str) -> Array:
+        """A numeric column; NaN where it has no value. Shape (P,)."""
+        return np.asarray(pc.fill_null(self.table[name].cast(pa.float64()), np.nan))
+
+    def groups(self, name: str) -> _Groups:
+        """Rows of a column by their value."""
+        if name not in self._groups:
+            self._groups[name] = _Groups(self.table[name])
+        return self._groups[name]
+
+    def codes(self, name: str) -> Codes:
+        """Codes of a column, -1 for null. Shape (P,)."""
+        return self.groups(name).codes
+
+    def term(self, name: str, code: int) -> str:
+        """What a code of a column stands for."""
+        return value_text(None if code < 0 else self.groups(name).terms[code].as_py())
+
+    def everybody(self) -> Subject:
+        """All accounts."""
+        return Subject(name=ALL_ACCOUNTS, rows=np.arange(self.table.num_rows))
+
+    def account(self, account_id: object) -> Subject:
+        """One account."""
+        rows = self.groups(ACCOUNT_ID).rows(account_id)
+        return Subject(name=THIS_ACCOUNT, rows=rows, is_own=True)
+
+    def everybody_with(self, name: str, value: object) -> Subject:
+        """All transactions with a value."""
+        if name == COUNTERPARTY_ID:
+            called = f"all accounts at {short_text(value_text(value))}"
+        else:
+            called = f"{ALL_ACCOUNTS} with {name} {short_text(value_text(value))}"
+        return Subject(name=called, rows=self.groups(name).rows(value))
+
+    def narrowed(self, subject: Subject, name: str, value: object) -> Subject:
+        """Those of a subject that have a value."""
+        groups = self.groups(name)
+        rows = subject.rows[groups.codes[subject.rows] == groups.code(value)]
+        called = f"{subject.name} with {name} {short_text(value_text(value))}"
+        return Subject(name=called, rows=rows, is_own=subject.is_own)
+
+    def in_currency(self, subject: Subject, row: dict[str, Any]) -> Subject:
+        """Those in the currency of a transaction: amounts of two do not compare."""
+        if CURRENCY not in self.table.column_names:
+            return subject
+        groups = self.groups(CURRENCY)
+        rows = subject.rows[groups.codes[subject.rows] == groups.code(row[CURRENCY])]
+        return Subject(name=subject.name, rows=rows, is_own=subject.is_own)
+
+    def counts_within(self, window_us: int) -> Codes:
+        """Transactions of the same account in the window up to each. Shape (P,)."""
+        if window_us not in self._counts:
+            self._counts[window_us] = _counts_within(self.codes(ACCOUNT_ID), self.times, window_us)
+        return self._counts[window_us]
+
+
+def paid_within(times: Codes, amounts: Array, window_us: int) -> Array:
+    """Sum of the amounts paid in the window up to each time, its end included.
+
+    Args:
+        times: In the order of time, of one account.
+        amounts: Of which those below 0 are money that came back and count as 0.
+        window_us: Its length.
+    """
+    sums = np.concatenate([[0.0], np.cumsum(amounts.clip(0))])
+    first = np.searchsorted(times, times - window_us, side="right")
+    within = sums[np.searchsorted(times, times, side="right")] - sums[first]
+    return np.asarray(np.round(within, 6))  # a difference of sums errs in the last digits
+
+
+def _counts_within(account_P: Codes, time_P: Codes, window_us: int) -> Codes:
+    """As `Past.counts_within`: accounts are laid end to end, farther apart than the window."""
+    if not len(time_P):
+        return np.zeros(0, dtype=np.int64)
+    order_P = np.argsort(account_P, kind="stable")
+    ranked_P = np.cumsum(np.diff(account_P[order_P], prepend=account_P[order_P[0]]) != 0)
+    apart = int(time_P.max() - time_P.min()) + window_us + 1
+    line_P = (time_P[order_P] - time_P.min()) + ranked_P * apart
+    first_P = np.searchsorted(line_P, line_P - window_us, side="right")
+    count_P = np.empty(len(time_P), dtype=np.int64)
+    count_P[order_P] = np.searchsorted(line_P, line_P, side="right") - first_P
+    return count_P
