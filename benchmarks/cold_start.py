@@ -35,8 +35,8 @@ from recsys.recommender.evaluation.metrics import (
 )
 from recsys.recommender.fitting.select import select_settings
 from recsys.recommender.fitting.train import fit_recommender
-from recsys.recommender.lists.recommend import POPULARITY
 from recsys.recommender.model import RecommenderModel
+from recsys.recommender.ranking.by_source import POPULARITY
 from recsys.recommender.ranking.topk import masked_top_k
 from recsys.schema import USER_ID
 from recsys.training import TrainingConfig

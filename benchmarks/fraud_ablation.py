@@ -41,6 +41,7 @@ from recsys.datasets.transactions.days import day_number, day_of, rows_before, s
 from recsys.datasets.transactions.labels import known_labels, load_labels
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.config import FraudConfig
+from recsys.fraud.embedding.observed import Observed
 from recsys.fraud.evaluation.benchmark import TestRows
 from recsys.fraud.evaluation.metrics import known_compromised
 from recsys.fraud.fitting.episodes import is_own
@@ -50,7 +51,7 @@ from recsys.fraud.fitting.weighing import Weighed, fit_judge
 from recsys.fraud.labels.memory import RecentTransactions
 from recsys.fraud.labels.meta_model import fit_stacker
 from recsys.fraud.labels.supervised import stacker_features
-from recsys.fraud.model import FraudModel, Observed
+from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.arrays import EVIDENCE, Passed, Rows
 from recsys.fraud.profiles.passing import numbers_of, pass_over, rows_of
 from recsys.fraud.scoring.tails import surprise_of

@@ -15,8 +15,9 @@ from scipy import sparse
 
 from recsys.features.encoder import EncodedTable
 from recsys.fraud.embedding.autoencoder import InputColumns
+from recsys.fraud.embedding.observed import Clusters, Observed
 from recsys.fraud.fitting.train import fit_clusters
-from recsys.fraud.model import Clusters, FraudModel, Observed
+from recsys.fraud.model import FraudModel
 
 _BLOCK_ROWS = 1 << 14
 _SAMPLE_ROWS = 200_000

@@ -24,7 +24,8 @@ from scipy import sparse
 
 from recsys.recommender.index import IndexConfig, ItemIndex
 from recsys.recommender.lists.filters import Filters
-from recsys.recommender.lists.recommend import UserBlock, recommend
+from recsys.recommender.lists.recommend import recommend
+from recsys.recommender.ranking.by_source import UserBlock
 from recsys.recommender.ranking.topk import masked_top_k, unit_vectors
 
 K, BLOCK, SAMPLE = 20, 16_384, 2_000

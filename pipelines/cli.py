@@ -209,7 +209,7 @@ def benchmark_recommender_command(
     ] = None,
     users: Users = None,
     items: Items = None,
-    k: Annotated[int, typer.Option(min=1, help="Length of the lists.")] = 20,
+    k: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Length of the lists.")] = 20,
     config: Annotated[
         Path | None, typer.Option(help="Settings, columns and features; defaults if not given.")
     ] = None,

@@ -22,7 +22,7 @@ def test_a_short_torture_finds_nothing(part: Part) -> None:
     """Each part as its own process, as some fork and some change the environment."""
     done = subprocess.run(
         [sys.executable, TORTURE, "--short", "--only", part.name],
-        capture_output=True, text=True, check=False, timeout=300,
+        capture_output=True, text=True, check=False, timeout=1800,
         env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -17,6 +17,7 @@ from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.data import load_checked_transactions, num_threads
 from pipelines.fraud.train import tell_fit
 from pipelines.jobs.console import Reporter, json_text
+from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.job import peak_rss_mb
 from recsys.config import config_to_dict
 from recsys.datasets.transactions.days import day_number, day_of, rows_before, start_of
@@ -101,7 +102,7 @@ def benchmark_fraud(
             f"--out: expected a folder without {TRANSACTIONS_FILE}, got {out}; choose another one"
         )
     config = replace(config, data=replace(config.data, labels=config.data.transactions))
-    log, checked = load_checked_transactions(config, reporter)
+    log, checked = load_checked_transactions(Inputs(), config, reporter)
     labels = load_labels(config.data, config.columns, log)
     used_labels = None if label_delay_days is None else labels
     if label_delay_days is not None:

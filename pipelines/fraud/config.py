@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import Field
 
 from pipelines.jobs.job_run import DeadlinesConfig
-from pipelines.recommender.config import OutputConfig, read_config
+from pipelines.jobs.settings import OutputConfig, read_config
 from recsys.config import config_class
 from recsys.datasets.input_checks import GatesConfig
 from recsys.datasets.transactions.config import (

@@ -11,17 +11,18 @@ import pyarrow.compute as pc
 
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.input_checks import Finding, check_newest_day, raise_if_held
-from recsys.datasets.transactions.loading import TransactionLog, load_transactions
+from recsys.datasets.transactions.loading import TransactionLog
 from recsys.datasets.transactions.quarantine import CheckedTransactions, quarantine
-from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, CURRENCY, EVENT_TIME
+from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, CURRENCY, EVENT_TIME, EVENT_TIME_TYPE
 
 if TYPE_CHECKING:
     from pipelines.fraud.config import FraudJobConfig
     from pipelines.jobs.console import Reporter
+    from pipelines.jobs.inputs import Inputs
 
 
 def load_checked_transactions(
-    config: FraudJobConfig, reporter: Reporter
+    inputs: Inputs, config: FraudJobConfig, reporter: Reporter
 ) -> tuple[TransactionLog, CheckedTransactions]:
     """Read transactions, set the unusable ones aside, and tell what was found.
 
@@ -29,13 +30,14 @@ def load_checked_transactions(
     for an earlier day reads a log that has gone on, and leaves them alone.
 
     Args:
+        inputs: The way to the tables.
         config: Settings.
         reporter: Whom to tell.
 
     Raises:
         DataError: The table cannot be read, or too many rows are unusable.
     """
-    log = load_transactions(config.data, config.columns, config.features)
+    log = inputs.transactions(config.data, config.columns, config.features)
     checked = quarantine(log, as_of=datetime.now(UTC), limits=config.quarantine)
     report = checked.report
     report.raise_if_refused()
@@ -50,6 +52,24 @@ def load_checked_transactions(
             f"{sum(set_aside.values()):,} of {report.num_rows:,} rows set aside: {counts}"
         )
     return log, checked
+
+
+def follow_from(
+    inputs: Inputs, table: pa.Table, checked: CheckedTransactions, end: datetime
+) -> None:
+    """Note that a run follows from usable rows up to a moment, and from those set aside by then.
+
+    Args:
+        inputs: What the run reads.
+        table: The usable rows before the moment.
+        checked: All rows, those set aside among them.
+        end: The moment.
+    """
+    aside = checked.quarantined
+    moment = pa.scalar(end, EVENT_TIME_TYPE)
+    is_later = pc.fill_null(pc.greater_equal(aside[EVENT_TIME], moment), False)
+    inputs.table("transactions", table)
+    inputs.table("quarantined", aside.filter(pc.invert(is_later)))
 
 
 def check_gates(

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.data import load_checked_transactions
 from pipelines.jobs.console import Reporter
+from pipelines.jobs.inputs import Inputs
 from recsys.datasets.transactions.days import day_number
 from recsys.drift.columns import Column, Kind, number_terms
 from recsys.drift.stability import Counts
@@ -46,7 +47,7 @@ def fraud_columns(config: FraudJobConfig, windows: Windows, reporter: Reporter) 
     Raises:
         DataError: The table is refused, or no transaction lies in one of the windows.
     """
-    log, checked = load_checked_transactions(config, reporter)
+    log, checked = load_checked_transactions(Inputs(), config, reporter)
     times_N = np.asarray(checked.table[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
     blocks_N = windows.blocks(times_N // _US_PER_DAY)
     windows.require_rows(blocks_N, log.origin(EVENT_TIME))

@@ -8,19 +8,16 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.fraud.data import check_gates, load_checked_transactions
+from pipelines.fraud.data import check_gates, follow_from, load_checked_transactions
 from pipelines.fraud.night_states import open_live
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import last_whole_day, new_run_id, peak_rss_mb
+from pipelines.jobs.job import last_whole_day, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run
-from pipelines.jobs.provenance import output_digest, settings_and_version
-from recsys.artifacts import digest_table
 from recsys.datasets.transactions.days import day_number, end_of_day, rows_before
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.fraud.alerts.outputs import write_table
 from recsys.fraud.vectors.account_vectors import account_vectors
 from recsys.fraud.vectors.vector_outputs import VECTORS_FILE, account_vectors_table, audit_vectors
-from recsys.publishing import publish
 from recsys.schema import EVENT_TIME
 
 
@@ -49,15 +46,13 @@ def _embed(
     day = as_of or last_whole_day()
     with job.stage("load"):
         live = open_live(config)
-        log, checked = load_checked_transactions(config, reporter)
+        job.inputs.run("model", live.run)
+        log, checked = load_checked_transactions(job.inputs, config, reporter)
         table = rows_before(checked.table, end_of_day(day))
+        follow_from(job.inputs, table, checked, end_of_day(day))
         check_gates(config, log, table, as_of)
         _require_transactions(log, table, day)
-    made_from = {
-        "model": live.run.name,
-        "transactions": digest_table(table),
-        **settings_and_version(config),
-    }
+    made_from = job.made_from(config)
     job.skip_if_done(day, made_from)
     with job.stage("work"):
         found = account_vectors(live.model, table, at=day_number(day) + 1)
@@ -67,36 +62,29 @@ def _embed(
         written = account_vectors_table(found, bundle_id=live.fingerprint)
         write_table(folder / VECTORS_FILE, written)
 
-    with job.stage("publish"):
-        published = publish(
-            config.account_vectors,
-            day,
-            write,
-            run_id=new_run_id(),
-            audit=lambda folder: audit_vectors(
-                folder, day=day, num_accounts=num_accounts, num_transactions=table.num_rows
-            ),
-            made_from=made_from,
-            keep=config.output.keep,
-        )
+    published = job.publish(
+        day,
+        write,
+        made_from=made_from,
+        keep=config.output.keep,
+        audit=lambda folder, _: audit_vectors(
+            folder, day=day, num_accounts=num_accounts, num_transactions=table.num_rows
+        ),
+    )
     reporter.say(f"account vectors: {num_accounts:,} accounts, {width} numbers each")
     report = checked.report
-    return {
-        "job": "embed-accounts",
-        "outcome": "PUBLISHED",
-        "live": published.is_current,
-        "day": str(day),
-        "digest": output_digest(published),
-        "account_vectors": str(published.folder / VECTORS_FILE),
-        "model": str(live.run),
-        "accounts": num_accounts,
-        "width": width,
-        "rows": report.num_rows,
-        "used": table.num_rows,
-        "later": checked.table.num_rows - table.num_rows,
-        "quarantined": {name: count for name, count in report.num_quarantined.items() if count},
-        "peak_rss_mb": peak_rss_mb(),
-    }
+    return published.status(
+        day=str(day),
+        account_vectors=str(published.run.folder / VECTORS_FILE),
+        model=str(live.run),
+        accounts=num_accounts,
+        width=width,
+        rows=report.num_rows,
+        used=table.num_rows,
+        later=checked.table.num_rows - table.num_rows,
+        quarantined={name: count for name, count in report.num_quarantined.items() if count},
+        peak_rss_mb=peak_rss_mb(),
+    )
 
 
 def _require_transactions(log: TransactionLog, table: pa.Table, day: date) -> None:

@@ -8,8 +8,13 @@ from datetime import date
 from pathlib import Path
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.fraud.data import check_gates, load_checked_transactions, num_threads
-from pipelines.fraud.labels import label_digest, labels_of
+from pipelines.fraud.data import (
+    check_gates,
+    follow_from,
+    load_checked_transactions,
+    num_threads,
+)
+from pipelines.fraud.labels import labels_of
 from pipelines.fraud.late_rows import DAY_ROWS, check_late, day_rows, find_start, tell_late
 from pipelines.fraud.night_states import (
     STATUS_FILE,
@@ -23,8 +28,7 @@ from pipelines.fraud.promotion import judge_night, latest_rows
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.job import last_whole_day, new_run_id, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
-from pipelines.jobs.provenance import output_digest, settings_and_version
-from recsys.artifacts import digest_table
+from pipelines.jobs.provenance import output_digest
 from recsys.datasets.transactions.days import (
     day_number,
     end_of_day,
@@ -91,21 +95,20 @@ def _score(
     day = as_of or last_whole_day()
     with job.stage("load"):
         live = open_live(config)
-        log, checked = load_checked_transactions(config, reporter)
-        labels = labels_of(config, log, reporter)
+        log, checked = load_checked_transactions(job.inputs, config, reporter)
+        labels = labels_of(job.inputs, config, log, reporter)
         table = rows_before(checked.table, end_of_day(day))
+        follow_from(job.inputs, table, checked, end_of_day(day))
         check_gates(config, log, table, as_of)
         rows = require_day(log, table, day)
-    made_from = {
-        "model": live.run.name,
-        "transactions": digest_table(table),
-        **label_digest(labels),
-        **settings_and_version(config),
-    }
+        evening = evening_before(config, live, day)
+        job.inputs.run("model", live.run)
+        job.inputs.run("state", evening.folder)
+    made_from = job.made_from(config)
     job.skip_if_done(day, made_from)
     with job.stage("work"):
         history = rows_before(table, start_of(day))
-        start = find_start(config, live, table, day, evening_before(config, live, day))
+        start = find_start(config, live, table, day, evening)
         if as_of is not None:
             check_late(config, start, num_rows=rows.num_rows, origin=log.origin(EVENT_TIME))
         state = load_evening(start.evening, live)

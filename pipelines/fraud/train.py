@@ -9,14 +9,19 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.fraud.data import check_gates, load_checked_transactions, num_threads
-from pipelines.fraud.labels import label_digest, labels_of
+from pipelines.fraud.data import (
+    check_gates,
+    follow_from,
+    load_checked_transactions,
+    num_threads,
+)
+from pipelines.fraud.labels import labels_of
 from pipelines.fraud.late_rows import DAY_ROWS, day_rows
 from pipelines.fraud.promotion import judge_model, latest_rows
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.job import last_whole_day, new_run_id, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
-from pipelines.jobs.provenance import output_digest, publication_order, settings_and_version
+from pipelines.jobs.provenance import output_digest, publication_order
 from recsys.artifacts import digest_table, read_bundle
 from recsys.config import config_to_dict
 from recsys.datasets.transactions.days import end_of_day, rows_before
@@ -57,12 +62,13 @@ def _train(
     day = as_of or last_whole_day()
     moment = end_of_day(day)
     with job.stage("load"):
-        log, checked = load_checked_transactions(config, reporter)
+        log, checked = load_checked_transactions(job.inputs, config, reporter)
         table = rows_before(checked.table, moment)
-        labels = labels_of(config, log, reporter)
+        follow_from(job.inputs, table, checked, moment)
+        labels = labels_of(job.inputs, config, log, reporter)
         check_gates(config, log, table, as_of)
     digests = {"transactions": digest_table(table)}
-    made_from = {**digests, **label_digest(labels), **settings_and_version(config)}
+    made_from = job.made_from(config)
     job.skip_if_done(day, made_from)
     checkpoints = job.checkpoints(made_from)
     with start_run(config.tracking, run_name=f"train-fraud {day}") as run:

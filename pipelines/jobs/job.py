@@ -1,26 +1,17 @@
-"""What every job does around its work: dates, run ids, data in, and what it ran on."""
+"""What every job does around its work: dates, run ids, what is live, and what it ran on."""
 
 from __future__ import annotations
 
 import resource
 import sys
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 from recsys.errors import ArtifactError
 from recsys.publishing import current_run, live_run
-from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from pipelines.jobs.console import Reporter
-    from pipelines.recommender.config import JobConfig
-    from recsys.datasets.dataset import Dataset
-    from recsys.datasets.input_checks import Finding
-    from recsys.recommender.serving import Recommender
 
 
 def new_run_id() -> str:
@@ -45,85 +36,6 @@ def last_whole_day() -> date:
     return datetime.now(UTC).date() - timedelta(days=1)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class CheckedDataset:
-    """Tables that may be used. `num_rows` is `num_used` and the sum of `num_left_out`."""
-
-    dataset: Dataset
-    """The tables, with the interactions that are used."""
-    num_rows: int
-    """Interactions of the file."""
-    num_left_out: dict[str, int]
-    """Interactions by the reason why they are not used."""
-    findings: list[Finding]
-    """What the gates found of the newest day; empty without `--as-of`."""
-
-    def counts(self) -> dict[str, object]:
-        """Counts for the status line."""
-        used = self.dataset.interactions.num_rows
-        return {"rows": self.num_rows, "used": used, "left_out": self.num_left_out}
-
-
-def load_checked(
-    config: JobConfig, as_of: date | None, reporter: Reporter, *, needs_time: bool
-) -> CheckedDataset:
-    """Read the tables, refuse them where they break a rule, and leave out what must not count.
-
-    Events that lie in the future now are faults. Events after the day of the run are none: a run
-    for an earlier day reads a log that has gone on, and leaves them alone.
-
-    Raises:
-        DataError: The first refusal.
-        GateError: The newest day is not like the days before it.
-    """
-    from recsys.datasets.cleaning import clean_interactions
-    from recsys.datasets.input_checks import raise_if_held
-    from recsys.datasets.loading import load_dataset
-    from recsys.datasets.validation import validate_dataset
-
-    dataset = load_dataset(config.data, config.columns, config.features)
-    report = validate_dataset(
-        dataset, as_of=datetime.now(UTC), limits=config.validation, needs_time=needs_time
-    )
-    report.raise_if_refused()
-    log, left_out = clean_interactions(
-        dataset, until=None if as_of is None else end_of(as_of), limits=config.validation
-    )
-    findings = [] if as_of is None else newest_day_findings(config, dataset, as_of)
-    raise_if_held(findings)
-    reporter.say(
-        f"data: {log.num_rows:,} interactions of {report.num_users:,} users with "
-        f"{report.num_items:,} items"
-    )
-    told = {reason: count for reason, count in left_out.items() if count}
-    if told:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in told.items())
-        reporter.say(f"  left out: {counts} of {report.num_interactions:,} rows")
-    return CheckedDataset(
-        dataset=replace(dataset, interactions=log),
-        num_rows=report.num_interactions,
-        num_left_out=left_out,
-        findings=findings,
-    )
-
-
-def newest_day_findings(config: JobConfig, dataset: Dataset, day: date) -> list[Finding]:
-    """What the gates find of the day of a run, in interactions with times."""
-    from recsys.datasets.cleaning import rows_until
-    from recsys.datasets.input_checks import check_newest_day
-
-    log = dataset.interactions
-    if not config.gates.enabled or EVENT_TIME not in log.column_names:
-        return []
-    return check_newest_day(
-        rows_until(log, end_of(day)),
-        day,
-        config.gates,
-        terms=[USER_ID, ITEM_ID],
-        origin=partial(dataset.origin, "interactions"),
-    )
-
-
 def require_live(root: Path, what: str, *, by: str) -> Path:
     """Folder of the live run.
 
@@ -141,21 +53,6 @@ def require_live(root: Path, what: str, *, by: str) -> Path:
             "output.directory"
         )
     return current_run(root)
-
-
-def open_live_model(config: JobConfig) -> tuple[Path, Recommender]:
-    """Folder of the published model that is live, and the model with its index.
-
-    A process of its own opens the index first: whoever can write to the outputs has no way to end a
-    job without a word.
-
-    Raises:
-        ArtifactError: There is none yet, or it is damaged.
-    """
-    from recsys.recommender.serving import load_recommender
-
-    run = require_live(config.models, "a published model", by="train-recommender")
-    return run, load_recommender(run / "model", run / "index", in_child=True)
 
 
 def peak_rss_mb() -> float:

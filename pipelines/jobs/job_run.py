@@ -12,23 +12,28 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import Field
 
+from pipelines.jobs.inputs import Inputs
+from pipelines.jobs.job import new_run_id
+from pipelines.jobs.provenance import output_digest, settings_and_version
 from recsys.config import config_class
 from recsys.errors import GateError, PublishError, SkippedError
 from recsys.files import PRIVATE_FILE, PRIVATE_FOLDER
-from recsys.publishing import PublishedRun, published_runs
+from recsys.publishing import PublishedRun, publish, published_runs
 from recsys.publishing.protocol import take_lock
 
 if TYPE_CHECKING:
     from recsys.checkpoints import Checkpoints
+
+Written = TypeVar("Written")
 
 DEADLINE_EXIT_CODE = 8
 """Exit code of a job that a stage's deadline has ended."""
@@ -58,6 +63,8 @@ class JobRun:
     """How long each stage may take."""
     force: bool = False
     """Whether work that is done already is done again."""
+    inputs: Inputs = field(default_factory=Inputs)
+    """The way to its tables and models, which remembers what was read."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -86,6 +93,10 @@ class JobRun:
                 shutil.rmtree(other, ignore_errors=True)
         return Checkpoints(work / name)
 
+    def made_from(self, config: object) -> dict[str, str]:
+        """Everything that the run follows from: what was read so far, settings, the version."""
+        return {**self.inputs.digests(), **settings_and_version(config)}
+
     def skip_if_done(self, day: date, made_from: Mapping[str, str]) -> None:
         """Refuse to repeat what a stored run of the day was made from.
 
@@ -101,6 +112,74 @@ class JobRun:
                 f"{found.folder}: expected new data, settings or model for {day}, got what this "
                 f"run was made from ({live}); add --force to run all the same"
             )
+
+    def publish(
+        self,
+        day: date,
+        write: Callable[[Path], Written],
+        *,
+        made_from: Mapping[str, str],
+        keep: int,
+        judge: Callable[[Path, Written], Sequence[GateError]] = lambda _folder, _written: (),
+        audit: Callable[[Path, Written], None] = lambda _folder, _written: None,
+    ) -> Outcome[Written]:
+        """Write, audit and publish outputs within the deadline of that stage.
+
+        Args:
+            day: The day that the outputs are for.
+            write: Writes them into a folder, and says what was written.
+            made_from: What they follow from.
+            keep: How many runs stay.
+            judge: Looks at what was written and gives the reasons to hold it.
+            audit: Reads what was written back, and refuses it by raising.
+        """
+        told: list[tuple[Written, Sequence[GateError]]] = []
+
+        def written_and_judged(folder: Path) -> None:
+            written = write(folder)
+            told.append((written, judge(folder, written)))
+
+        with self.stage("publish"):
+            run = publish(
+                self.root,
+                day,
+                written_and_judged,
+                hold=lambda _folder: str(told[0][1][0]) if told[0][1] else "",
+                run_id=new_run_id(),
+                audit=lambda folder: audit(folder, told[0][0]),
+                made_from=made_from,
+                keep=keep,
+            )
+        written, faults = told[0]
+        return Outcome(job=self.name, run=run, written=written, faults=faults)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome(Generic[Written]):
+    """How a job ended that wrote something."""
+
+    job: str
+    """Its command."""
+    run: PublishedRun
+    """The stored run."""
+    written: Written
+    """What its outputs hold."""
+    faults: Sequence[GateError]
+    """Why it is not live, if it was held."""
+
+    def raise_if_held(self) -> None:
+        """Raise the first fault, with the way to make the run live all the same."""
+        raise_if_held(self.faults, self.run, self.run.folder.parents[2].name)
+
+    def status(self, **figures: object) -> dict[str, object]:
+        """The status line of a run that was published: what every job says, and figures."""
+        return {
+            "job": self.job,
+            "outcome": "PUBLISHED",
+            "live": self.run.is_current,
+            "digest": output_digest(self.run),
+            **figures,
+        }
 
 
 def find_done(root: Path, day: date, made_from: Mapping[str, str]) -> PublishedRun | None:

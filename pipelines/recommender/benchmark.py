@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.jobs.console import Reporter
@@ -19,6 +20,7 @@ from recsys.datasets.validation import validate_dataset
 from recsys.errors import ConfigError
 from recsys.recommender.evaluation.benchmark import fit_benchmark, measure_lists, rank_test_users
 from recsys.recommender.fitting.train import TrainingCallbacks
+from recsys.recommender.ranking.ranker import list_length
 from recsys.schema import ITEM_ID, USER_ID
 
 
@@ -37,7 +39,7 @@ def benchmark_recommender(
         config: Settings; its interactions are the train file.
         test: Interactions to rank.
         valid: A part of the train file to select on.
-        k: List length.
+        k: List length; lists are no longer than the catalogue.
         out: Folder for `recommendations.parquet` and `metrics.json`; it must not hold them yet.
         reporter: Whom to tell.
 
@@ -52,11 +54,15 @@ def benchmark_recommender(
     train = _load(config, config.data.interactions)
     test_log = _load_like(config, test, train)
     valid_log = None if valid is None else _load_like(config, valid, train)
+    k = list_length(k, pc.count_distinct(train.interactions[ITEM_ID]).as_py())
+    filter_seen = config.lists.filter_seen
     callbacks = TrainingCallbacks(
         on_epoch=reporter.epoch, on_batch=reporter.batch, on_stage=reporter.say
     )
     with reporter.training():
-        fitted = fit_benchmark(train, valid_log, config.recommender, k=k, callbacks=callbacks)
+        fitted = fit_benchmark(
+            train, valid_log, config.recommender, k=k, filter_seen=filter_seen, callbacks=callbacks
+        )
     out.mkdir(parents=True, exist_ok=True)
     summary = rank_test_users(
         fitted.model, test_log, lists_file, k=k, index=config.index,

@@ -11,7 +11,8 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from pipelines.jobs.job_run import DeadlinesConfig
-from recsys.config import ConfigT, apply_overrides, config_class, parse_config, read_toml
+from pipelines.jobs.settings import OutputConfig, read_config
+from recsys.config import config_class
 from recsys.datasets.dataset import ColumnsConfig, DataConfig, FeaturesConfig
 from recsys.datasets.input_checks import GatesConfig
 from recsys.datasets.splits import SplitConfig
@@ -32,24 +33,16 @@ from recsys.training import TrainingConfig
 class ListsConfig:
     """What lists are written."""
 
-    k: int = Field(default=20, ge=1)
-    """Items a list."""
+    k: int = Field(default=20, ge=1, le=2**31 - 1)
+    """Items a list; a list is no longer than the catalogue."""
     filter_seen: bool = True
-    """Whether items that a user already interacted with are left out."""
+    """Whether items that a user already interacted with are left out. Models are chosen and
+    measured under the same rule; where lists may hold such items again, these gain by how often
+    they were taken."""
     deny: Path | None = None
     """Table of pairs user_id, item_id that must not be recommended."""
     eligible: Path | None = None
     """Table of the item_id that may be recommended; all when not set."""
-
-
-@config_class
-class OutputConfig:
-    """Where outputs go."""
-
-    directory: Path = Path("runs")
-    """Folder that holds published models, recommendations and similar items."""
-    keep: int = Field(default=10, ge=1)
-    """Published runs of each kind that stay."""
 
 
 @config_class
@@ -114,6 +107,11 @@ class JobConfig:
         """What to train and how."""
         return RecommenderConfig(model=self.model, training=self.training)
 
+    def within(self, num_items: int) -> JobConfig:
+        """The settings with lists that are no longer than the catalogue: what is beyond costs."""
+        k = min(self.evaluation.k, max(num_items, 1))
+        return replace(self, evaluation=replace(self.evaluation, k=k))
+
     @property
     def models(self) -> Path:
         """Root of the published models."""
@@ -146,34 +144,17 @@ def load_job_config(
     Raises:
         ConfigError: The file or an override is wrong.
     """
-    return _rebased(*read_config(JobConfig, path, overrides=overrides, data=data))
+    return _rebased(
+        *read_config(JobConfig, path, overrides=overrides, data=data, fill_in=_measure_as_written)
+    )
 
 
-def read_config(
-    cls: type[ConfigT],
-    path: Path | None,
-    *,
-    overrides: Sequence[str],
-    data: Mapping[str, Path | None] | None,
-) -> tuple[ConfigT, Path]:
-    """The settings of a file with those of the options, and where its relative paths start.
-
-    Args:
-        cls: What the file configures.
-        path: A TOML file; None for nothing but defaults and options.
-        overrides: Options `--set section.key=value`.
-        data: Paths of tables given as options, by name; None where not given.
-
-    Raises:
-        ConfigError: The file or an override is wrong.
-    """
-    mapping = apply_overrides({} if path is None else read_toml(path), overrides)
-    given = {name: str(table.absolute()) for name, table in (data or {}).items() if table}
-    if given:
-        section = mapping.get("data", {})
-        mapping["data"] = {**section, **given} if isinstance(section, dict) else section
-    config = parse_config(cls, mapping, source="options" if path is None else str(path))
-    return config, Path.cwd() if path is None else path.absolute().parent
+def _measure_as_written(mapping: dict[str, object]) -> dict[str, object]:
+    """Lists are measured at the length that they are written with, unless another one is set."""
+    lists, evaluation = mapping.get("lists", {}), mapping.get("evaluation", {})
+    if not isinstance(lists, dict) or not isinstance(evaluation, dict) or "k" not in lists:
+        return mapping
+    return {**mapping, "evaluation": {"k": lists["k"], **evaluation}}
 
 
 def _rebased(config: JobConfig, folder: Path) -> JobConfig:

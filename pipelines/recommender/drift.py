@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import load_checked
+from pipelines.jobs.inputs import Inputs
 from pipelines.recommender.config import JobConfig
+from pipelines.recommender.data import load_checked
 from pipelines.recommender.write_lists import FILE_NAME
 from recsys.datasets.dataset import Dataset, FeatureConfig
 from recsys.datasets.feature_columns import FeatureKind
@@ -25,9 +26,9 @@ from recsys.drift.windows import Windows, sample_rows
 from recsys.features.encoder import rows_of
 from recsys.publishing import PublishedRun, current_run, live_run, published_runs
 from recsys.recommender.compatibility import check_tables
-from recsys.recommender.lists.recommend import POPULARITY
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.model_bundle import load_model
+from recsys.recommender.ranking.by_source import POPULARITY
 from recsys.schema import EVENT_TIME, ITEM_ID, SCORE, SOURCE, USER_ID, WEIGHT
 
 SAMPLE_ROWS = 50_000
@@ -46,7 +47,7 @@ def recommender_columns(
         DataError: The tables are refused, or no event lies in one of the windows.
     """
     # Later events than the day are no fault: a check of an earlier day reads a log that went on.
-    dataset = load_checked(config, None, reporter, needs_time=True).dataset
+    dataset = load_checked(Inputs(), config, None, reporter, needs_time=True).dataset
     times_N = np.asarray(dataset.interactions[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
     blocks_N = windows.blocks(times_N // _US_PER_DAY)
     windows.require_rows(blocks_N, dataset.origin("interactions", EVENT_TIME))

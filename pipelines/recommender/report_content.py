@@ -54,7 +54,11 @@ def report_content(
         prefixes={width: found.overall for width, found in comparison.by_prefix.items()},
         index=index.report,
         item_map=_item_map(dataset, experiment, config.training.seed),
-        examples=_examples(dataset, Recommender(model=experiment.model, index=index)),
+        examples=_examples(
+            dataset,
+            Recommender(model=experiment.model, index=index),
+            num_shown=min(config.lists.k, _NUM_SHOWN),
+        ),
         data=_facts(dataset, split),
         selection=experiment.selection,
         settings=_settings(config),
@@ -105,13 +109,13 @@ def _item_map(dataset: Dataset, experiment: Experiment, seed: int) -> ItemMap:
     )
 
 
-def _examples(dataset: Dataset, recommender: Recommender) -> list[ExampleList]:
-    """Lists of the published model for a few active users."""
+def _examples(dataset: Dataset, recommender: Recommender, *, num_shown: int) -> list[ExampleList]:
+    """Lists of the published model for a few active users, as they will be written."""
     users = active_users(dataset.interactions, num_users=_NUM_EXAMPLES)
     examples = []
     for place in range(len(users)):
         user = users[place]
-        lists = recommender.recommend_table(users.slice(place, 1), _NUM_SHOWN)
+        lists = recommender.recommend_table(users.slice(place, 1), num_shown)
         if not lists.num_rows:
             continue
         history = latest_items(dataset.interactions, user, _NUM_SHOWN)

@@ -6,14 +6,15 @@ from datetime import date
 from pathlib import Path
 
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import logical_date, new_run_id, open_live_model
-from pipelines.jobs.job_run import job_run
-from pipelines.jobs.provenance import output_digest, settings_and_version
+from pipelines.jobs.job import logical_date
+from pipelines.jobs.job_run import JobRun, job_run
 from pipelines.recommender.config import JobConfig
-from recsys.publishing import publish
+from pipelines.recommender.data import open_live_model
 from recsys.recommender.lists.audit import audit_similar_items
 from recsys.recommender.lists.list_files import ListsSummary, write_similar_items
+from recsys.recommender.lists.output_checks import check_floor
 from recsys.recommender.lists.recommend import similar_items
+from recsys.recommender.ranking.ranker import list_length
 from recsys.recommender.serving import similarity_index
 
 FILE_NAME = "similar-items.parquet"
@@ -35,40 +36,39 @@ def similar_items_job(
         What happened, for the status line.
     """
     with job_run("similar-items", config.similar_items, config.deadlines, force=force) as job:
-        with job.stage("load"):
-            run, recommender = open_live_model(config)
-        made_from = {"model": run.name, **settings_and_version(config)}
-        job.skip_if_done(logical_date(as_of), made_from)
-        with job.stage("work"):
-            index = similarity_index(recommender, config.index, seed=config.training.seed)
-        items = recommender.model.items
-        summaries: list[ListsSummary] = []
+        return _write_similar(config, logical_date(as_of), reporter, job)
 
-        def write(folder: Path) -> None:
-            lists = similar_items(index, item_ids=items, k=config.lists.k)
-            summaries.append(write_similar_items(folder / FILE_NAME, lists, item_ids=items))
 
-        with job.stage("publish"):
-            published = publish(
-                config.similar_items,
-                logical_date(as_of),
-                write,
-                run_id=new_run_id(),
-                audit=lambda folder: audit_similar_items(
-                    folder / FILE_NAME, k=config.lists.k, summary=summaries[-1]
-                ),
-                made_from=made_from,
-                keep=config.output.keep,
-            )
-    summary = summaries[-1]
+def _write_similar(
+    config: JobConfig, day: date, reporter: Reporter, job: JobRun
+) -> dict[str, object]:
+    with job.stage("load"):
+        run, recommender = open_live_model(job.inputs, config)
+        made_from = job.made_from(config)
+    job.skip_if_done(day, made_from)
+    items = recommender.model.items
+    k = list_length(config.lists.k, len(items))
+    with job.stage("work"):
+        index = similarity_index(recommender, config.index, seed=config.training.seed)
+
+    def write(folder: Path) -> ListsSummary:
+        lists = similar_items(index, item_ids=items, k=k)
+        return write_similar_items(folder / FILE_NAME, lists, item_ids=items)
+
+    outcome = job.publish(
+        day,
+        write,
+        made_from=made_from,
+        keep=config.output.keep,
+        judge=lambda folder, summary: check_floor(summary, folder / FILE_NAME, config.guards),
+        audit=lambda folder, summary: audit_similar_items(folder / FILE_NAME, k=k, summary=summary),
+    )
+    outcome.raise_if_held()
+    summary = outcome.written
     reporter.say(f"similar items: {summary.num_lists:,} items at {summary.lists_per_s:,.0f}/s")
-    return {
-        "job": "similar-items",
-        "outcome": "PUBLISHED",
-        "live": published.is_current,
-        "file": str(published.folder / FILE_NAME),
-        "digest": output_digest(published),
-        "model": str(run),
-        "items": summary.num_lists,
-        "rows": summary.num_rows,
-    }
+    return outcome.status(
+        file=str(outcome.run.folder / FILE_NAME),
+        model=str(run),
+        items=summary.num_lists,
+        rows=summary.num_rows,
+    )

@@ -6,11 +6,14 @@ import json
 from datetime import date
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import load_checked, logical_date, new_run_id, peak_rss_mb
+from pipelines.jobs.job import logical_date, new_run_id, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
-from pipelines.jobs.provenance import output_digest, settings_and_version
+from pipelines.jobs.provenance import output_digest
 from pipelines.recommender.config import JobConfig
+from pipelines.recommender.data import load_checked
 from pipelines.recommender.promotion import judge, load_champion, write_promotion
 from pipelines.recommender.report_content import report_content
 from pipelines.recommender.training_record import record_tables, record_training, table_digests
@@ -27,6 +30,7 @@ from recsys.recommender.index import ItemIndex
 from recsys.recommender.model_bundle import save_model
 from recsys.recommender.report import write_report
 from recsys.recommender.serving import build_index, load_recommender
+from recsys.schema import ITEM_ID
 from recsys.tracking import start_run
 
 
@@ -52,11 +56,14 @@ def _train(
     config: JobConfig, as_of: date | None, reporter: Reporter, job: JobRun
 ) -> dict[str, object]:
     with job.stage("load"):
-        checked = load_checked(config, as_of, reporter, needs_time=config.split.needs_time)
+        checked = load_checked(
+            job.inputs, config, as_of, reporter, needs_time=config.split.needs_time
+        )
         dataset = checked.dataset
         digests = table_digests(dataset)
-    made_from = {**digests, **settings_and_version(config)}
+    made_from = job.made_from(config)
     job.skip_if_done(logical_date(as_of), made_from)
+    config = config.within(pc.count_distinct(dataset.interactions[ITEM_ID]).as_py())
     with job.stage("load"):
         split = split_interactions(dataset.interactions, config.split, seed=config.training.seed)
         champion = load_champion(config, dataset, split)
@@ -74,6 +81,7 @@ def _train(
         with job.stage("work"), reporter.training():
             experiment = run_experiment(
                 dataset, split, config.recommender, config.evaluation,
+                filter_seen=config.lists.filter_seen, had=checked.had,
                 champion=champion.model, callbacks=callbacks,
             )  # fmt: skip
             judgement = judge(config, experiment, champion, (dataset, split), reporter)

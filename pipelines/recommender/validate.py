@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import newest_day_findings
 from pipelines.recommender.config import JobConfig
+from pipelines.recommender.data import newest_day_findings
 from recsys.datasets.loading import load_dataset
 from recsys.datasets.validation import ValidationReport, validate_dataset
 

@@ -3,34 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import load_checked, logical_date, new_run_id, open_live_model
-from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
-from pipelines.jobs.provenance import file_digests, output_digest, settings_and_version
+from pipelines.jobs.job import logical_date
+from pipelines.jobs.job_run import JobRun, job_run
 from pipelines.recommender.config import JobConfig
-from pipelines.recommender.training_record import table_digests
+from pipelines.recommender.data import CheckedDataset, load_checked, open_live_model
+from pipelines.recommender.rules import Rules, filters_of, load_rules
 from recsys.datasets.dataset import Dataset
-from recsys.datasets.rules import load_ids
 from recsys.errors import GateError
-from recsys.features.history import UserItemMatrix, history_matrix
+from recsys.features.history import (
+    UserItemMatrix,
+    history_matrix,
+    repeat_matrix,
+    user_item_matrix,
+)
 from recsys.features.vocabulary import Vocabulary
-from recsys.publishing import live_run, publish, verify_run
-from recsys.recommender.compatibility import check_id_types, check_tables
+from recsys.publishing import live_run, verify_run
+from recsys.recommender.compatibility import check_tables
 from recsys.recommender.lists.audit import audit_recommendations
-from recsys.recommender.lists.filters import Filters, eligible_items, user_item_pairs
+from recsys.recommender.lists.filters import Filters
 from recsys.recommender.lists.list_files import ListsSummary, write_recommendations
-from recsys.recommender.lists.output_checks import check_lists
-from recsys.recommender.model import RecommenderModel
-from recsys.schema import ITEM_ID, USER_ID
+from recsys.recommender.lists.output_checks import check_floor, check_lists
+from recsys.recommender.ranking.ranker import list_length
+from recsys.recommender.serving import Recommender
+from recsys.schema import USER_ID
 
 FILE_NAME = "recommendations.parquet"
 """The file of a published run."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Request:
+    """Whom to write lists for, and all that they are made from."""
+
+    recommender: Recommender
+    users: Vocabulary
+    histories: UserItemMatrix
+    repeats: UserItemMatrix | None
+    filters: Filters
+    user_table: pa.Table | None
+    k: int
+    """Length of the lists: what is asked for, or the whole catalogue."""
 
 
 def write_recommendations_job(
@@ -56,82 +76,135 @@ def write_recommendations_job(
 def _write_lists(
     config: JobConfig, as_of: date | None, reporter: Reporter, job: JobRun
 ) -> dict[str, object]:
+    day = logical_date(as_of)
     with job.stage("load"):
-        run, recommender = open_live_model(config)
-        model = recommender.model
-        checked = load_checked(config, as_of, reporter, needs_time=False)
-        dataset = checked.dataset
-        check_tables(model, dataset)
-    made_from = {
-        "model": run.name,
-        **table_digests(dataset),
-        **file_digests(deny=config.lists.deny, eligible=config.lists.eligible),
-        **settings_and_version(config),
-    }
-    job.skip_if_done(logical_date(as_of), made_from)
-    users = all_users(dataset)
-    histories = history_matrix(
-        dataset.interactions, users=users, items=model.items, ordered=model.config.reads_order
+        run, recommender = open_live_model(job.inputs, config)
+        checked = load_checked(job.inputs, config, as_of, reporter, needs_time=False)
+        check_tables(recommender.model, checked.dataset)
+        rules = load_rules(job.inputs, config, recommender.model)
+        made_from = job.made_from(config)
+    job.skip_if_done(day, made_from)
+    _warn_of_model(config, recommender, as_of, reporter)
+    with job.stage("work"):
+        request = _request(config, recommender, checked, rules, reporter)
+        live, has_same_rules = live_lists(config, made_from)
+    outcome = job.publish(
+        day,
+        partial(_write, request),
+        made_from=made_from,
+        keep=config.output.keep,
+        judge=partial(_faults, config, live, has_same_rules=has_same_rules),
+        audit=lambda folder, summary: audit_recommendations(
+            folder / FILE_NAME, k=request.k, summary=summary
+        ),
     )
-    filters = _filters(config, model, users, histories, reporter)
-    summaries: list[ListsSummary] = []
+    outcome.raise_if_held()
+    summary = outcome.written
+    _tell(summary, request.k, reporter)
+    return outcome.status(
+        file=str(outcome.run.folder / FILE_NAME),
+        model=str(run),
+        users=summary.num_lists,
+        interactions=checked.counts(),
+        rows=summary.num_rows,
+        short_lists=summary.num_short_lists,
+        empty_lists=summary.num_empty_lists,
+        sources=summary.lists_by_source,
+    )
 
-    def write(folder: Path) -> None:
-        lists = recommender.recommend(
-            users.terms, k=config.lists.k, filters=filters, histories=histories,
-            user_table=dataset.users,
-        )  # fmt: skip
-        summaries.append(
-            write_recommendations(
-                folder / FILE_NAME, lists, user_id_type=users.terms.type, item_ids=model.items
-            )
+
+def _request(
+    config: JobConfig,
+    recommender: Recommender,
+    checked: CheckedDataset,
+    rules: Rules,
+    reporter: Reporter,
+) -> _Request:
+    """What is learnt from goes into vectors; what users had, learnt from or not, into filters."""
+    model, log = recommender.model, checked.dataset.interactions
+    users = all_users(checked.dataset, checked.had)
+    had = user_item_matrix(checked.had, users=users, items=model.items)
+    repeats = None
+    if model.selection.repeat_weight:
+        half_life = model.selection.repeat_half_life_days
+        repeats = repeat_matrix(log, users=users, items=model.items, half_life_days=half_life)
+    return _Request(
+        recommender=recommender,
+        users=users,
+        histories=history_matrix(
+            log, users=users, items=model.items, ordered=model.config.reads_order
+        ),
+        repeats=repeats,
+        filters=filters_of(
+            config, rules, users=users, items=model.items, had=had, reporter=reporter
+        ),
+        user_table=checked.dataset.users,
+        k=list_length(config.lists.k, len(model.items)),
+    )
+
+
+def _write(request: _Request, folder: Path) -> ListsSummary:
+    lists = request.recommender.recommend(
+        request.users.terms,
+        k=request.k,
+        filters=request.filters,
+        histories=request.histories,
+        repeats=request.repeats,
+        user_table=request.user_table,
+    )
+    return write_recommendations(
+        folder / FILE_NAME,
+        lists,
+        user_id_type=request.users.terms.type,
+        item_ids=request.recommender.model.items,
+    )
+
+
+def _faults(
+    config: JobConfig,
+    live: Path | None,
+    folder: Path,
+    summary: ListsSummary,
+    *,
+    has_same_rules: bool,
+) -> list[GateError]:
+    """Why the lists must not become live, if anything."""
+    place = folder / FILE_NAME
+    return [
+        *check_floor(summary, place, config.guards),
+        *check_lists(place, live, config.guards, same_rules=has_same_rules),
+    ]
+
+
+def _warn_of_model(
+    config: JobConfig, recommender: Recommender, as_of: date | None, reporter: Reporter
+) -> None:
+    """Say where the model was made for another day or for other lists."""
+    model = recommender.model
+    until = None if model.learnt_until is None else model.learnt_until.date()
+    if as_of is not None and until is not None and until > as_of:
+        reporter.warn(
+            f"the live model has learnt from events up to {until}, after the day of this run, "
+            f"{as_of}: its lists know what was still to come"
+        )
+    wanted, chosen = config.lists.filter_seen, model.selection.filter_seen
+    if wanted != chosen:
+        reporter.warn(
+            f"the live model was chosen for lists with filter_seen = {str(chosen).lower()}, "
+            f"and lists.filter_seen is {str(wanted).lower()}; train again"
         )
 
-    faults: list[GateError] = []
-    live, has_same_rules = live_lists(config, made_from)
 
-    def hold(folder: Path) -> str:
-        faults.extend(
-            check_lists(folder / FILE_NAME, live, config.guards, same_rules=has_same_rules)
-        )
-        return str(faults[0]) if faults else ""
-
-    with job.stage("publish"):
-        published = publish(
-            config.recommendations,
-            logical_date(as_of),
-            write,
-            hold=hold,
-            run_id=new_run_id(),
-            audit=lambda folder: audit_recommendations(
-                folder / FILE_NAME, k=config.lists.k, summary=summaries[-1]
-            ),
-            made_from=made_from,
-            keep=config.output.keep,
-        )
-    raise_if_held(faults, published, config.recommendations.name)
-    summary = summaries[-1]
+def _tell(summary: ListsSummary, k: int, reporter: Reporter) -> None:
     sources = ", ".join(f"{count:,} from {name}" for name, count in summary.lists_by_source.items())
     reporter.say(
         f"lists: {summary.num_lists:,} users ({sources}) at {summary.lists_per_s:,.0f} users/s"
     )
     if summary.num_short_lists:
         reporter.warn(
-            f"{summary.num_short_lists:,} users have fewer than {config.lists.k} eligible items"
+            f"{summary.num_short_lists:,} users have fewer than {k} eligible items, "
+            f"{summary.num_empty_lists:,} of them none"
         )
-    return {
-        "job": "write-recommendations",
-        "outcome": "PUBLISHED",
-        "live": published.is_current,
-        "file": str(published.folder / FILE_NAME),
-        "digest": output_digest(published),
-        "model": str(run),
-        "users": summary.num_lists,
-        "interactions": checked.counts(),
-        "rows": summary.num_rows,
-        "short_lists": summary.num_short_lists,
-        "sources": summary.lists_by_source,
-    }
 
 
 def live_lists(config: JobConfig, made_from: Mapping[str, str]) -> tuple[Path | None, bool]:
@@ -154,35 +227,9 @@ def live_lists(config: JobConfig, made_from: Mapping[str, str]) -> tuple[Path | 
     return live.folder / FILE_NAME, same
 
 
-def all_users(dataset: Dataset) -> Vocabulary:
-    """Everyone who did something or is in the users table, in ascending order."""
-    chunks = list(dataset.interactions[USER_ID].chunks)
+def all_users(dataset: Dataset, had: pa.Table) -> Vocabulary:
+    """Everyone who did something, learnt from or not, or is in the users table; ascending."""
+    chunks = list(had[USER_ID].chunks)
     if dataset.users is not None:
         chunks += dataset.users[USER_ID].chunks
-    return Vocabulary.fit(pa.chunked_array(chunks, type=dataset.interactions[USER_ID].type))
-
-
-def _filters(
-    config: JobConfig,
-    model: RecommenderModel,
-    users: Vocabulary,
-    histories: UserItemMatrix,
-    reporter: Reporter,
-) -> Filters:
-    """What the config leaves out of lists; ids without effect are counted, not silent."""
-    lists, columns, csv = config.lists, config.columns, config.data.csv
-    items = model.items
-    filters = Filters(num_items=len(items), seen=histories if lists.filter_seen else None)
-    if lists.deny is not None:
-        pairs = load_ids(lists.deny, (USER_ID, ITEM_ID), columns=columns, csv=csv)
-        check_id_types(model, pairs, file=str(lists.deny), columns=columns)
-        denied, match = user_item_pairs(pairs, users=users, items=items)
-        filters = replace(filters, denied=denied)
-        reporter.say(f"deny list: {match.num_used:,} of {match.num_rows:,} rows have an effect")
-    if lists.eligible is not None:
-        table = load_ids(lists.eligible, (ITEM_ID,), columns=columns, csv=csv)
-        check_id_types(model, table, file=str(lists.eligible), columns=columns)
-        eligible, match = eligible_items(table, items=items)
-        filters = replace(filters, eligible=eligible)
-        reporter.say(f"eligible items: {match.num_used:,} of {match.num_rows:,} are in the model")
-    return filters
+    return Vocabulary.fit(pa.chunked_array(chunks, type=had[USER_ID].type))

@@ -29,8 +29,9 @@ class ValidationConfig:
     max_unknown_item_share: float = Field(default=0.05, ge=0, le=1)
     """Share of interactions whose item may be absent from the items table."""
     max_events_per_user: int | None = Field(default=None, ge=1)
-    """Latest events of a user that count; by default ten times those of the busiest user but one
-    in a thousand, and at least 1000."""
+    """Latest events of a user that are learnt from; by default five times those of the busiest of
+    so many people, as the middle of the users and its spread let expect, and at least 1000. What
+    a user has is left out of lists all the same."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,12 @@ Shapes: N events, U users, C items.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import sparse
 
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
@@ -75,6 +77,46 @@ def history_matrix(
     return user_item_matrix(interactions, users=users, items=items, values=places)
 
 
+def repeat_matrix(
+    interactions: pa.Table,
+    *,
+    users: Vocabulary,
+    items: Vocabulary,
+    half_life_days: float | None,
+) -> UserItemMatrix:
+    """How often each user took each item: log(1 + events), an event counting less with its age.
+
+    Args:
+        interactions: Columns user_id and item_id, and what `event_values` reads.
+        users: Rows of the matrix.
+        items: Columns of the matrix.
+        half_life_days: Age, back from the last event, at which an event counts half; None for none.
+
+    Returns:
+        Matrix of shape (U, C), columns ascending within a row; an entry for each pair, above 0 as
+        far as float32 tells it from it.
+    """
+    matrix = user_item_matrix(interactions, users=users, items=items)
+    user_numbers = users.numbers(interactions[USER_ID])
+    item_numbers = items.numbers(interactions[ITEM_ID])
+    known = (user_numbers != UNKNOWN) & (item_numbers != UNKNOWN)
+    values = event_values(interactions, half_life_days=half_life_days)[known]
+    keys = user_numbers[known] * len(items) + item_numbers[known]
+    rows = np.repeat(np.arange(len(users)), np.diff(matrix.indptr))
+    places = np.searchsorted(rows * len(items) + matrix.indices, keys)
+    totals = np.bincount(places, weights=values, minlength=matrix.nnz)
+    matrix.data[:] = np.log1p(totals)
+    return matrix
+
+
+def last_event(interactions: pa.Table) -> datetime | None:
+    """Time of the last event; None without times or events."""
+    if EVENT_TIME not in interactions.column_names:
+        return None
+    found: datetime | None = pc.max(interactions[EVENT_TIME]).as_py()
+    return found
+
+
 def event_places(interactions: pa.Table) -> npt.NDArray[np.float32]:
     """Place of each event among those of its user, 1 for the earliest.
 
@@ -120,3 +162,24 @@ def event_values(
         last = times.max() if as_of is None else int(as_of.timestamp() * 1e6)
         values *= 0.5 ** (np.maximum(last - times, 0) / _DAY_US / half_life_days)
     return np.maximum(values, np.finfo(np.float32).tiny).astype(np.float32)
+
+
+def rows_or_empty(matrix: UserItemMatrix, rows: npt.NDArray[np.int64]) -> UserItemMatrix:
+    """Rows of a matrix by number, empty ones for `UNKNOWN`. Shape (len(rows), C)."""
+    if matrix.shape[0] == 0:
+        empty = sparse.csr_array((len(rows), matrix.shape[1]), dtype=np.float32)
+        return cast("UserItemMatrix", empty)
+    known = rows != UNKNOWN
+    found = sparse.csr_array(matrix[np.where(known, rows, 0)])
+    return found if known.all() else _without(found, ~known)
+
+
+def _without(matrix: UserItemMatrix, rows: npt.NDArray[np.bool_]) -> UserItemMatrix:
+    """The matrix with some rows emptied."""
+    lengths = np.diff(matrix.indptr)
+    kept = np.repeat(~rows, lengths)
+    bounds = np.concatenate([[0], np.cumsum(np.where(rows, 0, lengths))])
+    emptied: UserItemMatrix = sparse.csr_array(
+        (matrix.data[kept], matrix.indices[kept], bounds), shape=matrix.shape
+    )
+    return emptied

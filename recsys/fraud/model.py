@@ -19,14 +19,14 @@ import pyarrow.compute as pc
 from recsys.errors import DataError
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.embedding.autoencoder import FittedAutoencoder
-from recsys.fraud.embedding.inputs import CodedTransactions, TransactionInputs
+from recsys.fraud.embedding.inputs import TransactionInputs
+from recsys.fraud.embedding.observed import Clusters, Observed, observe
 from recsys.fraud.labels.memory import RecentTransactions
 from recsys.fraud.labels.supervised import Supervised
 from recsys.fraud.prefetch import computed_ahead
 from recsys.fraud.profiles.arrays import (
     EVIDENCE,
     Excess,
-    Floats,
     Layout,
     Priors,
     Rows,
@@ -34,7 +34,6 @@ from recsys.fraud.profiles.arrays import (
 )
 from recsys.fraud.profiles.passing import (
     Numbers,
-    log_densities,
     numbers_of,
     pass_over,
     rows_of,
@@ -51,36 +50,6 @@ PART_ROWS = 30_240
 are on their own is found out ahead, while the pass goes over those before."""
 BLOCK_ROWS = 8 * PART_ROWS
 """Transactions that labels are looked up for at once: every time the last weeks are read again."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Clusters:
-    """Normal distributions with diagonal covariances, a mixture of which is what is normal."""
-
-    centre: Floats
-    """Means. Shape (K, D)."""
-    precision: Floats
-    """One over each variance. Shape (K, D)."""
-
-    def log_densities(self, embedding_ND: Floats) -> Floats:
-        """Log density of each embedding under each of them. Shape (N, K)."""
-        log_norm_K = (0.5 * np.log(self.precision.astype(np.float64)).sum(1)).astype(np.float32)
-        densities: Floats = log_densities(embedding_ND, self.centre, self.precision, log_norm_K)
-        return densities
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Observed:
-    """What transactions are before any account is looked at."""
-
-    coded: CodedTransactions
-    """Their numbers."""
-    embedding: Floats
-    """Shape (N, D)."""
-    log_density: Floats
-    """Log density of the embedding under each cluster. Shape (N, K)."""
-    reconstruction: Floats
-    """Reconstruction error of each target of the autoencoder. Shape (N, T)."""
 
 
 class _Part(NamedTuple):
@@ -235,23 +204,6 @@ class FraudModel:
 def evidence_names(autoencoder: FittedAutoencoder) -> tuple[str, ...]:
     """Names of all evidence: that of the pass, then the reconstruction errors."""
     return (*EVIDENCE, *(f"reconstruction_{name}" for name in autoencoder.columns))
-
-
-def observe(
-    table: pa.Table,
-    inputs: TransactionInputs,
-    autoencoder: FittedAutoencoder,
-    clusters: Clusters,
-) -> Observed:
-    """What transactions are before any account is looked at."""
-    coded = inputs.encode(table)
-    measured = autoencoder.measure(coded.columns)
-    return Observed(
-        coded=coded,
-        embedding=measured.embedding_ND,
-        log_density=clusters.log_densities(measured.embedding_ND),
-        reconstruction=measured.surprise_NT,
-    )
 
 
 def _check_order(table: pa.Table, state: ProfileState) -> None:

@@ -167,8 +167,9 @@ class RecommenderConfig:
 class EvaluationConfig:
     """What is measured on the test part."""
 
-    k: int = Field(default=20, ge=1)
-    """Length of the lists."""
+    k: int = Field(default=20, ge=1, le=2**31 - 1)
+    """Length of the lists that are measured; in a config file, that of the written ones (`lists.k`)
+    where it is not set. No list is longer than the catalogue."""
     segments: tuple[str, ...] = ()
     """Categorical features of users to report quality by, beside the length of their history."""
 
@@ -230,3 +231,15 @@ class IndexConfig:
                 f"ivf_lists: expected at most the {num_items} items, got {self.ivf_lists}"
             )
         return self.ivf_lists
+
+
+def of_width(config: TwoTowerConfig, embedding_dim: int) -> TwoTowerConfig:
+    """The config for narrower vectors, with one head where the width does not divide."""
+    if embedding_dim == config.embedding_dim:
+        return config
+    return replace(
+        config,
+        embedding_dim=embedding_dim,
+        num_heads=1 if embedding_dim % config.num_heads else config.num_heads,
+        prefix_dims=tuple(width for width in config.prefix_dims if width < embedding_dim),
+    )

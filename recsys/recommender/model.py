@@ -7,24 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import cast
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
-from scipy import sparse
 from torch import Tensor
 
 from recsys.config import config_class
 from recsys.errors import ConfigError
 from recsys.features.encoder import EncodedTable, Ragged, TableEncoder, rows_of
-from recsys.features.history import UserItemMatrix
-from recsys.features.vocabulary import UNKNOWN, Vocabulary
+from recsys.features.history import UserItemMatrix, rows_or_empty
+from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import TwoTowerConfig
-from recsys.recommender.fitting.batches import ragged_rows
-from recsys.recommender.lists.recommend import POPULARITY, UserBlock
+from recsys.recommender.further_items import FurtherItems
+from recsys.recommender.ranking.by_source import POPULARITY, UserBlock
+from recsys.recommender.ranking.ranker import UserItems
 from recsys.recommender.ranking.topk import Embeddings
+from recsys.recommender.towers.ragged import ragged_rows
 from recsys.recommender.towers.sequence_reader import latest_items
 from recsys.recommender.towers.two_tower import QueryInputs, TwoTower, prefix, searched_prefix
 from recsys.schema import USER_ID
@@ -55,6 +56,13 @@ class Selection:
     """Share of a user's history that the query tower does not see while training."""
     embedding_dim: int
     """Width of the vectors; less than configured where the time budget is short."""
+    filter_seen: bool = True
+    """Whether the lists that all this was chosen for leave out what users had."""
+    repeat_weight: float = 0.0
+    """Weight of what users had before, where lists may hold it again, in units of the logits; 0 for
+    none."""
+    repeat_half_life_days: float | None = None
+    """Age at which an event counts half in what users had before."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,7 +87,7 @@ class RecommenderModel:
     histories: UserItemMatrix
     """What the known users interacted with (`history_matrix`). Shape (users, C)."""
     user_table: pa.Table | None
-    """Features of the known users, if the model has any."""
+    """Features of all users of that table, known from interactions or not, if there are any."""
     user_encoder: TableEncoder | None
     """How they are read."""
     item_encoder: TableEncoder | None
@@ -93,6 +101,12 @@ class RecommenderModel:
     Shape (C,)."""
     popularity_scale: float
     """The largest size of a log share, which `log_popularity` was divided by."""
+    repeats: UserItemMatrix | None = None
+    """How often the known users took each item (`repeat_matrix`), where that has a weight."""
+    further: FurtherItems | None = None
+    """Items that users had in events that were not learnt from, if any."""
+    learnt_until: datetime | None = None
+    """Time of the last event that was learnt from, where events have times."""
     _item_tensor: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -103,6 +117,16 @@ class RecommenderModel:
         """What a user's vector ends with; 0 when popularity has no weight."""
         weight = self.selection.popularity_weight
         return weight * self.selection.temperature * self.popularity_scale
+
+    def own_terms(self, repeats: UserItemMatrix | None) -> UserItems | None:
+        """What is added to the scores of items that users had; None for nothing."""
+        weight = self.selection.repeat_weight * self.selection.temperature
+        return None if repeats is None or not weight else repeats * np.float32(weight)
+
+    def had(self, user_ids: pa.Array) -> UserItemMatrix:
+        """Every item that users had at training time, learnt from or not. Shape (B, C)."""
+        learnt = rows_or_empty(self.histories, self.users.numbers(user_ids))
+        return learnt if self.further is None else learnt + self.further.rows(user_ids)
 
     def item_vectors(self, width: int | None = None) -> Embeddings:
         """Vectors of the catalogue to search, from the first `width` dimensions. Shape (C, W)."""
@@ -177,10 +201,12 @@ class RecommenderModel:
         *,
         histories: UserItemMatrix | None = None,
         user_table: pa.Table | None = None,
+        repeats: UserItemMatrix | None = None,
         width: int | None = None,
         first_number: int = 0,
     ) -> Iterator[UserBlock]:
         """Users and their vectors, block by block; users are numbered in their order."""
+        own = self.own_terms(repeats)
         for start in range(0, len(user_ids), _BLOCK_USERS):
             ids = user_ids[start : start + _BLOCK_USERS]
             rows = None if histories is None else histories[start : start + len(ids)]
@@ -192,6 +218,7 @@ class RecommenderModel:
                 user_numbers=np.arange(start, start + len(ids)) + first_number,
                 queries=queries,
                 sources=sources,
+                own=None if own is None else own[start : start + len(ids)],
             )
 
     def _read(self, histories: UserItemMatrix) -> Ragged:
@@ -220,24 +247,3 @@ class RecommenderModel:
                 f"dimensions of the model, got {width}"
             )
         return width
-
-
-def rows_or_empty(matrix: UserItemMatrix, rows: npt.NDArray[np.int64]) -> UserItemMatrix:
-    """Rows of a matrix by number, empty ones for `UNKNOWN`. Shape (len(rows), C)."""
-    if matrix.shape[0] == 0:
-        empty = sparse.csr_array((len(rows), matrix.shape[1]), dtype=np.float32)
-        return cast("UserItemMatrix", empty)
-    known = rows != UNKNOWN
-    found = sparse.csr_array(matrix[np.where(known, rows, 0)])
-    return found if known.all() else _without(found, ~known)
-
-
-def _without(matrix: UserItemMatrix, rows: npt.NDArray[np.bool_]) -> UserItemMatrix:
-    """The matrix with some rows emptied."""
-    lengths = np.diff(matrix.indptr)
-    kept = np.repeat(~rows, lengths)
-    bounds = np.concatenate([[0], np.cumsum(np.where(rows, 0, lengths))])
-    emptied: UserItemMatrix = sparse.csr_array(
-        (matrix.data[kept], matrix.indices[kept], bounds), shape=matrix.shape
-    )
-    return emptied

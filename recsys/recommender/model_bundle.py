@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +27,7 @@ from recsys.features.encoder_bundle import (
 )
 from recsys.features.history import UserItemMatrix
 from recsys.recommender.config import TwoTowerConfig
+from recsys.recommender.further_items import FurtherItems
 from recsys.recommender.model import RecommenderModel, Selection
 from recsys.recommender.towers.two_tower import TwoTower
 
@@ -53,7 +55,12 @@ def save_model(model: RecommenderModel, folder: Path, *, data_digests: Mapping[s
     }
     if model.user_table is not None:
         tables["user-features"] = model.user_table
+    if model.further is not None:
+        further = model.further
+        tables["further-items"] = pa.table({"id": further.users.terms, "items": _items(further)})
     documents: dict[str, JsonValue] = {"selection": config_to_dict(model.selection)}
+    if model.learnt_until is not None:
+        documents["data"] = {"last_event": model.learnt_until.isoformat()}
     for side, encoder in encoders.items():
         if encoder is not None:
             tables |= encoder_tables(side, encoder)
@@ -107,6 +114,7 @@ def _read(bundle: Bundle) -> RecommenderModel:
         config=config,
     )
     weights = bundle.tensors("towers")
+    histories = _matrix(users["items"], items.num_rows, ordered=config.reads_order)
     towers.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return RecommenderModel(
         config=config,
@@ -114,7 +122,7 @@ def _read(bundle: Bundle) -> RecommenderModel:
         towers=towers.eval(),
         users=vocabulary_of(users),
         items=vocabulary_of(items),
-        histories=_matrix(users["items"], items.num_rows, ordered=config.reads_order),
+        histories=histories,
         user_table=bundle.table("user-features") if user_encoder else None,
         user_encoder=user_encoder,
         item_encoder=item_encoder,
@@ -122,6 +130,9 @@ def _read(bundle: Bundle) -> RecommenderModel:
         item_spread=arrays.get("spread"),
         log_popularity=arrays["log_popularity"],
         popularity_scale=float(arrays["popularity_scale"][0]),
+        repeats=_repeats(arrays, histories),
+        further=_further(bundle, items.num_rows),
+        learnt_until=_learnt_until(bundle),
     )
 
 
@@ -131,6 +142,8 @@ def _item_arrays(model: RecommenderModel) -> dict[str, npt.NDArray[np.generic]]:
         "log_popularity": model.log_popularity,
         "popularity_scale": np.array([model.popularity_scale]),
     }
+    if model.repeats is not None:
+        arrays["repeats"] = model.repeats.data  # in the order of the entries of histories
     if model.item_spread is not None:
         arrays["spread"] = model.item_spread
     return arrays
@@ -140,6 +153,41 @@ def _read_encoder(bundle: Bundle, side: str) -> TableEncoder | None:
     if f"documents/{side}-encoder.json" not in bundle.manifest.files:
         return None
     return read_encoder(bundle, side)
+
+
+def _items(further: FurtherItems) -> pa.Array:
+    """The item numbers of each user."""
+    matrix = further.items
+    return pa.LargeListArray.from_arrays(
+        pa.array(matrix.indptr.astype(np.int64)), pa.array(matrix.indices.astype(np.int32))
+    )
+
+
+def _further(bundle: Bundle, num_items: int) -> FurtherItems | None:
+    if "tables/further-items.parquet" not in bundle.manifest.files:
+        return None
+    table = bundle.table("further-items")
+    return FurtherItems(
+        users=vocabulary_of(table), items=_matrix(table["items"], num_items, ordered=False)
+    )
+
+
+def _repeats(
+    arrays: Mapping[str, npt.NDArray[np.float32]], histories: UserItemMatrix
+) -> UserItemMatrix | None:
+    if "repeats" not in arrays:
+        return None
+    matrix: UserItemMatrix = sparse.csr_array(
+        (arrays["repeats"], histories.indices, histories.indptr), shape=histories.shape
+    )
+    return matrix
+
+
+def _learnt_until(bundle: Bundle) -> datetime | None:
+    if "documents/data.json" not in bundle.manifest.files:
+        return None
+    told = cast("dict[str, str]", bundle.document("data"))
+    return datetime.fromisoformat(told["last_event"])
 
 
 def _lists(model: RecommenderModel) -> pa.Array:

@@ -37,7 +37,11 @@ class PromotionConfig:
 
 @config_class
 class GuardsConfig:
-    """Limits of how a night's lists may differ from those before; beyond them: HELD."""
+    """Limits of how a night's lists may differ from those before; beyond them: HELD.
+
+    On the first night after a change of settings or rules those of coverage and short lists are
+    twice as wide, that of exposure four times, and that of overlap does not count.
+    """
 
     enabled: bool = True
     """Whether lists are compared with those that are live."""
@@ -52,3 +56,6 @@ class GuardsConfig:
     """Share of all lists that an item may gain from one night to the next."""
     max_short_share: float = Field(default=0.1, ge=0, le=1)
     """Share of users by which lists that are too short may increase."""
+    max_empty_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of users who may get no item at all, on the first night too. An output without a single
+    row is held in any case."""

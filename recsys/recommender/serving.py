@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.errors import DataError
-from recsys.features.history import UserItemMatrix
+from recsys.features.history import UserItemMatrix, rows_or_empty
 from recsys.recommender.index import IndexConfig, ItemIndex
 from recsys.recommender.lists.filters import Filters
 from recsys.recommender.lists.list_files import RankedLists, lists_table
 from recsys.recommender.lists.recommend import recommend
-from recsys.recommender.model import RecommenderModel, rows_or_empty
+from recsys.recommender.model import RecommenderModel
 from recsys.recommender.model_bundle import load_model
+from recsys.recommender.ranking.ranker import check_k
 from recsys.schema import USER_ID
 
 _NUM_SAMPLE_USERS = 10_000
@@ -46,19 +47,26 @@ class Recommender:
         k: int,
         filters: Filters,
         histories: UserItemMatrix | None = None,
+        repeats: UserItemMatrix | None = None,
         user_table: pa.Table | None = None,
     ) -> Iterator[RankedLists]:
         """Lists of users, block by block, in their order.
 
         Args:
             user_ids: Ids of the type of training. Shape (B,).
-            k: List length.
+            k: List length; lists are no longer than the catalogue.
             filters: What must not stand in a list; rows in the order of `user_ids`.
             histories: What each user did before, (B, C); known from training by default.
+            repeats: How often each user took each item (`repeat_matrix`); known from training by
+                default.
             user_table: Features of the users; known from training by default.
         """
         blocks = self.model.user_blocks(
-            user_ids, histories=histories, user_table=user_table, width=self.width
+            user_ids,
+            histories=histories,
+            repeats=self._known_repeats(user_ids) if repeats is None else repeats,
+            user_table=user_table,
+            width=self.width,
         )
         return recommend(
             blocks,
@@ -69,18 +77,22 @@ class Recommender:
         )
 
     def recommend_table(self, user_ids: pa.Array, k: int) -> pa.Table:
-        """Recommendations without what the users had at training time, best first.
+        """Recommendations by what is known from training, best first.
+
+        What users had is left out where the model was chosen for lists without it.
 
         Args:
             user_ids: Ids of the type of training, each once. Shape (B,).
-            k: List length.
+            k: List length; lists are no longer than the catalogue.
 
         Returns:
             A row a user and rank: user_id, item_id, rank, score, source.
 
         Raises:
+            ConfigError: k is out of range.
             DataError: Ids of another type, or null.
         """
+        check_k(k)
         if user_ids.null_count:
             raise DataError(
                 file="users",
@@ -89,10 +101,15 @@ class Recommender:
                 got=f"{user_ids.null_count} nulls",
                 remedy="leave these rows out",
             )
-        seen = rows_or_empty(self.model.histories, self.model.users.numbers(user_ids))
+        seen = self.model.had(user_ids) if self.model.selection.filter_seen else None
         filters = Filters(num_items=len(self.model.items), seen=seen)
         lists = self.recommend(user_ids, k=k, filters=filters)
         return lists_table(lists, user_id_type=user_ids.type, item_ids=self.model.items)
+
+    def _known_repeats(self, user_ids: pa.Array) -> UserItemMatrix | None:
+        if self.model.repeats is None:
+            return None
+        return rows_or_empty(self.model.repeats, self.model.users.numbers(user_ids))
 
 
 def build_index(

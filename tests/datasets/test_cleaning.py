@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.datasets.cleaning import clean_interactions
+from recsys.datasets.cleaning import clean_interactions, default_cap
 from recsys.datasets.dataset import ColumnsConfig, DataConfig, Dataset, FeaturesConfig
 from recsys.datasets.validation import ValidationConfig
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, ITEM_ID, USER_ID
@@ -100,3 +100,33 @@ def test_the_latest_events_of_a_user_count() -> None:
     used, counts = _clean(many, has_times=False)
     assert (len(used), counts["capped"]) == (3000, 500)
     assert pc.sum(pa.array([user == 9 for user, _, _ in used])).as_py() == 1000
+
+
+@given(
+    seed=st.integers(0, 50),
+    num_users=st.integers(40, 3000),
+    shape=st.tuples(st.floats(1, 60), st.floats(0, 1.2)),
+    bots=st.tuples(st.integers(1, 3), st.integers(100_000, 10**7)),
+)
+def test_bots_do_not_raise_the_cap_that_catches_them(
+    seed: int, num_users: int, shape: tuple[float, float], bots: tuple[int, int]
+) -> None:
+    """People are below the cap, a few bots above it, and more events of theirs change nothing."""
+    rng, (median, spread), (num_bots, bot_events) = np.random.default_rng(seed), shape, bots
+    people = np.ceil(median * np.exp(spread * rng.standard_normal(num_users))).astype(np.int64)
+    caps = {
+        default_cap(np.concatenate([people, np.full(num_bots, events)]))
+        for events in (bot_events, 10 * bot_events)
+    }
+    assert len(caps) == 1
+    assert people.max() <= min(caps) < 100_000
+
+
+def test_two_bots_of_a_small_shop_are_capped() -> None:
+    """Two accounts of 5,000 views among 1,198 people are cut to the latest, and counted."""
+    rng = np.random.default_rng(0)
+    people = rng.geometric(0.05, 1198)
+    counts = np.concatenate([people, [5000, 5000]])
+    cap = default_cap(counts)
+    assert people.max() <= 1000 <= cap < 2500
+    assert default_cap(np.empty(0, dtype=np.int64)) == 1000

@@ -18,6 +18,8 @@ from recsys.datasets.dataset import Dataset
 from recsys.datasets.ids import IdType
 from recsys.datasets.synthetic import generate_interactions
 
+HANG_S = 600
+"""Only what hangs takes so long, however busy the machine is."""
 RECSYS = Path(sys.executable).with_name("recsys")
 """The installed command."""
 
@@ -109,7 +111,7 @@ def run_command(*arguments: object, cwd: Path | None = None) -> subprocess.Compl
     """Run the real command to its end."""
     return subprocess.run(
         [RECSYS, *map(str, arguments)],
-        capture_output=True, text=True, check=False, cwd=cwd, timeout=120,
+        capture_output=True, text=True, check=False, cwd=cwd, timeout=HANG_S,
     )  # fmt: skip
 
 

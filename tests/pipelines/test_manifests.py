@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from shop import run_main
+from shop import HANG_S, run_main
 
 from pipelines.schedule.manifests import container_script, cron_manifests, systemd_manifests
 from pipelines.schedule.schedule import SHIPPED_SCHEDULE, ScheduleConfig, load_schedule
@@ -26,7 +26,6 @@ umask >> "$RECORD"
 [ -z "$SLOW" ] || exec sleep "$SLOW"
 exit "${CODE:-0}"
 """
-YESTERDAY = str(datetime.now(UTC).date() - timedelta(days=1))
 
 
 @pytest.fixture
@@ -49,6 +48,11 @@ def odd_folder(tmp_path: Path) -> Path:
     command.write_text(RECORDING)
     command.chmod(0o755)
     return folder
+
+
+def yesterday() -> str:
+    """The day before the one that it is."""
+    return str(datetime.now(UTC).date() - timedelta(days=1))
 
 
 def jobs_of(folder: Path) -> ScheduleConfig:
@@ -115,7 +119,7 @@ def test_cron_runs_the_command_of_the_day(odd_folder: Path, code: int, seen: int
         "train-recommender",
         str(odd_folder / "shop.toml"),
         "--as-of",
-        YESTERDAY,
+        yesterday(),
         "0077",
     ]
 
@@ -132,10 +136,9 @@ def test_a_command_without_a_day_gets_none(odd_folder: Path) -> None:
 
 def test_cron_stops_a_job_at_its_deadline(odd_folder: Path) -> None:
     """A job that goes on past its deadline ends, with the exit code of that."""
-    ended, said = run_shell(cron_lines(odd_folder)["check"], odd_folder, SLOW="60")
+    ended, _ = run_shell(cron_lines(odd_folder)["check"], odd_folder, SLOW="600")
 
     assert ended == 8
-    assert said[0] == "validate"
 
 
 def test_the_crontab_is_one(tmp_path: Path) -> None:
@@ -165,7 +168,7 @@ def test_systemd_runs_the_command_of_the_day(odd_folder: Path) -> None:
 
     assert words[:2] == ["/bin/sh", "-c"]
     assert (ended, said[:-1]) == (
-        3, ["train-recommender", str(odd_folder / "shop.toml"), "--as-of", YESTERDAY]
+        3, ["train-recommender", str(odd_folder / "shop.toml"), "--as-of", yesterday()]
     )  # fmt: skip
     assert service["SuccessExitStatus"] == ["7"]
     assert service["TimeoutStartSec"] == ["60"]
@@ -274,7 +277,7 @@ def test_a_container_runs_the_command_of_the_day(
         "train-recommender",
         str(odd_folder / "shop.toml"),
         "--as-of",
-        YESTERDAY,
+        yesterday(),
         "0077",
     ]
 
@@ -296,7 +299,7 @@ def test_a_container_hands_the_stop_on(odd_folder: Path) -> None:
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(timeout=20) == 143
+        assert process.wait(timeout=HANG_S) == 143
 
 
 def test_configs_that_the_volume_does_not_have_are_refused(odd_folder: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -183,25 +184,27 @@ def test_readers_never_see_a_mixture(tmp_path: Path) -> None:
     reader.start()
     for n in range(1, 40):
         publish(tmp_path, DAY, writing(str(n)), run_id=f"r{n}", keep=100)
+        while n % 10 == 0 and seen[-1] < n and not errors:
+            time.sleep(0.001)  # the reader has its turn, however busy the machine is
     done.set()
     reader.join()
 
     assert not errors
     assert seen == sorted(seen)
-    assert len(set(seen)) >= 2
+    assert {10, 20, 30} <= set(seen)
 
 
 def test_publishers_that_start_together_leave_one_order(tmp_path: Path) -> None:
     """Of several processes each publishes whole or is told of another; no place is given twice."""
     code = (
         "import sys; from pathlib import Path; from recsys.publishing import publish\n"
-        "from recsys.errors import PublishError\n"
+        "from recsys.errors import SkippedError\n"
         "root, name = Path(sys.argv[1]), sys.argv[2]\n"
         "write = lambda folder: (folder / 'a').write_text(name)\n"
         "sys.stdin.read()\n"
         "for n in range(10):\n"
         "    try: publish(root, '2026-03-01', write, run_id=f'{name}{n}', keep=100)\n"
-        "    except PublishError as error: assert 'another one at work' in str(error), error\n"
+        "    except SkippedError: pass\n"
         "    else: print(f'{name}{n}')\n"
     )
     children = [
@@ -213,7 +216,11 @@ def test_publishers_that_start_together_leave_one_order(tmp_path: Path) -> None:
         )
         for name in "abc"
     ]
-    outputs = [child.communicate()[0] for child in children]
+    for child in children:
+        child.stdin.close()  # the start of the race
+    outputs = [child.stdout.read() for child in children]
+    for child in children:
+        child.wait()
 
     runs = published_runs(tmp_path)
     assert [child.returncode for child in children] == [0, 0, 0]

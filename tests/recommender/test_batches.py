@@ -16,13 +16,8 @@ from scipy import sparse
 
 from recsys.features.encoder import EncodedTable, Ragged
 from recsys.features.history import UserItemMatrix
-from recsys.recommender.fitting.batches import (
-    TrainBatch,
-    UserBatches,
-    ragged_rows,
-    sample_items,
-    thinned,
-)
+from recsys.recommender.fitting.batches import TrainBatch, UserBatches, sample_items, thinned
+from recsys.recommender.towers.ragged import ragged_rows
 
 MATRICES = st_numpy.arrays(
     np.float32,

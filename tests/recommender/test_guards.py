@@ -14,8 +14,8 @@ from small_logs import clustered_log, without_features
 
 from recsys.features.history import history_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.recommender.lists.list_files import RankedLists, write_recommendations
-from recsys.recommender.lists.output_checks import check_lists
+from recsys.recommender.lists.list_files import ListsSummary, RankedLists, write_recommendations
+from recsys.recommender.lists.output_checks import check_floor, check_lists
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.nightly_config import GuardsConfig
 from recsys.recommender.ranking.topk import masked_top_k
@@ -157,24 +157,60 @@ def test_no_list_at_all_is_held(tmp_path: Path) -> None:
 
 
 def test_few_users_are_not_judged(tmp_path: Path) -> None:
-    """Of forty users no share says anything: any lists pass."""
+    """Of forty users few shares say anything: any lists pass, but not those of a fourth of them."""
     users, items, scores = (one[:40] for one in usual())
     live = write(tmp_path / "live.parquet", users, items, scores, champion().items)
     other = np.tile(items[0][::-1], (20, 1))
     new = write(tmp_path / "new.parquet", users[:20], other, scores[:20] * 0, champion().items)
     assert rules(new, live) == []
+    ten = write(tmp_path / "ten.parquet", users[:10], items[:10], scores[:10], champion().items)
+    assert rules(ten, live) == ["users"]
 
 
-def test_with_other_rules_only_users_are_counted(tmp_path: Path) -> None:
-    """Lists of other settings may differ in every item, but not lack users; off means off."""
+def test_a_change_of_settings_switches_no_guard_off_but_that_of_overlap(tmp_path: Path) -> None:
+    """Other lists for each user pass; lists that collapse, lack users or hold nothing do not."""
     users, items, scores = usual()
     live = live_file(tmp_path)
+    turned = write(tmp_path / "turned.parquet", users, items[::-1], scores, champion().items)
+    assert rules(turned, live, same_rules=False) == []
+    assert "overlap" in rules(turned, live)
     same = np.tile(items[0], (len(users), 1))
     new = write(tmp_path / "new.parquet", users, same, scores, champion().items)
-    assert rules(new, live, same_rules=False) == []
+    assert {"coverage", "exposure"} == set(rules(new, live, same_rules=False))
+    five = write(tmp_path / "five.parquet", users, same[:, :5], scores[:, :5], champion().items)
+    assert "coverage" in rules(five, live, same_rules=False)
     assert rules(new, live, replace(CONFIG, enabled=False)) == []
-    few = write(tmp_path / "few.parquet", users[:9], same[:9], scores[:9], champion().items)
-    assert rules(few, live, same_rules=False) == ["users"]
+    few = write(tmp_path / "few.parquet", users[:9], items[:9], scores[:9], champion().items)
+    assert "users" in rules(few, live, same_rules=False)
+
+
+def test_shorter_lists_by_a_setting_are_compared_as_far_as_they_go(tmp_path: Path) -> None:
+    """Half of each live list, as another k gives it, is no fault in either direction."""
+    users, items, scores = usual()
+    half = write(tmp_path / "half.parquet", users, items[:, :5], scores[:, :5], champion().items)
+    live = live_file(tmp_path)
+    assert rules(half, live, same_rules=False) == []
+    assert rules(live, half, same_rules=False) == []
+    assert "short lists" in rules(half, live)
+
+
+@pytest.mark.parametrize(("num_empty", "is_held"), [(0, False), (5, False), (6, True), (10, True)])
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_an_output_with_nothing_in_it_is_held(
+    num_empty: int, is_held: bool, is_enabled: bool
+) -> None:
+    """More than half of ten lists empty, with nothing to compare with; all of them in any case."""
+    summary = ListsSummary(
+        num_lists=10,
+        num_rows=(10 - num_empty) * 3,
+        num_short_lists=num_empty,
+        num_empty_lists=num_empty,
+        duration_s=1.0,
+    )
+    found = check_floor(summary, Path("lists"), replace(CONFIG, enabled=is_enabled))
+    assert bool(found) == (is_held and (is_enabled or num_empty == 10))
+    if found:
+        assert f"{num_empty} of 10 lists without an item" in str(found[0])
 
 
 def test_ids_of_another_type_are_not_compared(tmp_path: Path) -> None:

@@ -95,21 +95,21 @@ def test_what_is_not_finite_or_not_there_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "message"),
+    ("program", "limit_s", "message"),
     [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "with SIGSEGV"),
-        ("import sys; sys.exit(1)", "with code 1"),
-        ("import time; time.sleep(60)", "took more than 1 s"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", 600, "with SIGSEGV"),
+        ("import sys; sys.exit(1)", 600, "with code 1"),
+        ("import time; time.sleep(600)", 1, "took more than 1 s"),
     ],
 )
 def test_a_child_that_dies_or_hangs_is_a_refusal(
-    program: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: str, limit_s: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A crash, another end and an endless loop of the child are errors of the artifact."""
     path = tmp_path / "program.py"
     path.write_text(program)
     monkeypatch.setattr(child_program, "__file__", str(path))
-    monkeypatch.setattr(child_program, "seconds_for", lambda _: 1)
+    monkeypatch.setattr(child_program, "seconds_for", lambda _: limit_s)
 
     with pytest.raises(ArtifactError, match=message):
         check_in_child("exact", data_of("exact"), num_items=200, dim=8)

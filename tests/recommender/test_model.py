@@ -16,18 +16,17 @@ from scipy import sparse
 from small_logs import clustered_log, small_config, without_features
 
 from recsys.errors import ConfigError, DataError
-from recsys.features.history import UserItemMatrix
+from recsys.features.history import UserItemMatrix, rows_or_empty
 from recsys.features.vocabulary import UNKNOWN
 from recsys.recommender.evaluation.holdout import TwoTowerRanker
 from recsys.recommender.fitting.select import default_selection
 from recsys.recommender.fitting.train import fit_recommender
-from recsys.recommender.lists.recommend import POPULARITY
 from recsys.recommender.model import (
     FEATURES,
     HISTORY,
     RecommenderModel,
-    rows_or_empty,
 )
+from recsys.recommender.ranking.by_source import POPULARITY
 from recsys.schema import ITEM_ID, USER_ID
 
 

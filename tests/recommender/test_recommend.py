@@ -17,12 +17,11 @@ from recsys.recommender.index import IndexConfig, ItemIndex
 from recsys.recommender.index.store import VectorStore
 from recsys.recommender.lists.filters import Filters, user_item_pairs
 from recsys.recommender.lists.recommend import (
-    POPULARITY,
-    UserBlock,
     recommend,
     recommend_block,
     similar_items,
 )
+from recsys.recommender.ranking.by_source import POPULARITY, UserBlock
 from recsys.recommender.ranking.ranker import NO_ITEM
 from recsys.recommender.ranking.topk import masked_top_k, unit_vectors
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.recommender.config import TwoTowerConfig
+from recsys.recommender.config import TwoTowerConfig, of_width
 from recsys.recommender.fitting.search import (
     HISTORY_DROPOUTS,
     PROPAGATIONS,
@@ -17,7 +17,6 @@ from recsys.recommender.fitting.search import (
     START_TEMPERATURE,
     TEMPERATURES,
     Trial,
-    of_width,
     search,
     trial_dim,
 )

@@ -106,8 +106,8 @@ def _loaded(half: str, file: Path) -> Mapping[str, list[object]]:
     from pipelines.fraud.config import FraudJobConfig
     from pipelines.fraud.data import load_checked_transactions
     from pipelines.jobs.console import Reporter
-    from pipelines.jobs.job import load_checked
     from pipelines.recommender.config import JobConfig
+    from pipelines.recommender.data import load_checked
     from recsys.datasets.dataset import DataConfig
     from recsys.datasets.loading import load_dataset
     from recsys.datasets.transactions.config import TransactionsDataConfig

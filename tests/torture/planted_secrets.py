@@ -112,7 +112,7 @@ def _command(
     expected, *words = arguments
     done = subprocess.run(
         [Path(sys.executable).with_name("recsys"), *map(str, words)],
-        capture_output=True, check=False, timeout=300, cwd=folder,
+        capture_output=True, check=False, timeout=1800, cwd=folder,
         env=os.environ | {
             "MLFLOW_TRACKING_USERNAME": "planted", "MLFLOW_TRACKING_PASSWORD": password,
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "OMP_WAIT_POLICY": "PASSIVE",

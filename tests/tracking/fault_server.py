@@ -29,6 +29,8 @@ FaultMode = Literal[
     "dies",
     "empty",
 ]
+HANG_S = 120.0
+"""Only what hangs takes so long, however busy the machine is."""
 MODES: tuple[FaultMode, ...] = get_args(FaultMode)
 
 
@@ -209,7 +211,7 @@ def mlflow_backend(database: Path) -> Iterator[Backend]:
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
-def wait_until(condition: Callable[[], bool], *, within_s: float = 20.0) -> None:
+def wait_until(condition: Callable[[], bool], *, within_s: float = HANG_S) -> None:
     """Wait for what a thread does that was left to itself."""
     deadline = time.monotonic() + within_s
     while not condition():

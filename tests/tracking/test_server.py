@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
+from fault_server import HANG_S
 
 from recsys.artifacts import read_bundle, write_bundle
 from recsys.tracking import TrackingConfig, served_recommender, start_run
@@ -35,7 +36,7 @@ def free_port() -> int:
 
 def status_of(port: int, path: str, host: str = "127.0.0.1") -> int | None:
     """Status of a GET request; None when nobody answers."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S)
     try:
         connection.request("GET", path, headers={"Host": f"{host}:{port}"})
         return connection.getresponse().status
@@ -68,7 +69,7 @@ def server(
             start_new_session=True,
         )
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + HANG_S
         while status_of(port, "/health") != 200:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -77,7 +78,7 @@ def server(
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=HANG_S)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.fraud.profiles.arrays import Codes, Days, Floats
+from recsys.fraud.profiles.arrays import OWN_EVIDENCE, Codes, Days, Floats
 from recsys.fraud.windows import sum_around
 
 Array = npt.NDArray[np.float64]
@@ -36,10 +36,6 @@ NEAR_DAYS = 1.0
 FAR_DAYS = (30.0, 60.0)
 """Where it is looked what is usual for the account."""
 
-OWN_EVIDENCE = ("amount_high", "amount_low", "hour", "category", "new_counterparty")
-"""Kinds that speak of one aspect of one transaction. Only they say whether a neighbour is unusual:
-the count of an hour is shared by neighbours, unusual or not, and an aspect that several kinds of
-evidence measure would count as often."""
 
 _HIGH_SHARE = 0.01  # of transactions that count as unusual
 _EPISODE_SHARE = 0.005  # of transactions that count as parts of an episode

@@ -13,8 +13,8 @@ import pyarrow as pa
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.embedding.inputs import TransactionInputs
+from recsys.fraud.embedding.observed import Observed
 from recsys.fraud.fitting.episodes import (
-    OWN_EVIDENCE,
     Contrast,
     Neighbourhood,
     evidence_weights,
@@ -22,10 +22,10 @@ from recsys.fraud.fitting.episodes import (
     trusted_weights,
     unusual_own,
 )
-from recsys.fraud.model import Observed
 from recsys.fraud.profiles.arrays import (
     EVIDENCE,
     NUM_VELOCITIES,
+    OWN_EVIDENCE,
     Excess,
     Layout,
     Passed,

@@ -25,11 +25,12 @@ from recsys.fraud.config import FraudConfig
 from recsys.fraud.embedding.autoencoder import FittedAutoencoder, InputColumns
 from recsys.fraud.embedding.autoencoder_training import fit_autoencoder
 from recsys.fraud.embedding.inputs import TransactionInputs
+from recsys.fraud.embedding.observed import Clusters, observe
 from recsys.fraud.fitting.labelled import ConfirmedLabels, with_labels
 from recsys.fraud.fitting.profiling import ProfiledLog, profile_log
 from recsys.fraud.fitting.score_tails import fit_score_tail
 from recsys.fraud.fitting.weighing import Weighed, fit_judge
-from recsys.fraud.model import Clusters, FraudModel, evidence_names, observe
+from recsys.fraud.model import FraudModel, evidence_names
 from recsys.fraud.profiles.arrays import Floats
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.account_days import AccountDays

@@ -13,9 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.fraud.fitting.episodes import OWN_EVIDENCE
 from recsys.fraud.labels.label_evidence import FRAUD, UNLABELLED
-from recsys.fraud.profiles.arrays import Codes, Days, Floats, Rows
+from recsys.fraud.profiles.arrays import OWN_EVIDENCE, Codes, Days, Floats, Rows
 from recsys.fraud.scoring.scorer import Judge
 from recsys.fraud.scoring.tails import excess_of
 from recsys.schema import IS_FRAUD, TRANSACTION_ID

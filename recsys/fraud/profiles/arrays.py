@@ -13,6 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+OWN_EVIDENCE = ("amount_high", "amount_low", "hour", "category", "new_counterparty")
+"""Kinds that speak of one aspect of one transaction. Only they say whether a neighbour is unusual:
+the count of an hour is shared by neighbours, unusual or not, and an aspect that several kinds of
+evidence measure would count as often."""
+
 EVIDENCE = (
     "amount_high",
     "amount_low",

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from recsys.compiled import compiled
 from recsys.fraud.embedding.inputs import CodedTransactions
 from recsys.fraud.profiles.arrays import (
     Codes,
@@ -77,34 +76,3 @@ def pass_over(
         rows, state.accounts, state.counterparties, state.population, layout, priors, excess, out
     )
     return out
-
-
-@compiled
-def log_densities(
-    embedding_ND: Floats, centre_KD: Floats, precision_KD: Floats, log_norm_K: Floats
-) -> Floats:
-    """Log density of each embedding under normal distributions with diagonal covariances.
-
-    Args:
-        embedding_ND: Embeddings.
-        centre_KD: Means.
-        precision_KD: One over each variance.
-        log_norm_K: Half the sum of the log precisions.
-
-    Returns:
-        Shape (N, K), the constant of the normal distribution left out.
-    """
-    num_rows, num_clusters = len(embedding_ND), len(centre_KD)
-    density_NK = np.empty((num_rows, num_clusters), dtype=np.float32)
-    # All clusters side by side, so that their distances add up in vector registers.
-    centre_DK, precision_DK = centre_KD.T.copy(), precision_KD.T.copy()
-    distance_K = np.empty(num_clusters)
-    for row in range(num_rows):
-        distance_K[:] = 0.0
-        for dim in range(embedding_ND.shape[1]):
-            for cluster in range(num_clusters):
-                gap = embedding_ND[row, dim] - centre_DK[dim, cluster]
-                distance_K[cluster] += gap * gap * precision_DK[dim, cluster]
-        for cluster in range(num_clusters):
-            density_NK[row, cluster] = log_norm_K[cluster] - 0.5 * distance_K[cluster]
-    return density_NK

@@ -30,9 +30,10 @@ from recsys.features.encoder_bundle import (
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.embedding.autoencoder import FittedAutoencoder, InputColumns
 from recsys.fraud.embedding.inputs import TransactionInputs
+from recsys.fraud.embedding.observed import Clusters
 from recsys.fraud.labels.meta_model import Stacker
 from recsys.fraud.labels.supervised import Supervised
-from recsys.fraud.model import Clusters, FraudModel
+from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.arrays import Excess, Priors
 from recsys.fraud.scoring.booster import Booster
 from recsys.fraud.scoring.scorer import Judge

@@ -18,7 +18,7 @@ import pyarrow as pa
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.splits import SplitConfig, split_interactions
 from recsys.errors import DataError
-from recsys.features.history import user_item_matrix
+from recsys.features.history import rows_or_empty, user_item_matrix
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
 from recsys.recommender.config import RecommenderConfig
 from recsys.recommender.evaluation import metrics
@@ -27,7 +27,7 @@ from recsys.recommender.fitting.train import TrainingCallbacks, fit_recommender
 from recsys.recommender.index import IndexConfig
 from recsys.recommender.lists.filters import Filters
 from recsys.recommender.lists.list_files import ListsSummary, write_recommendations
-from recsys.recommender.model import RecommenderModel, Selection, rows_or_empty
+from recsys.recommender.model import RecommenderModel, Selection
 from recsys.recommender.ranking.ranker import Numbers
 from recsys.recommender.serving import Recommender, build_index
 from recsys.schema import EVENT_TIME, ITEM_ID, RANK, USER_ID
@@ -58,6 +58,7 @@ def fit_benchmark(
     config: RecommenderConfig,
     *,
     k: int,
+    filter_seen: bool = True,
     callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
 ) -> BenchmarkFit:
     """Select settings on a part of the train file, then fit on all of it.
@@ -68,6 +69,7 @@ def fit_benchmark(
             user's interactions if it has no times.
         config: What to train and how.
         k: List length that NDCG is selected at.
+        filter_seen: Whether lists leave out what users had before.
         callbacks: Whom to tell of progress.
 
     Raises:
@@ -76,7 +78,9 @@ def fit_benchmark(
     started = time.perf_counter()
     rest, valid = _without(train, valid) if valid is not None else _divided(train, config)
     callbacks.stage("choosing settings on the validation part")
-    selection, _, epochs = select_settings(rest, valid, config, k=k, callbacks=callbacks)
+    selection, _, epochs = select_settings(
+        rest, valid, config, k=k, filter_seen=filter_seen, callbacks=callbacks
+    )
     selected = time.perf_counter()
     callbacks.stage("fitting on the whole train file")
     budget_s = config.training.time_budget_s
@@ -101,7 +105,7 @@ def rank_test_users(
     user_table: pa.Table | None,
     seed: int,
 ) -> ListsSummary:
-    """Write the lists of all users with test items, their train items left out.
+    """Write the lists of all users with test items, under the filter that the model is for.
 
     Args:
         model: The fitted model.
@@ -113,13 +117,15 @@ def rank_test_users(
         seed: Seed of the index.
     """
     users = Vocabulary.fit(test[USER_ID])
-    seen = rows_or_empty(model.histories, model.users.numbers(users.terms))
+    histories = rows_or_empty(model.histories, model.users.numbers(users.terms))
     built = build_index(model, index, model_fingerprint="0" * 64, seed=seed)
     lists = Recommender(model=model, index=built).recommend(
         users.terms,
         k=k,
-        filters=Filters(num_items=len(model.items), seen=seen),
-        histories=seen,
+        filters=Filters(
+            num_items=len(model.items), seen=histories if model.selection.filter_seen else None
+        ),
+        histories=histories,
         user_table=user_table,
     )
     return write_recommendations(path, lists, user_id_type=users.terms.type, item_ids=model.items)

@@ -22,7 +22,7 @@ from recsys.features.history import UserItemMatrix, event_places
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
 from recsys.recommender.evaluation.metrics import Floats, hit_matrix, ndcg_at_k
 from recsys.recommender.model import RecommenderModel
-from recsys.recommender.ranking.topk import masked_top_k
+from recsys.recommender.ranking.by_source import exact_lists
 from recsys.schema import ITEM_ID, USER_ID
 
 HISTORY, RELEVANT = "history", "relevant"
@@ -76,7 +76,17 @@ class Canary:
         ordered = histories if model.config.reads_order else _binary(histories)
         queries_UW = model.query_vectors(ordered, None, user_rows=_no_rows(model, len(self.table)))
         k = min(k, len(model.items))
-        items_UK, _ = masked_top_k(queries_UW, model.item_vectors(), k, excluded=histories)
+        once = _binary(histories)
+        once.data[:] = np.log1p(once.data)  # the canary does not tell how often
+        items_UK, _ = exact_lists(
+            queries_UW,
+            pa.array([HISTORY] * len(self.table)),
+            k,
+            vectors_CD=model.item_vectors(),
+            popularity_C=model.log_popularity,
+            excluded=histories if model.selection.filter_seen else None,
+            own=model.own_terms(once),
+        )
         # Items that are gone count among what should have been found.
         asked_U = np.asarray(self.table[RELEVANT].combine_chunks().value_lengths()).astype(np.int64)
         return ndcg_at_k(hit_matrix(items_UK, relevant), asked_U, k=k)

@@ -11,12 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.datasets.dataset import Dataset
-from recsys.features.history import UserItemMatrix, history_matrix
+from recsys.features.history import UserItemMatrix, history_matrix, repeat_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.recommender.lists.recommend import POPULARITY
 from recsys.recommender.model import RecommenderModel
+from recsys.recommender.ranking.by_source import exact_lists
 from recsys.recommender.ranking.ranker import NO_ITEM, Numbers, Scores
-from recsys.recommender.ranking.topk import masked_top_k
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +30,8 @@ class ChampionRanker:
     """What they did up to the moment of ranking, in items of the model."""
     user_table: pa.Table | None
     """Their features as they are today."""
+    repeats: UserItemMatrix | None
+    """How often they took each item, where that has a weight."""
     later_number: Numbers
     """Number of each item of the model in the later catalogue; `NO_ITEM` where it is gone."""
 
@@ -46,17 +47,20 @@ class ChampionRanker:
             users: Users of the comparison, by number.
             items: Items of the comparison.
         """
+        log, known = before.interactions, Vocabulary(users)
         histories = history_matrix(
-            before.interactions,
-            users=Vocabulary(users),
-            items=model.items,
-            ordered=model.config.reads_order,
+            log, users=known, items=model.items, ordered=model.config.reads_order
         )
+        repeats = None
+        if model.selection.repeat_weight:
+            half_life = model.selection.repeat_half_life_days
+            repeats = repeat_matrix(log, users=known, items=model.items, half_life_days=half_life)
         return cls(
             model=model,
             user_ids=users,
             histories=histories,
             user_table=before.users,
+            repeats=repeats,
             later_number=items.numbers(model.items.terms),
         )
 
@@ -68,19 +72,15 @@ class ChampionRanker:
         queries_BW, sources = self.model.embed_users(
             ids, histories=histories, user_table=self.user_table
         )
-        excluded = None if train is None else histories
         is_there = self.later_number != NO_ITEM
-        eligible = None if is_there.all() else is_there
-        items_BK, scores_BK = masked_top_k(
-            queries_BW, self.model.item_vectors(), k, excluded=excluded, eligible=eligible
+        items_BK, scores_BK = exact_lists(
+            queries_BW,
+            sources,
+            k,
+            vectors_CD=self.model.item_vectors(),
+            popularity_C=self.model.log_popularity,
+            excluded=None if train is None else histories,
+            eligible=None if is_there.all() else is_there,
+            own=self.model.own_terms(None if self.repeats is None else self.repeats[user_numbers]),
         )
-        popular = np.flatnonzero(np.asarray(sources) == POPULARITY)
-        if len(popular):
-            items_BK[popular], scores_BK[popular] = masked_top_k(
-                np.ones((len(popular), 1), dtype=np.float32),
-                self.model.log_popularity[:, None],
-                k,
-                excluded=None if excluded is None else excluded[popular],
-                eligible=eligible,
-            )
         return np.where(items_BK == NO_ITEM, NO_ITEM, self.later_number[items_BK]), scores_BK

@@ -17,10 +17,10 @@ from scipy import sparse
 
 from recsys.datasets.dataset import Dataset
 from recsys.features.encoder import rows_of
-from recsys.features.history import UserItemMatrix, user_item_matrix
+from recsys.features.history import UserItemMatrix, repeat_matrix, rows_or_empty, user_item_matrix
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
 from recsys.recommender.config import EvaluationConfig
-from recsys.recommender.evaluation.baselines import ItemItemCosine, MostPopular
+from recsys.recommender.evaluation.baselines import ItemItemCosine, MostPopular, OwnMostFrequent
 from recsys.recommender.evaluation.champion import ChampionRanker
 from recsys.recommender.evaluation.evaluate import (
     Evaluation,
@@ -28,10 +28,9 @@ from recsys.recommender.evaluation.evaluate import (
     history_length_segment,
 )
 from recsys.recommender.evaluation.popularity import popularity
-from recsys.recommender.lists.recommend import POPULARITY
 from recsys.recommender.model import RecommenderModel
+from recsys.recommender.ranking.by_source import exact_lists
 from recsys.recommender.ranking.ranker import Numbers, Ranker, Scores, rank_all
-from recsys.recommender.ranking.topk import masked_top_k
 from recsys.schema import ITEM_ID, USER_ID
 
 MODEL = "two-tower"
@@ -61,23 +60,20 @@ class TwoTowerRanker:
         self, user_numbers: Numbers, *, k: int, train: UserItemMatrix | None
     ) -> tuple[Numbers, Scores]:
         """Rank as `ranking.Ranker` says."""
-        ids = self.user_ids.take(pa.array(user_numbers))
-        excluded = None if train is None else train[user_numbers]
-        queries_BW, sources = self.model.embed_users(
-            ids, user_table=self.user_table, width=self.width
+        model, ids = self.model, self.user_ids.take(pa.array(user_numbers))
+        queries_BW, sources = model.embed_users(ids, user_table=self.user_table, width=self.width)
+        repeats = model.repeats
+        if repeats is not None:
+            repeats = rows_or_empty(repeats, model.users.numbers(ids))
+        return exact_lists(
+            queries_BW,
+            sources,
+            k,
+            vectors_CD=model.item_vectors(self.width),
+            popularity_C=model.log_popularity,
+            excluded=None if train is None else train[user_numbers],
+            own=model.own_terms(repeats),
         )
-        items_BK, scores_BK = masked_top_k(
-            queries_BW, self.model.item_vectors(self.width), k, excluded=excluded
-        )
-        popular = np.flatnonzero(np.asarray(sources) == POPULARITY)
-        if len(popular):
-            items_BK[popular], scores_BK[popular] = masked_top_k(
-                np.ones((len(popular), 1), dtype=np.float32),
-                self.model.log_popularity[:, None],
-                k,
-                excluded=None if excluded is None else excluded[popular],
-            )
-        return items_BK, scores_BK
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,6 +111,9 @@ def compare(
 ) -> Comparison:
     """Evaluate a model and its baselines on interactions that came later.
 
+    All of them rank under the filter that the model was chosen for. Where lists may hold again what
+    users had, what they took most often is a baseline too.
+
     Items that training did not have count among a user's test items, for the model and for the
     baselines: a list that cannot hold them is not the better for it.
 
@@ -137,10 +136,11 @@ def compare(
         (seen.data.astype(np.float32), seen.indices, seen.indptr), shape=relevant.shape
     )
     segments = _segments(users, seen, before, config)
+    hidden = seen if model.selection.filter_seen else None
 
     def evaluate(ranker: Ranker) -> Evaluation:
         lists = [found for _, found, _ in rank_all(
-            ranker, np.arange(len(users)), k=config.k, train=seen, batch_size=_batch_size(ranker)
+            ranker, np.arange(len(users)), k=config.k, train=hidden, batch_size=_batch_size(ranker)
         )]  # fmt: skip
         return evaluate_lists(
             np.concatenate(lists), relevant, train=train, ks=(config.k,), segments=segments,
@@ -148,7 +148,7 @@ def compare(
         )  # fmt: skip
 
     two_tower = TwoTowerRanker(model=model, user_ids=users.terms, user_table=before.users)
-    rankers: dict[str, Ranker] = {MODEL: two_tower, **_baselines(model, seen, before.interactions)}
+    rankers: dict[str, Ranker] = {MODEL: two_tower, **_baselines(model, users, seen, before)}
     return Comparison(
         evaluations={name: evaluate(ranker) for name, ranker in rankers.items()},
         by_prefix={
@@ -165,12 +165,18 @@ def compare(
 
 
 def _baselines(
-    model: RecommenderModel, seen: UserItemMatrix, interactions: pa.Table
+    model: RecommenderModel, users: Vocabulary, seen: UserItemMatrix, before: Dataset
 ) -> dict[str, Ranker]:
     """What the model is compared with, by name."""
-    found: dict[str, Ranker] = {"most popular": MostPopular.fit(seen)}
+    popular = MostPopular.fit(seen)
+    found: dict[str, Ranker] = {"most popular": popular}
     if model.selection.popularity_half_life_days is not None:
-        found["recently popular"] = _recently_popular(model, interactions)
+        found["recently popular"] = _recently_popular(model, before.interactions)
+    if not model.selection.filter_seen:
+        counts = repeat_matrix(
+            before.interactions, users=users, items=model.items, half_life_days=None
+        )
+        found["own most frequent"] = OwnMostFrequent.of(counts, popular)
     return found | {"item-item cosine": ItemItemCosine.fit(seen)}
 
 

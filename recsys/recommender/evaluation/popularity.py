@@ -56,7 +56,7 @@ def choose_half_life(
     interactions: pa.Table,
     items: Vocabulary,
     *,
-    seen: UserItemMatrix,
+    seen: UserItemMatrix | None,
     relevant: UserItemMatrix,
     k: int,
 ) -> float | None:
@@ -65,7 +65,7 @@ def choose_half_life(
     Args:
         interactions: Training events.
         items: The catalogue.
-        seen: What the users had before. Shape (U, C).
+        seen: What the users had before and must not get again; None where they may. Shape (U, C).
         relevant: What they took afterwards. Shape (U, C).
         k: List length.
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from recsys.features.encoder import EncodedTable, Ragged
 from recsys.features.history import UserItemMatrix
 from recsys.nn.losses import Positives
+from recsys.recommender.towers.ragged import ragged_rows
 from recsys.recommender.towers.two_tower import QueryInputs
 
 
@@ -97,14 +98,6 @@ class UserBatches:
             features=None if self.features is None else self.features.take(rows),
             user_rows=torch.where(new_B, 0, rows + 1) if self.user_embedding else None,
         )
-
-
-def ragged_rows(matrix: UserItemMatrix) -> Ragged:
-    """The columns stored in each row of a matrix, as lists."""
-    return Ragged(
-        codes=torch.from_numpy(matrix.indices.astype(np.int64)),
-        offsets=torch.from_numpy(matrix.indptr.astype(np.int64)),
-    )
 
 
 def thinned(lists: Ragged, kept_B: Tensor, generator: torch.Generator) -> Ragged:

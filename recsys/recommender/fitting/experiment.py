@@ -15,6 +15,7 @@ from recsys.recommender.config import EvaluationConfig, RecommenderConfig
 from recsys.recommender.evaluation.holdout import Comparison, compare
 from recsys.recommender.fitting.select import default_selection, refit_budget_s, select_settings
 from recsys.recommender.fitting.train import TrainingCallbacks, fit_recommender
+from recsys.recommender.further_items import FurtherItems
 from recsys.recommender.model import RecommenderModel, Selection
 from recsys.training import EpochResult
 
@@ -45,6 +46,8 @@ def run_experiment(
     config: RecommenderConfig,
     evaluation: EvaluationConfig,
     *,
+    filter_seen: bool = True,
+    had: pa.Table | None = None,
     champion: RecommenderModel | None = None,
     callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
 ) -> Experiment:
@@ -55,19 +58,23 @@ def run_experiment(
         split: Its interactions, divided. Without a validation part settings are not selected.
         config: What to train and how.
         evaluation: What is measured.
+        filter_seen: Whether the lists that the model is for leave out what users had before.
+        had: Every interaction, learnt from or not: what the lists of the published model leave out.
         champion: A model to measure beside the new one, fitted on nothing of the measured part.
         callbacks: Whom to tell of progress.
     """
     clock = _Clock()
-    selection, epochs = default_selection(config), list[EpochResult]()
+    selection = replace(default_selection(config), filter_seen=filter_seen)
+    epochs: list[EpochResult] = []
     comparison: Comparison | None = None
     candidate: RecommenderModel | None = None
     if split.valid is not None:
         callbacks.stage("choosing settings on the validation part")
         train = replace(dataset, interactions=split.train)
         selection, _, epochs = select_settings(
-            train, split.valid, config, k=evaluation.k, callbacks=callbacks
-        )
+            train, split.valid, config, k=evaluation.k, filter_seen=filter_seen,
+            callbacks=callbacks,
+        )  # fmt: skip
     clock.lap("select")
     *earlier, measured = [one for one in (split.train, split.valid, split.test) if one is not None]
     if earlier:
@@ -83,6 +90,9 @@ def run_experiment(
     model, _ = fit_recommender(
         dataset, config, selection, budget_s=refit_budget_s(config), callbacks=callbacks
     )
+    if had is not None:
+        further = FurtherItems.beyond(had, model.histories, users=model.users, items=model.items)
+        model = replace(model, further=further)
     clock.lap("fit")
     return Experiment(
         selection=selection,

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from recsys.features.encoder import EncodedTable
 from recsys.features.history import UserItemMatrix
-from recsys.recommender.fitting.batches import UserBatches, ragged_rows
+from recsys.recommender.fitting.batches import UserBatches
+from recsys.recommender.towers.ragged import ragged_rows
 from recsys.recommender.towers.two_tower import QueryInputs, TwoTower
 
 _BLOCK_USERS = 1 << 16

@@ -48,18 +48,6 @@ def trial_dim(config: TwoTowerConfig) -> int:
     return min(config.embedding_dim, _TRIAL_DIM)
 
 
-def of_width(config: TwoTowerConfig, embedding_dim: int) -> TwoTowerConfig:
-    """The config for narrower vectors, with one head where the width does not divide."""
-    if embedding_dim == config.embedding_dim:
-        return config
-    return replace(
-        config,
-        embedding_dim=embedding_dim,
-        num_heads=1 if embedding_dim % config.num_heads else config.num_heads,
-        prefix_dims=tuple(width for width in config.prefix_dims if width < embedding_dim),
-    )
-
-
 def search(
     start: Selection,
     config: TwoTowerConfig,

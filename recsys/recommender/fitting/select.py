@@ -14,6 +14,7 @@ from recsys.features.history import history_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import RecommenderConfig
 from recsys.recommender.evaluation.popularity import choose_half_life
+from recsys.recommender.fitting.repeat_weight import best_repeat_weight, with_repeats
 from recsys.recommender.fitting.search import (
     START_HISTORY_DROPOUT,
     START_PROPAGATION,
@@ -44,6 +45,7 @@ def select_settings(
     config: RecommenderConfig,
     *,
     k: int = 20,
+    filter_seen: bool = True,
     callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
 ) -> tuple[Selection, RecommenderModel, list[EpochResult]]:
     """Fit on `train`, choose on `valid`: what the loss leaves open, half-life, epochs, popularity.
@@ -56,6 +58,7 @@ def select_settings(
         valid: Interactions to rank.
         config: What to train and how.
         k: Length of the lists that NDCG is measured on.
+        filter_seen: Whether these lists leave out what users had before.
         callbacks: Whom to tell of progress.
 
     Returns:
@@ -68,15 +71,19 @@ def select_settings(
         train.interactions, users=users, items=items, ordered=config.model.reads_order
     )
     sample = ValidationSample.draw(
-        valid, users=users, items=items, histories=histories, k=k, seed=config.training.seed
-    )
+        valid, users=users, items=items, histories=histories, k=k, seed=config.training.seed,
+        filter_seen=filter_seen,
+    )  # fmt: skip
+    sample, repeat_half_life = with_repeats(sample, log, users=users, items=items)
     half_life = choose_half_life(
-        train.interactions, items, seen=sample.seen, relevant=sample.relevant, k=k
+        train.interactions, items, seen=sample.hidden, relevant=sample.relevant, k=k
     )
     selection = replace(
         default_selection(config),
         popularity_half_life_days=half_life,
         training_half_life_days=None if half_life is None else half_life * TRAINING_HALF_LIVES,
+        filter_seen=filter_seen,
+        repeat_half_life_days=repeat_half_life,
     )
     looks = _Looks(train=train, sample=sample, config=config, callbacks=callbacks)
     if sample.num_users:
@@ -88,12 +95,19 @@ def select_settings(
     # As narrow as the trials: wider vectors take twice the time.
     narrow = replace(selection, embedding_dim=trial_dim(config.model))
     model, epochs = fit_recommender(train, config, narrow, validation=sample, callbacks=callbacks)
-    selection = replace(
-        selection,
-        num_epochs=best_epoch(epochs),
-        popularity_weight=_best_popularity_weight(model, sample)[0] if sample.num_users else 0.0,
-    )
+    selection = replace(selection, num_epochs=best_epoch(epochs))
+    if sample.num_users:
+        selection = _with_weights(selection, _best_weights(model, sample)[0].selection)
     return selection, _chosen(model, selection), epochs
+
+
+def _with_weights(selection: Selection, weighted: Selection) -> Selection:
+    """A selection with the weights of another one."""
+    return replace(
+        selection,
+        popularity_weight=weighted.popularity_weight,
+        repeat_weight=weighted.repeat_weight,
+    )
 
 
 def _chosen(model: RecommenderModel, selection: Selection) -> RecommenderModel:
@@ -168,7 +182,7 @@ class _Looks:
             budget_s=None if budget_s is None else budget_s / 4,
             callbacks=TrainingCallbacks(checkpoints=self.callbacks.checkpoints),
         )
-        weight, qualities_V = _best_popularity_weight(found, self.sample)
+        weighted, qualities_V = _best_weights(found, self.sample)
         quality = float(qualities_V.mean())
         if self.latest is None or quality > self._best_quality:
             self.latest, self._best_quality = (found, epochs), quality
@@ -176,12 +190,35 @@ class _Looks:
         return Trial(
             quality=quality,
             standard_error=float(qualities_V.std() / self.sample.num_users**0.5),
-            selection=replace(selection, popularity_weight=weight),
+            selection=_with_weights(selection, weighted.selection),
         )
 
     def _has_time(self) -> bool:
         budget_s, spent_s = self.config.training.time_budget_s, time.perf_counter() - self._began
         return budget_s is None or spent_s + self._longest_s <= budget_s / 3
+
+
+def _best_weights(
+    model: RecommenderModel, sample: ValidationSample
+) -> tuple[RecommenderModel, npt.NDArray[np.float64]]:
+    """The model with the best weights of popularity and of repeats, and its lists' quality. (V,).
+
+    One after the other: repeats first, since they say most where they say anything, and once more
+    beside the popularity that was found.
+    """
+    weighted = model
+    if sample.repeats is not None:
+        weighted = _weighted(model, repeat_weight=best_repeat_weight(model, sample)[0])
+    weight, qualities_V = _best_popularity_weight(weighted, sample)
+    weighted = _weighted(weighted, popularity_weight=weight)
+    if sample.repeats is not None:
+        weight, qualities_V = best_repeat_weight(weighted, sample)
+        weighted = _weighted(weighted, repeat_weight=weight)
+    return weighted, qualities_V
+
+
+def _weighted(model: RecommenderModel, **weights: float) -> RecommenderModel:
+    return replace(model, selection=replace(model.selection, **weights))
 
 
 def _best_popularity_weight(
@@ -193,8 +230,7 @@ def _best_popularity_weight(
     """
 
     def qualities(weight: float) -> npt.NDArray[np.float64]:
-        selection = replace(model.selection, popularity_weight=weight)
-        return sample.qualities(replace(model, selection=selection))
+        return sample.qualities(_weighted(model, popularity_weight=weight))
 
     best, num_worse = (POPULARITY_WEIGHTS[0], qualities(POPULARITY_WEIGHTS[0])), 0
     for weight in POPULARITY_WEIGHTS[1:]:

@@ -17,15 +17,21 @@ import torch
 
 from recsys.checkpoints import Carried, Checkpoints
 from recsys.datasets.dataset import Dataset
-from recsys.features.encoder import EncodedTable, TableEncoder, rows_of
-from recsys.features.history import event_values, history_matrix, user_item_matrix
+from recsys.features.encoder import EncodedTable, rows_of
+from recsys.features.history import (
+    event_values,
+    history_matrix,
+    last_event,
+    repeat_matrix,
+    user_item_matrix,
+)
 from recsys.features.vocabulary import Vocabulary
-from recsys.recommender.config import RecommenderConfig
+from recsys.recommender.config import RecommenderConfig, of_width
 from recsys.recommender.evaluation.popularity import log_shares, popularity
 from recsys.recommender.fitting.batches import UserBatches
+from recsys.recommender.fitting.known_rows import known_rows
 from recsys.recommender.fitting.objective import Objective, default_batch_size
 from recsys.recommender.fitting.propagation import Propagation
-from recsys.recommender.fitting.search import of_width
 from recsys.recommender.fitting.validation_sample import ValidationSample
 from recsys.recommender.fitting.windows import WindowBatches
 from recsys.recommender.model import RecommenderModel, Selection
@@ -75,7 +81,8 @@ def fit_recommender(
     """Fit vocabularies, encoders and towers on all interactions of `data`.
 
     Args:
-        data: Tables; rows of users and items without an interaction are not looked at.
+        data: Tables; nothing is learnt from rows of users and items without an interaction. The
+            model keeps those of users, for lists by features alone.
         config: What to train and how.
         selection: What was chosen before.
         validation: Stops training where it is given and has users; else `selection.num_epochs` are
@@ -111,8 +118,10 @@ def _untrained(
 ) -> tuple[RecommenderModel, EncodedTable | None]:
     """A model at its start, and the features of its catalogue."""
     users, items = _vocabularies(data.interactions)
-    user_encoder, user_table = _known_rows(data, "users", users)
-    item_encoder, item_table = _known_rows(data, "items", items)
+    user_encoder, user_table = known_rows(data, "users", users)
+    if user_table is not None and data.users is not None:
+        user_table = data.users.select(user_table.column_names)  # for those to come
+    item_encoder, item_table = known_rows(data, "items", items)
     item_features = None if item_encoder is None else item_encoder.encode(item_table)
     model_config = config.model.for_users(len(users))
     histories = history_matrix(
@@ -136,12 +145,19 @@ def _untrained(
         data.interactions, items, half_life_days=selection.popularity_half_life_days
     )
     log_popularity, scale = _unit_scaled(log_shares(popular_C))
+    repeats = None
+    if selection.repeat_weight:
+        repeats = repeat_matrix(
+            data.interactions, users=users, items=items,
+            half_life_days=selection.repeat_half_life_days,
+        )  # fmt: skip
     model = RecommenderModel(
         config=model_config, selection=selection, towers=towers, users=users, items=items,
         histories=histories, user_table=user_table, user_encoder=user_encoder,
         item_encoder=item_encoder, item_embeddings=_item_embeddings(towers, item_features),
         item_spread=None,
-        log_popularity=log_popularity, popularity_scale=scale,
+        log_popularity=log_popularity, popularity_scale=scale, repeats=repeats,
+        learnt_until=last_event(data.interactions),
     )  # fmt: skip
     return model, item_features
 
@@ -156,7 +172,8 @@ def _batches(
     )
     features = None
     if model.user_encoder is not None and model.user_table is not None:
-        features = model.user_encoder.encode(model.user_table)
+        known = rows_of(model.user_table, USER_ID, model.users.terms)
+        features = model.user_encoder.encode(known)
     batch_size = config.training.batch_size or default_batch_size(matrix, model.config)
     if model.config.reads_order:
         return WindowBatches(
@@ -265,19 +282,6 @@ def _with_vectors(
 
 def _vocabularies(interactions: pa.Table) -> tuple[Vocabulary, Vocabulary]:
     return Vocabulary.fit(interactions[USER_ID]), Vocabulary.fit(interactions[ITEM_ID])
-
-
-def _known_rows(
-    data: Dataset, table_name: str, ids: Vocabulary
-) -> tuple[TableEncoder, pa.Table] | tuple[None, None]:
-    """The rows of the users or items in the interactions, and an encoder fitted on them alone."""
-    table = data.users if table_name == "users" else data.items
-    features = data.features.users if table_name == "users" else data.features.items
-    if table is None or not features:
-        return None, None
-    id_column = USER_ID if table_name == "users" else ITEM_ID
-    rows = rows_of(table, id_column, ids.terms).select([id_column, *features])
-    return TableEncoder.fit(rows, features), rows
 
 
 @torch.no_grad()

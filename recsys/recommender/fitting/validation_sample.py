@@ -15,7 +15,7 @@ from recsys.features.history import UserItemMatrix, user_item_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.evaluation.metrics import hit_matrix, ndcg_at_k, relevant_counts
 from recsys.recommender.model import RecommenderModel
-from recsys.recommender.ranking.topk import masked_top_k
+from recsys.recommender.ranking.by_source import exact_lists
 
 _MAX_USERS = 8192
 
@@ -32,6 +32,15 @@ class ValidationSample:
     """What they took afterwards. Shape (V, C)."""
     k: int
     """Length of the lists that NDCG is measured on."""
+    filter_seen: bool = True
+    """Whether lists leave out what the users had before."""
+    repeats: UserItemMatrix | None = None
+    """How often they took each item, where lists may hold it again. Shape (V, C)."""
+
+    @property
+    def hidden(self) -> UserItemMatrix | None:
+        """What must not stand in a list."""
+        return self.seen if self.filter_seen else None
 
     @classmethod
     def draw(
@@ -43,6 +52,7 @@ class ValidationSample:
         histories: UserItemMatrix,
         k: int,
         seed: int,
+        filter_seen: bool = True,
     ) -> ValidationSample:
         """At most 8,192 users of `valid` who are known and took known items."""
         relevant = user_item_matrix(valid, users=users, items=items)
@@ -55,6 +65,7 @@ class ValidationSample:
             seen=histories[candidates],
             relevant=relevant[candidates],
             k=k,
+            filter_seen=filter_seen,
         )
 
     @property
@@ -63,12 +74,20 @@ class ValidationSample:
         return len(self.user_numbers)
 
     def quality(self, model: RecommenderModel) -> float:
-        """Mean NDCG@k of a model's lists, items seen before left out."""
+        """Mean NDCG@k of a model's lists."""
         return float(np.mean(self.qualities(model)))
 
     def qualities(self, model: RecommenderModel) -> npt.NDArray[np.float64]:
         """NDCG@k of each user's list. Shape (V,)."""
-        queries_VW, _ = model.embed_users(model.users.lookup(self.user_numbers))
-        lists = masked_top_k(queries_VW, model.item_vectors(), self.k, excluded=self.seen)[0]
+        queries_VW, sources = model.embed_users(model.users.lookup(self.user_numbers))
+        lists, _ = exact_lists(
+            queries_VW,
+            sources,
+            self.k,
+            vectors_CD=model.item_vectors(),
+            popularity_C=model.log_popularity,
+            excluded=self.hidden,
+            own=model.own_terms(self.repeats),
+        )
         hits = hit_matrix(lists, self.relevant)
         return ndcg_at_k(hits, relevant_counts(self.relevant), k=self.k)

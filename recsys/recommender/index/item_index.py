@@ -153,6 +153,10 @@ class ItemIndex:
         queries_BP = self._project(queries_BD)
         return masked_top_k(queries_BP, self.vectors(), k, excluded=excluded, eligible=eligible)
 
+    def projected(self, queries_BD: Embeddings) -> Embeddings:
+        """Queries as they are searched with: their inner products with `vectors` are the scores."""
+        return self._project(queries_BD)
+
     def vectors(self) -> Embeddings:
         """The indexed vectors, row by item number; not to be written to. Shape (C, P)."""
         return self.store.vectors

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,7 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys.errors import GateError
+from recsys.recommender.lists.list_files import ListsSummary
 from recsys.recommender.nightly_config import GuardsConfig
+from recsys.recommender.ranking.ranker import MAX_K
 from recsys.schema import ITEM_ID, RANK, SCORE, USER_ID
 
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -59,12 +61,16 @@ def check_lists(
         live: The file that is live; None when there is none.
         config: Limits.
         same_rules: Whether both were made with the same settings and kinds of filters; if not,
-            only the number of users is compared.
+            lists are compared as far as both go, and more widely.
     """
     if not config.enabled:
         return []
-    before = None if live is None else _read(live, users=None)
-    night = _read(new, users=None if before is None else pc.unique(before.sample[USER_ID]))
+    depth = MAX_K
+    if live is not None and not same_rules:
+        config, depth = _widened(config), min(_longest(new), _longest(live)) or MAX_K
+    before = None if live is None else _read(live, users=None, depth=depth)
+    users = None if before is None else pc.unique(before.sample[USER_ID])
+    night = _read(new, users=users, depth=depth)
     faults = []
     if len(night.lengths) >= _MIN_USERS and night.constant_share > 0.5:
         faults.append(_fault(
@@ -72,21 +78,61 @@ def check_lists(
             "scores that tell the items of a list apart in at least half of the lists",
         ))  # fmt: skip
     if before is not None and len(before.lengths) >= _MIN_USERS:
-        faults += _numbers(new, night, before, config, same_rules=same_rules)
-        if same_rules and night.sample.schema.equals(before.sample.schema):
+        faults += _numbers(new, night, before, config)
+        if night.sample.schema.equals(before.sample.schema):
             faults += _contents(new, night, before, config)
+    elif before is not None and len(night.lengths) < config.min_users / 2 * len(before.lengths):
+        faults.append(_fault(
+            "users", new, f"{len(night.lengths):,} users with a list",
+            f"at least {config.min_users / 2:.0%} of the live {len(before.lengths):,}",
+        ))  # fmt: skip
     return faults
 
 
+def check_floor(summary: ListsSummary, place: Path, config: GuardsConfig) -> list[GateError]:
+    """Reasons not to let lists become live that need no earlier ones: too many hold nothing.
+
+    Lists without a single row are held whatever the settings are.
+
+    Args:
+        summary: What was written.
+        place: The file.
+        config: Limits.
+    """
+    most = config.max_empty_share if config.enabled else 1.0
+    empty, total = summary.num_empty_lists, summary.num_lists
+    if summary.num_rows and empty <= most * total:
+        return []
+    return [_fault(
+        "empty lists", place, f"{empty:,} of {total:,} lists without an item",
+        f"at most {most:.0%} of them empty, and not all",
+    )]  # fmt: skip
+
+
+def _widened(config: GuardsConfig) -> GuardsConfig:
+    """Limits for a night after a change of settings, when each user's list may be another one."""
+    return replace(
+        config,
+        min_coverage=config.min_coverage / 2,
+        min_overlap=0.0,
+        max_exposure=min(1.0, config.max_exposure * 4),
+        max_short_share=min(1.0, config.max_short_share * 2),
+    )
+
+
+def _longest(path: Path) -> int:
+    """Length of the longest list of a file."""
+    return int(pc.max(pq.read_table(path, columns=[RANK])[RANK]).as_py() or 0)
+
+
 def _numbers(
-    place: Path, night: _Lists, before: _Lists, config: GuardsConfig, *, same_rules: bool
+    place: Path, night: _Lists, before: _Lists, config: GuardsConfig
 ) -> Iterator[GateError]:
     """How many users and items there are, and how many lists lack some."""
-    compared = [("users with a list", len(night.lengths), len(before.lengths), config.min_users)]
-    if same_rules:
-        compared.append(
-            ("distinct items", len(night.shares), len(before.shares), config.min_coverage)
-        )
+    compared = [
+        ("users with a list", len(night.lengths), len(before.lengths), config.min_users),
+        ("distinct items", len(night.shares), len(before.shares), config.min_coverage),
+    ]
     for what, mine, theirs, share in compared:
         if mine < share * theirs:
             yield _fault(
@@ -95,7 +141,7 @@ def _numbers(
             )  # fmt: skip
     longest = int(max(before.lengths.max(), night.lengths.max(initial=0)))
     most = before.short_share(longest) + config.max_short_share
-    if same_rules and night.short_share(longest) > most:
+    if night.short_share(longest) > most:
         yield _fault(
             "short lists", place, f"{night.short_share(longest):.1%} of lists",
             f"at most {most:.1%}",
@@ -110,7 +156,7 @@ def _contents(
         return
     # Lists drawn at random from the same items would keep that much.
     chance = min(float(night.lengths.mean()) / len(night.shares), 1.0)
-    least = config.min_overlap + (1 - config.min_overlap) * chance
+    least = config.min_overlap and config.min_overlap + (1 - config.min_overlap) * chance
     overlap, num_users = _overlap(night.sample, before.sample)
     if num_users >= _MIN_USERS and overlap < least:
         yield _fault(
@@ -126,10 +172,13 @@ def _contents(
         )  # fmt: skip
 
 
-def _read(path: Path, *, users: pa.Array | None) -> _Lists:
-    """Figures of a file and a sample of it: lists of the users given, or of row groups."""
+def _read(path: Path, *, users: pa.Array | None, depth: int) -> _Lists:
+    """Figures of a file and a sample of it: lists of the users given, or of row groups.
+
+    Items beyond the rank `depth` are not looked at.
+    """
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        places = file.read([RANK, SCORE])
+        places = _within(file.read([RANK, SCORE]), depth)
         starts = np.flatnonzero(places[RANK].to_numpy() == 1)
         scores = places[SCORE].to_numpy()
         lengths = np.diff(np.append(starts, len(scores)))
@@ -139,7 +188,8 @@ def _read(path: Path, *, users: pa.Array | None) -> _Lists:
         sample = [file.schema_arrow.empty_table().select([USER_ID, ITEM_ID])]
         step = math.ceil(max(len(scores), 1) / _SAMPLE_ROWS)
         for number in range(file.num_row_groups):
-            rows = file.read_row_group(number, [USER_ID, ITEM_ID])
+            rows = _within(file.read_row_group(number, [USER_ID, ITEM_ID, RANK]), depth)
+            rows = rows.drop_columns(RANK)
             for one in pc.value_counts(rows[ITEM_ID]).to_pylist():
                 shares[one["values"]] += one["counts"] / len(starts)
             if users is not None:
@@ -154,6 +204,11 @@ def _read(path: Path, *, users: pa.Array | None) -> _Lists:
         shares=shares,
         sample=pa.concat_tables(sample),
     )
+
+
+def _within(rows: pa.Table, depth: int) -> pa.Table:
+    """The rows up to a rank."""
+    return rows if depth == MAX_K else rows.filter(pc.less_equal(rows[RANK], depth))
 
 
 def _overlap(table: pa.Table, before: pa.Table) -> tuple[float, int]:

@@ -6,12 +6,10 @@ Shapes: B users of a block, C items, D width, F fetched items, K list length, R 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 from scipy import sparse
 
 from recsys.errors import DataError
@@ -19,25 +17,17 @@ from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.index import ItemIndex
 from recsys.recommender.lists.filters import Filters, stored_in
 from recsys.recommender.lists.list_files import RankedLists
-from recsys.recommender.ranking.ranker import NO_ITEM, Numbers, Scores, UserItems, check_k
+from recsys.recommender.ranking.by_source import UserBlock, lists_by_source, most_popular
+from recsys.recommender.ranking.own_items import add_own_terms
+from recsys.recommender.ranking.ranker import (
+    NO_ITEM,
+    Numbers,
+    Scores,
+    UserItems,
+    check_k,
+    list_length,
+)
 from recsys.recommender.ranking.topk import Embeddings, masked_top_k, unit_vectors
-
-POPULARITY = "popularity"
-"""Source of the lists of users who have no embedding."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class UserBlock:
-    """Some users and their query vectors, as a model makes them block by block."""
-
-    user_ids: pa.Array
-    """Their ids, int64 or string. Shape (B,)."""
-    user_numbers: Numbers
-    """Their rows in the filters, `UNKNOWN` for none. Shape (B,)."""
-    queries: Embeddings
-    """Their vectors; the row of a user whose source is `POPULARITY` is not read. Shape (B, D)."""
-    sources: pa.Array
-    """What each vector was made from. Strings, shape (B,)."""
 
 
 def recommend_block(
@@ -47,6 +37,7 @@ def recommend_block(
     filters: Filters,
     user_numbers: Numbers,
     k: int,
+    own: UserItems | None = None,
 ) -> tuple[Numbers, Scores]:
     """The k best items of each user that the filters allow.
 
@@ -60,6 +51,7 @@ def recommend_block(
         filters: What must not stand in a list.
         user_numbers: Rows of the users in the filters, `UNKNOWN` for none. Shape (B,).
         k: List length, at least 1.
+        own: Terms that are added to the scores of items that users had. Shape (B, C).
 
     Returns:
         Item numbers and scores, each of shape (B, k), by the tie rule of
@@ -89,7 +81,12 @@ def recommend_block(
         items_BK[rows], scores_BK[rows] = index.search_exact(
             queries_BD[rows], k, excluded=excluded[rows], eligible=filters.eligible
         )
-    return items_BK, scores_BK
+    if own is None:
+        return items_BK, scores_BK
+    return add_own_terms(
+        items_BK, scores_BK, own, queries_BD=index.projected(queries_BD),
+        vectors_CD=index.vectors(), excluded=excluded, eligible=filters.eligible,
+    )  # fmt: skip
 
 
 def recommend(
@@ -106,35 +103,60 @@ def recommend(
         blocks: Users and their query vectors.
         index: The item vectors.
         filters: What must not stand in a list.
-        k: List length.
+        k: List length; lists are no longer than the catalogue.
         popularity_C: Finite scores of the items for users whose source is `POPULARITY`, under the
             same filters. Shape (C,).
 
     Yields:
-        The lists of each block.
+        The lists of each block, of the shape (B, `list_length`).
 
     Raises:
         DataError: A source is `POPULARITY` and there is no popularity.
     """
+    k = list_length(k, filters.num_items)
     for block in blocks:
-        popular_B = np.asarray(pc.equal(block.sources, POPULARITY), dtype=np.bool_)
-        items_BK = np.empty((len(popular_B), k), dtype=np.int64)
-        scores_BK = np.empty((len(popular_B), k), dtype=np.float32)
-        if popular_B.any():
-            items_BK[popular_B], scores_BK[popular_B] = _most_popular(
-                popularity_C, filters, block.user_numbers[popular_B], k
-            )
-        if not popular_B.all():
-            items_BK[~popular_B], scores_BK[~popular_B] = recommend_block(
-                block.queries[~popular_B],
-                index=index,
-                filters=filters,
-                user_numbers=block.user_numbers[~popular_B],
-                k=k,
-            )
+        items_BK, scores_BK = lists_by_source(
+            block.sources,
+            k,
+            by_vector=partial(_by_vector, block, index=index, filters=filters, k=k),
+            by_popularity=partial(_by_popularity, block, popularity_C, filters=filters, k=k),
+        )
         yield RankedLists(
             owner_ids=block.user_ids, items=items_BK, scores=scores_BK, sources=block.sources
         )
+
+
+def _by_vector(
+    block: UserBlock, places: Numbers, *, index: ItemIndex, filters: Filters, k: int
+) -> tuple[Numbers, Scores]:
+    return recommend_block(
+        block.queries[places],
+        index=index,
+        filters=filters,
+        user_numbers=block.user_numbers[places],
+        k=k,
+        own=None if block.own is None else block.own[places],
+    )
+
+
+def _by_popularity(
+    block: UserBlock, popularity_C: Scores | None, places: Numbers, *, filters: Filters, k: int
+) -> tuple[Numbers, Scores]:
+    if popularity_C is None:
+        raise DataError(
+            file="recommendations",
+            column="source",
+            expected="popularity scores for users without an embedding",
+            got=f"none for {len(places)} users",
+            remedy="give the popularity of the items",
+        )
+    return most_popular(
+        popularity_C,
+        len(places),
+        k,
+        excluded=filters.excluded_rows(block.user_numbers[places]),
+        eligible=filters.eligible,
+    )
 
 
 def similar_items(
@@ -148,13 +170,14 @@ def similar_items(
     Args:
         index: The item vectors.
         item_ids: Ids of the items.
-        k: List length.
+        k: List length; lists are no longer than the catalogue.
         block_size: Items searched at once.
 
     Yields:
         The lists of each block, without sources.
     """
     num_items = index.report.num_items
+    k = list_length(k, num_items)
     itself = sparse.eye_array(num_items, dtype=np.float32, format="csr")
     filters = Filters(num_items=num_items, denied=itself)
     unit_CD = index.vectors() if index.report.unit_norm else unit_vectors(index.vectors())
@@ -222,25 +245,4 @@ def _allowed(
     return (
         np.take_along_axis(items_RK, order_RK, axis=1),
         np.take_along_axis(scores_RK, order_RK, axis=1),
-    )
-
-
-def _most_popular(
-    popularity_C: Scores | None, filters: Filters, user_numbers: Numbers, k: int
-) -> tuple[Numbers, Scores]:
-    """Popularity is an inner product of width 1."""
-    if popularity_C is None:
-        raise DataError(
-            file="recommendations",
-            column="source",
-            expected="popularity scores for users without an embedding",
-            got=f"none for {len(user_numbers)} users",
-            remedy="give the popularity of the items",
-        )
-    return masked_top_k(
-        np.ones((len(user_numbers), 1), dtype=np.float32),
-        popularity_C[:, None],
-        k,
-        excluded=filters.excluded_rows(user_numbers),
-        eligible=filters.eligible,
     )

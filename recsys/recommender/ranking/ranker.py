@@ -21,6 +21,9 @@ from scipy import sparse
 
 from recsys.errors import ConfigError, DataError
 
+MAX_K = 2**31 - 1
+"""The longest list: ranks are numbers of 32 bits."""
+
 NO_ITEM = -1
 """The item number in the places of a list that no eligible item can fill."""
 
@@ -134,9 +137,17 @@ def distinct(interactions: UserItems) -> UserItems:
 
 
 def check_k(k: int) -> None:
-    """Refuse a list length below 1 with a ConfigError."""
-    if k < 1:
-        raise ConfigError(f"k: expected a list length of at least 1, got {k}; set k to 1 or more")
+    """Refuse a list length that no rank can number with a ConfigError."""
+    if not 1 <= k <= MAX_K:
+        raise ConfigError(
+            f"k: expected a list length of at least 1 and at most {MAX_K}, got {k}; set another k"
+        )
+
+
+def list_length(k: int, num_items: int) -> int:
+    """Length of the lists where k items are asked for: no list is longer than its catalogue."""
+    check_k(k)
+    return min(k, max(num_items, 1))
 
 
 def check_user_numbers(user_numbers: Numbers, num_users: int) -> None:

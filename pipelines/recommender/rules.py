@@ -1,0 +1,107 @@
+"""What the config leaves out of lists: pairs that are denied, items that are not eligible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipelines.jobs.console import Reporter
+from pipelines.jobs.inputs import Inputs
+from pipelines.recommender.config import JobConfig
+from recsys.errors import GateError
+from recsys.features.history import UserItemMatrix
+from recsys.features.vocabulary import Vocabulary
+from recsys.recommender.compatibility import check_id_types
+from recsys.recommender.lists.filters import Filters, MatchReport, eligible_items, user_item_pairs
+from recsys.recommender.model import RecommenderModel
+from recsys.schema import ITEM_ID, USER_ID
+
+_MUCH = 0.5
+"""Share of rows with an unknown id beyond which that is a warning."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rules:
+    """Tables that say what lists must not hold; None where the config names none."""
+
+    denied: pa.Table | None
+    """Pairs user_id, item_id."""
+    eligible: pa.Table | None
+    """The item_id that may be recommended."""
+
+
+def load_rules(inputs: Inputs, config: JobConfig, model: RecommenderModel) -> Rules:
+    """Read the tables that `lists` names.
+
+    Raises:
+        DataError: One cannot be read, or its ids are of another type than the model's.
+    """
+    tables: dict[str, pa.Table | None] = {"deny": None, "eligible": None}
+    for role, names in {"deny": (USER_ID, ITEM_ID), "eligible": (ITEM_ID,)}.items():
+        path: Path | None = getattr(config.lists, role)
+        if path is not None:
+            table = inputs.ids(role, path, names, columns=config.columns, csv=config.data.csv)
+            check_id_types(model, table, file=str(path), columns=config.columns)
+            tables[role] = table
+    return Rules(denied=tables["deny"], eligible=tables["eligible"])
+
+
+def filters_of(
+    config: JobConfig,
+    rules: Rules,
+    *,
+    users: Vocabulary,
+    items: Vocabulary,
+    had: UserItemMatrix,
+    reporter: Reporter,
+) -> Filters:
+    """The rules as filters over users and items; ids without effect are counted, not silent.
+
+    Args:
+        config: Settings.
+        rules: Their tables.
+        users: Users of the run.
+        items: The catalogue.
+        had: Every item that each user had, whether it was learnt from or not.
+        reporter: Whom to tell.
+
+    Raises:
+        GateError: A table has rows, and none of them has an effect.
+    """
+    denied = eligible = None
+    if rules.denied is not None:
+        denied, match = user_item_pairs(rules.denied, users=users, items=items)
+        _tell("deny list", config.lists.deny, match, reporter, needs_some=bool(match.num_rows))
+    if rules.eligible is not None:
+        eligible, match = eligible_items(rules.eligible, items=items)
+        _tell("eligible items", config.lists.eligible, match, reporter, needs_some=True)
+    return Filters(
+        num_items=len(items),
+        seen=had if config.lists.filter_seen else None,
+        denied=denied,
+        eligible=eligible,
+    )
+
+
+def _tell(
+    what: str, place: Path | None, match: MatchReport, reporter: Reporter, *, needs_some: bool
+) -> None:
+    unknown = {"users": match.num_unknown_users, "items": match.num_unknown_items}
+    missed = " and ".join(
+        f"{count:,} name {kind} that are not known" for kind, count in unknown.items() if count
+    )
+    if needs_some and not match.num_used:
+        raise GateError(
+            rule=what, place=str(place),
+            observed=f"none of its {match.num_rows:,} rows" + (f": {missed}" if missed else ""),
+            limit="rows that have an effect",
+            remedy="compare the ids with those of the interactions (zeros in front, case, spaces), "
+            "or take the table out of [lists]",
+        )  # fmt: skip
+    told = f"{what}: {match.num_used:,} of {match.num_rows:,} rows have an effect"
+    if sum(unknown.values()) > _MUCH * match.num_rows:
+        reporter.warn(f"{told}; {missed}")
+    else:
+        reporter.say(told)
