@@ -15,13 +15,19 @@ import pyarrow.compute as pc
 
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.data import load_checked_transactions, num_threads
+from pipelines.fraud.labels import count_labels
 from pipelines.fraud.train import tell_fit
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.job import peak_rss_mb
 from recsys.config import config_to_dict
 from recsys.datasets.transactions.days import day_number, day_of, rows_before, start_of
-from recsys.datasets.transactions.labels import known_labels, load_labels
+from recsys.datasets.transactions.labels import (
+    UNKNOWN,
+    known_labels,
+    load_labels,
+    with_others_legitimate,
+)
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.errors import ConfigError
 from recsys.features.vocabulary import Vocabulary
@@ -103,7 +109,7 @@ def benchmark_fraud(
         )
     config = replace(config, data=replace(config.data, labels=config.data.transactions))
     log, checked = load_checked_transactions(Inputs(), config, reporter)
-    labels = load_labels(config.data, config.columns, log)
+    labels = _labels(config, log, reporter)
     used_labels = None if label_delay_days is None else labels
     if label_delay_days is not None:
         config = replace(config, labels=replace(config.labels, delay_days=label_delay_days))
@@ -116,6 +122,7 @@ def benchmark_fraud(
     scored = _score(fitted, table.slice(train.num_rows), window, used_labels)
     _write(out, scored)
     rows = _test_rows(table, scored, labels, window, drop_known_compromised)
+    _tell_labelled(log, scored, rows, config, reporter)
     codes = Vocabulary.fit(table[ACCOUNT_ID]).numbers(pa.chunked_array([scored.account_ids]))
     measured = rows.measure(scored.anomaly_score, replace(scored.account_days, account=codes))
     baselines = measure_baselines(train, scored.test, rows, config.features, seed=config.seed)
@@ -128,6 +135,7 @@ def benchmark_fraud(
         "transactions_per_s": scored.num_scored / scored.score_s,
         "peak_rss_mb": peak_rss_mb(),
         "num_transactions": int(rows.keep.sum()),
+        "num_test_rows": scored.test.num_rows,
         "num_frauds": int((rows.keep & rows.is_fraud).sum()),
         "num_train_rows": train.num_rows,
         "history_days": float(day_of(train)[-1] - day_of(train)[0]),
@@ -140,6 +148,44 @@ def benchmark_fraud(
     (out / "metrics.json").write_text(text, encoding="utf-8")
     _tell(measured.values, measured.ceilings, figures, reporter)
     return figures
+
+
+def _labels(config: FraudJobConfig, log: TransactionLog, reporter: Reporter) -> pa.Table:
+    """The labels of the file; where it calls nothing legitimate, all that is not fraud is."""
+    labels = load_labels(config.data, config.columns, log)
+    if not count_labels(labels, log).is_fraud_alone:
+        return labels
+    reporter.warn(
+        "labels: frauds alone, none says legitimate; every other transaction counts as it"
+    )
+    return with_others_legitimate(labels, log)
+
+
+def _tell_labelled(
+    log: TransactionLog,
+    scored: _Scored,
+    rows: TestRows,
+    config: FraudJobConfig,
+    reporter: Reporter,
+) -> None:
+    """Say how many of the test rows are measured.
+
+    Raises:
+        DataError: None of them.
+    """
+    measured = int(rows.keep.sum())
+    if not measured:
+        raise log.origin(EVENT_TIME).refusal(
+            expected=f"labels of test transactions in column {config.columns.is_fraud!r}",
+            got=f"none of the {scored.test.num_rows:,} is labelled and left to be measured",
+            remedy="choose test days whose labels are known",
+        )
+    tell = reporter.say if measured == scored.test.num_rows else reporter.warn
+    tell(
+        f"measured: {measured:,} of {scored.test.num_rows:,} test transactions, "
+        f"{int((rows.keep & rows.is_fraud).sum()):,} of them fraud; those without a label, and of "
+        "accounts that are left out, are not measured"
+    )
 
 
 def _require_test_rows(log: TransactionLog, table: pa.Table, window: Window) -> None:
@@ -221,8 +267,9 @@ def _write(out: Path, scored: _Scored) -> None:
 def _test_rows(
     table: pa.Table, scored: _Scored, labels: pa.Table, window: Window, drop_known: bool
 ) -> TestRows:
-    """What is measured: the truth of the test rows, and which of them count."""
-    is_fraud_N = known_labels(table, labels, delay_days=0, at=_LATEST) == 1
+    """What is measured: the truth of the test rows, and which count; none without a label."""
+    label_N = known_labels(table, labels, delay_days=0, at=_LATEST)
+    is_fraud_N = label_N == 1
     account_N = Vocabulary.fit(table[ACCOUNT_ID]).numbers(table[ACCOUNT_ID])
     is_left_out_N = np.zeros(table.num_rows, dtype=np.bool_)
     if drop_known:
@@ -238,7 +285,7 @@ def _test_rows(
         account=account_N[test],
         day=day_of(scored.test),
         is_fraud=is_fraud_N[test],
-        keep=~is_left_out_N[test],
+        keep=(~is_left_out_N & (label_N != UNKNOWN))[test],
     )
 
 

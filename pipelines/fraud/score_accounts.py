@@ -96,7 +96,7 @@ def _score(
     with job.stage("load"):
         live = open_live(config)
         log, checked = load_checked_transactions(job.inputs, config, reporter)
-        labels = labels_of(job.inputs, config, log, reporter)
+        labels = labels_of(job.inputs, config, log, reporter, at=end_of_day(day))
         table = rows_before(checked.table, end_of_day(day))
         follow_from(job.inputs, table, checked, end_of_day(day))
         check_gates(config, log, table, as_of)
@@ -117,6 +117,8 @@ def _score(
             f"state: {start.evening.origin}; {num_missed:,} transactions between it and the day"
         )
         tell_late(start, reporter)
+        if labels is not None and live.model.supervised is None:
+            reporter.warn("labels: not used for scores, the live model has not learnt from any")
         scores, after = live.model.score(rows, state, num_threads=num_threads(), labels=labels)
         after = replace(after, until=float(day_number(day) + 1))
         result = judge_day(

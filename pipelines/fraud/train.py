@@ -65,7 +65,7 @@ def _train(
         log, checked = load_checked_transactions(job.inputs, config, reporter)
         table = rows_before(checked.table, moment)
         follow_from(job.inputs, table, checked, moment)
-        labels = labels_of(job.inputs, config, log, reporter)
+        labels = labels_of(job.inputs, config, log, reporter, at=moment)
         check_gates(config, log, table, as_of)
     digests = {"transactions": digest_table(table)}
     made_from = job.made_from(config)
@@ -161,6 +161,8 @@ def tell_fit(fitted: FittedFraud, reporter: Reporter) -> None:
     reporter.say(f"evidence that comes in episodes: {best}")
     if report.uses_labels:
         reporter.say("labels: trees over evidence and labels give the scores")
+    if report.labels_missing:
+        reporter.warn(f"labels: not used for scores: {report.labels_missing}")
     how = "trees that learnt from episodes" if report.uses_episodes else "weights"
     reporter.say(f"scores: {how}; {report.num_calibration_rows:,} transactions to calibrate on")
 

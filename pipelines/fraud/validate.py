@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.labels import labels_of
 from pipelines.jobs.console import Reporter
+from pipelines.jobs.inputs import Inputs
 from recsys.datasets.transactions.loading import load_transactions
 from recsys.datasets.transactions.quarantine import quarantine
 from recsys.datasets.transactions.quarantine_report import QuarantineReport
@@ -34,7 +35,7 @@ def validate_transactions(config: FraudJobConfig, reporter: Reporter) -> Quarant
     for column, count in report.nulls.items():
         if count:
             reporter.say(f"nulls: {count:,} in {column}")
-    labels_of(config, log, reporter)
+    labels_of(Inputs(), config, log, reporter)
     for refusal in report.refusals[1:]:
         reporter.say(f"refused: {refusal}")
     return report

@@ -11,6 +11,8 @@ import pyarrow as pa
 from recsys.artifacts import digest_table
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from recsys.datasets.dataset import (
         ColumnsConfig,
         CsvConfig,
@@ -79,12 +81,17 @@ class Inputs:
         return log
 
     def labels(
-        self, data: TransactionsDataConfig, columns: TransactionColumnsConfig, log: TransactionLog
+        self,
+        data: TransactionsDataConfig,
+        columns: TransactionColumnsConfig,
+        log: TransactionLog,
+        *,
+        at: datetime | None = None,
     ) -> pa.Table:
         """Confirmed labels, as `load_labels` reads them."""
         from recsys.datasets.transactions.labels import load_labels
 
-        labels = load_labels(data, columns, log)
+        labels = load_labels(data, columns, log, at=at)
         self.table("labels", labels)
         return labels
 

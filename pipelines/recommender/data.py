@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipelines.recommender.config import JobConfig
     from recsys.datasets.dataset import Dataset
     from recsys.datasets.input_checks import Finding
+    from recsys.datasets.validation import ValidationReport
     from recsys.recommender.serving import Recommender
 
 
@@ -83,6 +84,7 @@ def load_checked(
         f"data: {log.num_rows:,} interactions of {report.num_users:,} users with "
         f"{report.num_items:,} items"
     )
+    _tell_side_tables(config, report, reporter)
     told = {reason: count for reason, count in left_out.items() if count}
     if told:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in told.items())
@@ -94,6 +96,29 @@ def load_checked(
         num_left_out=left_out,
         findings=findings,
     )
+
+
+def _tell_side_tables(config: JobConfig, report: ValidationReport, reporter: Reporter) -> None:
+    """How many interactions the users and the items table know.
+
+    Raises:
+        GateError: A table knows none.
+    """
+    from pipelines.jobs.matches import tell_match
+    from recsys.datasets.matching import Match
+
+    sides = {
+        "users": (config.data.users, report.unknown_user_share),
+        "items": (config.data.items, report.unknown_item_share),
+    }
+    for side, (place, unknown) in sides.items():
+        if unknown is not None:
+            match = Match(
+                what="interactions", place=str(place), of=f"of {side} that the {side} table has",
+                num_rows=report.num_interactions,
+                num_found=round((1 - unknown) * report.num_interactions),
+            )  # fmt: skip
+            tell_match(match, reporter)
 
 
 def newest_day_findings(config: JobConfig, dataset: Dataset, day: date) -> list[Finding]:

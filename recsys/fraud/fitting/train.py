@@ -77,6 +77,8 @@ class FitReport:
     """Whether trees combine the evidence."""
     uses_labels: bool
     """Whether enough labels were known for trees over them."""
+    labels_missing: str
+    """What is missing where labels were given and not used; empty otherwise."""
     trust_weights: float
     """How much more often the highest weighted scores have unusual neighbours than is usual."""
     trust_trees: float
@@ -152,14 +154,14 @@ def fit_fraud_model(
         judge=weighed.judge,
         account_tail=_fit_account_tail(profiled, weighed, known_N, num_fit),
     )
-    state = weighed.state
+    state, missing = weighed.state, ""
     if labels is not None:
         clock.stage("learning from labels")
-        model, state = with_labels(
+        model, state, missing = with_labels(
             model, state, table, profiled, evidence_NJ, observed.coded.hour, labels,
             num_threads=num_threads,
         )  # fmt: skip
-    report = _report(table, num_fit, model, weighed, clock.durations())
+    report = _report(table, num_fit, model, weighed, clock.durations(), labels_missing=missing)
     return FittedFraud(model=model, state=state, report=report)
 
 
@@ -271,7 +273,13 @@ def _fit_account_tail(
 
 
 def _report(
-    table: pa.Table, num_fit: int, model: FraudModel, weighed: Weighed, durations: dict[str, float]
+    table: pa.Table,
+    num_fit: int,
+    model: FraudModel,
+    weighed: Weighed,
+    durations: dict[str, float],
+    *,
+    labels_missing: str,
 ) -> FitReport:
     judge = model.judge
     return FitReport(
@@ -284,6 +292,7 @@ def _report(
         episode_shares=dict(zip(judge.kinds, weighed.episode_shares.tolist(), strict=True)),
         uses_episodes=judge.booster is not None,
         uses_labels=model.supervised is not None,
+        labels_missing=labels_missing,
         trust_weights=weighed.trust_weights,
         trust_trees=weighed.trust_trees,
         misused_share=weighed.misused_share,
