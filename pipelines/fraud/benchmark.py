@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.data import load_checked_transactions, num_threads
-from pipelines.fraud.labels import count_labels
+from pipelines.fraud.labels import labels_to_measure
 from pipelines.fraud.train import tell_fit
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.inputs import Inputs
@@ -25,15 +25,13 @@ from recsys.datasets.transactions.days import day_number, day_of, rows_before, s
 from recsys.datasets.transactions.labels import (
     UNKNOWN,
     known_labels,
-    load_labels,
-    with_others_legitimate,
 )
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.errors import ConfigError
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.alerts.outputs import ACCOUNTS_FILE, TRANSACTIONS_FILE, write_table
 from recsys.fraud.evaluation.benchmark import TestRows, measure_baselines
-from recsys.fraud.evaluation.metrics import known_compromised
+from recsys.fraud.evaluation.metrics import FraudMeasures, known_compromised
 from recsys.fraud.fitting.labelled import ConfirmedLabels
 from recsys.fraud.fitting.train import FitCallbacks, FittedFraud, fit_fraud_model
 from recsys.fraud.scoring.account_days import AccountDays
@@ -109,7 +107,7 @@ def benchmark_fraud(
         )
     config = replace(config, data=replace(config.data, labels=config.data.transactions))
     log, checked = load_checked_transactions(Inputs(), config, reporter)
-    labels = _labels(config, log, reporter)
+    labels = labels_to_measure(config, log, reporter)
     used_labels = None if label_delay_days is None else labels
     if label_delay_days is not None:
         config = replace(config, labels=replace(config.labels, delay_days=label_delay_days))
@@ -126,17 +124,10 @@ def benchmark_fraud(
     codes = Vocabulary.fit(table[ACCOUNT_ID]).numbers(pa.chunked_array([scored.account_ids]))
     measured = rows.measure(scored.anomaly_score, replace(scored.account_days, account=codes))
     baselines = measure_baselines(train, scored.test, rows, config.features, seed=config.seed)
-    figures: dict[str, object] = {
-        **measured.values,
-        "ceilings": measured.ceilings,
+    figures = {
+        **_measured(measured, rows, scored),
         "baselines": {name: asdict(result) for name, result in baselines.items()},
         "fit_s": fit_s,
-        "score_s": scored.score_s,
-        "transactions_per_s": scored.num_scored / scored.score_s,
-        "peak_rss_mb": peak_rss_mb(),
-        "num_transactions": int(rows.keep.sum()),
-        "num_test_rows": scored.test.num_rows,
-        "num_frauds": int((rows.keep & rows.is_fraud).sum()),
         "num_train_rows": train.num_rows,
         "history_days": float(day_of(train)[-1] - day_of(train)[0]),
         "labels": "none" if label_delay_days is None else f"{label_delay_days:g} days late",
@@ -150,15 +141,18 @@ def benchmark_fraud(
     return figures
 
 
-def _labels(config: FraudJobConfig, log: TransactionLog, reporter: Reporter) -> pa.Table:
-    """The labels of the file; where it calls nothing legitimate, all that is not fraud is."""
-    labels = load_labels(config.data, config.columns, log)
-    if not count_labels(labels, log).is_fraud_alone:
-        return labels
-    reporter.warn(
-        "labels: frauds alone, none says legitimate; every other transaction counts as it"
-    )
-    return with_others_legitimate(labels, log)
+def _measured(measured: FraudMeasures, rows: TestRows, scored: _Scored) -> dict[str, object]:
+    """Measures, what they were measured on, and what scoring took."""
+    return {
+        **measured.values,
+        "ceilings": measured.ceilings,
+        "score_s": scored.score_s,
+        "transactions_per_s": scored.num_scored / scored.score_s,
+        "peak_rss_mb": peak_rss_mb(),
+        "num_transactions": int(rows.keep.sum()),
+        "num_test_rows": scored.test.num_rows,
+        "num_frauds": int((rows.keep & rows.is_fraud).sum()),
+    }
 
 
 def _tell_labelled(

@@ -265,3 +265,22 @@ def test_days_of_the_small_log_are_explained() -> None:
     """The days above have transactions, so that the law is about something."""
     assert {42, 47, 50} <= set(np.unique(days_of(small_log()[1])).tolist())
     assert pc.count_distinct(small_log()[0]["account_id"]).as_py() > 10
+
+
+def test_columns_that_say_nothing_are_dropped_and_named() -> None:
+    """With every time at midnight and one channel, neither is evidence, and both are named."""
+    history, later = small_log()
+    log = pa.concat_tables([history, later])
+    midnight = pc.floor_temporal(log["event_time"], unit="day")
+    log = log.set_column(log.column_names.index("event_time"), "event_time", midnight)
+    place = log.column_names.index("channel")
+    log = log.set_column(place, "channel", pa.array(["web"] * log.num_rows))
+    names = ("category", "country", "channel")
+    features = {name: FeatureConfig(kind="categorical") for name in names}
+    fitted = fit_fraud_model(log.slice(0, history.num_rows), features, QUICK, num_threads=1)
+    assert set(fitted.report.silent) == {"channel", "hour_of_day"}
+    scores, _ = fitted.model.score(log.slice(history.num_rows), fitted.state, num_threads=1)
+    kinds = fitted.model.evidence_names
+    for kind in ("hour", "reconstruction_hour_of_day"):
+        assert not scores.judgement.surprise[:, kinds.index(kind)].any()
+    assert scores.judgement.surprise[:, kinds.index("amount_high")].any()

@@ -26,6 +26,7 @@ from recsys.fraud.embedding.autoencoder import FittedAutoencoder, InputColumns
 from recsys.fraud.embedding.autoencoder_training import fit_autoencoder
 from recsys.fraud.embedding.inputs import TransactionInputs
 from recsys.fraud.embedding.observed import Clusters, observe
+from recsys.fraud.fitting.fit_report import FitReport, report_of
 from recsys.fraud.fitting.labelled import ConfirmedLabels, with_labels
 from recsys.fraud.fitting.profiling import ProfiledLog, profile_log
 from recsys.fraud.fitting.score_tails import fit_score_tail
@@ -53,41 +54,6 @@ class FittedFraud:
     """What is known of the accounts after the last training row."""
     report: FitReport
     """How it went."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitReport:
-    """What was found in the data, and how long it took."""
-
-    num_rows: int
-    """Training rows."""
-    num_calibration_rows: int
-    """Those of them that scores are calibrated on."""
-    num_accounts: int
-    """Accounts among them."""
-    num_peer_groups: int
-    """Groups of accounts."""
-    context: str
-    """The column that amounts depend on; empty when on none."""
-    profile: tuple[str, ...]
-    """Features that describe accounts."""
-    episode_shares: dict[str, float]
-    """Share of the high values of each kind of evidence that come in episodes."""
-    uses_episodes: bool
-    """Whether trees combine the evidence."""
-    uses_labels: bool
-    """Whether enough labels were known for trees over them."""
-    labels_missing: str
-    """What is missing where labels were given and not used; empty otherwise."""
-    trust_weights: float
-    """How much more often the highest weighted scores have unusual neighbours than is usual."""
-    trust_trees: float
-    """The same for the trees, on accounts that they did not see; NaN where none were fitted."""
-    misused_share: float
-    """Share of the transactions of accounts that piled up much that are misuse, as estimated, times
-    how far episodes are trusted."""
-    durations_s: dict[str, float]
-    """Seconds by stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +107,8 @@ def fit_fraud_model(
     known_N = profiled.passed.num_known >= config.profiles.cold_transactions
     weighed = fit_judge(
         evidence_names(autoencoder), evidence_NJ, observed.coded, profiled.rows.account,
-        profiled.state, covered=inputs.covered, known_N=known_N, num_fit=num_fit, config=config,
-        num_threads=num_threads,
+        profiled.state, covered=inputs.covered, silent=profiled.silent, known_N=known_N,
+        num_fit=num_fit, config=config, num_threads=num_threads,
     )  # fmt: skip
     model = FraudModel(
         config=config,
@@ -161,7 +127,10 @@ def fit_fraud_model(
             model, state, table, profiled, evidence_NJ, observed.coded.hour, labels,
             num_threads=num_threads,
         )  # fmt: skip
-    report = _report(table, num_fit, model, weighed, clock.durations(), labels_missing=missing)
+    report = report_of(
+        table, num_fit, model, weighed,
+        silent=profiled.silent, labels_missing=missing, durations=clock.durations(),
+    )  # fmt: skip
     return FittedFraud(model=model, state=state, report=report)
 
 
@@ -270,31 +239,3 @@ def _fit_account_tail(
     )
     known_M = days.num_known > 0
     return fit_score_tail(days.highest[known_M] if known_M.any() else days.highest)
-
-
-def _report(
-    table: pa.Table,
-    num_fit: int,
-    model: FraudModel,
-    weighed: Weighed,
-    durations: dict[str, float],
-    *,
-    labels_missing: str,
-) -> FitReport:
-    judge = model.judge
-    return FitReport(
-        num_rows=table.num_rows,
-        num_calibration_rows=table.num_rows - num_fit,
-        num_accounts=len(weighed.state.account_ids),
-        num_peer_groups=len(model.priors.context),
-        context=model.inputs.context,
-        profile=model.inputs.profile,
-        episode_shares=dict(zip(judge.kinds, weighed.episode_shares.tolist(), strict=True)),
-        uses_episodes=judge.booster is not None,
-        uses_labels=model.supervised is not None,
-        labels_missing=labels_missing,
-        trust_weights=weighed.trust_weights,
-        trust_trees=weighed.trust_trees,
-        misused_share=weighed.misused_share,
-        durations_s=durations,
-    )

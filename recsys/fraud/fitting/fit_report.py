@@ -1,0 +1,88 @@
+"""What a training found in the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from recsys.fraud.fitting.weighing import Weighed
+from recsys.fraud.model import FraudModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitReport:
+    """What was found in the data, and how long it took."""
+
+    num_rows: int
+    """Training rows."""
+    num_calibration_rows: int
+    """Those of them that scores are calibrated on."""
+    num_accounts: int
+    """Accounts among them."""
+    num_peer_groups: int
+    """Groups of accounts."""
+    context: str
+    """The column that amounts depend on; empty when on none."""
+    profile: tuple[str, ...]
+    """Features that describe accounts."""
+    silent: tuple[str, ...]
+    """Columns with one value in every row, which say nothing and are no evidence."""
+    episode_shares: dict[str, float]
+    """Share of the high values of each kind of evidence that come in episodes."""
+    uses_episodes: bool
+    """Whether trees combine the evidence."""
+    uses_labels: bool
+    """Whether enough labels were known for trees over them."""
+    labels_missing: str
+    """What is missing where labels were given and not used; empty otherwise."""
+    trust_weights: float
+    """How much more often the highest weighted scores have unusual neighbours than is usual."""
+    trust_trees: float
+    """The same for the trees, on accounts that they did not see; NaN where none were fitted."""
+    misused_share: float
+    """Share of the transactions of accounts that piled up much that are misuse, as estimated, times
+    how far episodes are trusted."""
+    durations_s: dict[str, float]
+    """Seconds by stage."""
+
+
+def report_of(
+    table: pa.Table,
+    num_fit: int,
+    model: FraudModel,
+    weighed: Weighed,
+    *,
+    silent: tuple[str, ...],
+    labels_missing: str,
+    durations: dict[str, float],
+) -> FitReport:
+    """What is told of a training.
+
+    Args:
+        table: Training rows.
+        num_fit: Those before the part that scores are calibrated on.
+        model: What was fitted.
+        weighed: How evidence was weighed.
+        silent: Columns that say nothing.
+        labels_missing: Why labels are not used.
+        durations: Seconds by stage.
+    """
+    judge = model.judge
+    return FitReport(
+        num_rows=table.num_rows,
+        num_calibration_rows=table.num_rows - num_fit,
+        num_accounts=len(weighed.state.account_ids),
+        num_peer_groups=len(model.priors.context),
+        context=model.inputs.context,
+        profile=model.inputs.profile,
+        silent=silent,
+        episode_shares=dict(zip(judge.kinds, weighed.episode_shares.tolist(), strict=True)),
+        uses_episodes=judge.booster is not None,
+        uses_labels=model.supervised is not None,
+        labels_missing=labels_missing,
+        trust_weights=weighed.trust_weights,
+        trust_trees=weighed.trust_trees,
+        misused_share=weighed.misused_share,
+        durations_s=durations,
+    )
