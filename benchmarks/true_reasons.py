@@ -27,6 +27,7 @@ from reason_oracle import Oracle
 from pipelines.fraud.config import FraudJobConfig, load_fraud_config
 from pipelines.fraud.data import load_checked_transactions
 from pipelines.jobs.console import Reporter
+from pipelines.jobs.inputs import Inputs
 from recsys.datasets.transactions.days import day_number, day_of, start_of
 from recsys.datasets.transactions.labels import load_labels
 from recsys.fraud.alerts.daily import judge_day
@@ -90,12 +91,12 @@ def logs_of(data: Path | None, cases: Path | None) -> dict[str, Log]:
         logs |= {
             "sparkov": Log(
                 path=data / "sparkov" / "transactions.parquet",
-                longest_days=150,
+                longest_days=100,
                 **_CARD | {"numeric": (*_CARD["numeric"], "merch_lat", "merch_long")},
             ),
-            "handbook": Log(path=handbook, columns=terminal, longest_days=60),
+            "handbook": Log(path=handbook, columns=terminal, longest_days=30),
             "handbook, with labels": Log(
-                path=handbook, columns=terminal, labels=handbook, longest_days=60
+                path=handbook, columns=terminal, labels=handbook, longest_days=20
             ),
             "evalml": Log(
                 path=strangers / "evalml.parquet",
@@ -120,7 +121,7 @@ def logs_of(data: Path | None, cases: Path | None) -> dict[str, Log]:
 def count_reasons(log: Log, *, num_days: int, budget: int) -> tuple[Counter[str], list[str]]:
     """Reasons by what they speak of, and what is untrue about them."""
     config = log.load_config()
-    read, checked = load_checked_transactions(config, Reporter(quiet=True))
+    read, checked = load_checked_transactions(Inputs(), config, Reporter(quiet=True))
     days = day_of(checked.table)
     first = int(np.searchsorted(days, days[-1] - log.longest_days))
     table, days = checked.table.slice(first), np.floor(days[first:])

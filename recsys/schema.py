@@ -53,6 +53,7 @@ ALERT = "alert"
 REASONS = "reasons"
 """Why, in a line; empty without an alert."""
 COLD = "cold"
+FLAGGED_BEFORE = "flagged_before"
 """Whether an account had too little history to be judged by it."""
 NUM_TRANSACTIONS = "num_transactions"
 """Transactions of an account on a day."""
@@ -136,6 +137,7 @@ def account_scores_schema(account_id_type: pa.DataType) -> pa.Schema:
             pa.field(NUM_TRANSACTIONS, pa.int32(), nullable=False),
             pa.field(P_VALUE, pa.float64(), nullable=False),
             pa.field(BUNDLE_ID, pa.string(), nullable=False),
+            pa.field(FLAGGED_BEFORE, pa.int32(), nullable=False),
         ]
     )
 

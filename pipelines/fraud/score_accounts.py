@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
-
+from pipelines.fraud.alert_history import remember_alerts
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.fraud.data import (
-    check_gates,
-    follow_from,
-    load_checked_transactions,
-    num_threads,
-)
-from pipelines.fraud.labels import labels_of
-from pipelines.fraud.late_rows import DAY_ROWS, Start, check_late, day_rows, find_start, tell_late
-from pipelines.fraud.night_states import (
-    STATUS_FILE,
-    Evening,
-    LiveModel,
-    caught_up,
-    evening_before,
-    load_evening,
-    open_live,
-)
+from pipelines.fraud.data import num_threads
+from pipelines.fraud.late_rows import DAY_ROWS, day_rows
+from pipelines.fraud.night import Night, ScoredNight, load_night, score_night
+from pipelines.fraud.night_states import STATUS_FILE
 from pipelines.fraud.promotion import FraudJudgement, judge_night, latest_rows
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.job import last_whole_day, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, Outcome, job_run
-from recsys.datasets.transactions.days import (
-    day_number,
-    end_of_day,
-    require_day,
-    rows_before,
-    start_of,
-)
-from recsys.datasets.transactions.loading import TransactionLog
-from recsys.datasets.transactions.quarantine import CheckedTransactions
 from recsys.fraud.alerts.canary import plant_and_score
-from recsys.fraud.alerts.daily import DayResult, judge_day
+from recsys.fraud.alerts.daily import DayResult
 from recsys.fraud.alerts.outputs import (
     ACCOUNTS_FILE,
     QUARANTINE_FILE,
@@ -52,7 +30,7 @@ from recsys.fraud.alerts.outputs import (
 from recsys.fraud.alerts.selection import AlertConfig
 from recsys.fraud.report import AlertPage, write_alert_page
 from recsys.fraud.storage.state_bundle import save_state
-from recsys.schema import CURRENCY, EVENT_TIME
+from recsys.schema import CURRENCY
 
 ALERTS_FILE = "alerts.html"
 
@@ -96,20 +74,23 @@ def _score(
 ) -> dict[str, object]:
     day = as_of or last_whole_day()
     with job.stage("load"):
-        night = _load(config, day, as_of, reporter, job)
+        night = load_night(config, day, as_of, reporter, job.inputs)
     made_from = job.made_from(config)
     job.skip_if_done(day, made_from)
     with job.stage("work"):
-        found = _judge(config, night, reporter, is_for_a_day=as_of is not None)
+        remember_alerts(config)
+        found = score_night(config, night, reporter, is_for_a_day=as_of is not None)
+        judgement = _judge(config, night, found.result)
     page = _page(config, found.result, night)
     outcome = job.publish(
         day,
-        partial(_write, night, found, page),
+        partial(_write, night, found.result, page, judgement.record),
         made_from=made_from,
         keep=config.output.keep,
-        judge=lambda _folder, _rows: found.judgement.faults,
+        judge=lambda _folder, _rows: judgement.faults,
         audit=lambda folder, rows: audit_scores(folder, day=day, num_transactions=rows),
     )
+    remember_alerts(config)
     reporter.say(
         f"scores: {page.num_transactions:,} transactions of {page.num_accounts:,} accounts, "
         f"{len(page.alerts):,} alerts"
@@ -118,103 +99,27 @@ def _score(
     return _status(outcome, page, night, found)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Night:
-    """A day to be scored, and all that it is scored with."""
-
-    day: date
-    live: LiveModel
-    log: TransactionLog
-    checked: CheckedTransactions
-    labels: pa.Table | None
-    table: pa.Table
-    """Usable transactions up to the end of the day."""
-    rows: pa.Table
-    """Those of the day."""
-    history: pa.Table
-    """Those before it."""
-    evening: Evening
-    """The latest evening before it."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Found:
-    """What came of a day."""
-
-    result: DayResult
-    judgement: FraudJudgement
-    start: Start
-    num_missed: int
-    """Transactions between the evening that the night started from and the day."""
-
-    def rows_of(self, night: _Night) -> _Rows:
-        """What became of the usable rows of the file."""
-        return _Rows(
-            used=self.num_missed + night.rows.num_rows,
-            earlier=night.history.num_rows - self.num_missed - self.start.num_late,
-            late=self.start.num_late,
-            later=night.checked.table.num_rows - night.table.num_rows,
-            relearnt=self.start.num_relearnt,
-        )
-
-
-def _load(
-    config: FraudJobConfig, day: date, as_of: date | None, reporter: Reporter, job: JobRun
-) -> _Night:
-    """Read and check everything, and write down what the night follows from."""
-    live, end = open_live(config), end_of_day(day)
-    log, checked = load_checked_transactions(job.inputs, config, reporter)
-    labels = labels_of(job.inputs, config, log, reporter, at=end)
-    table = rows_before(checked.table, end)
-    follow_from(job.inputs, table, checked, end)
-    check_gates(config, log, table, as_of)
-    night = _Night(
-        day=day,
-        live=live,
-        log=log,
-        checked=checked,
-        labels=labels,
-        table=table,
-        rows=require_day(log, table, day),
-        history=rows_before(table, start_of(day)),
-        evening=evening_before(config, live, day),
-    )
-    job.inputs.run("model", live.run)
-    job.inputs.run("state", night.evening.folder)
-    return night
-
-
-def _judge(
-    config: FraudJobConfig, night: _Night, reporter: Reporter, *, is_for_a_day: bool
-) -> _Found:
-    """Bring the state up to the day, score it, choose alerts, and compare with other nights."""
-    model, labels, day = night.live.model, night.labels, night.day
-    start = find_start(config, night.live, night.table, day, night.evening)
-    if is_for_a_day:
-        origin = night.log.origin(EVENT_TIME)
-        check_late(config, start, num_rows=night.rows.num_rows, origin=origin)
-    state = load_evening(start.evening, night.live)
-    state, num_missed = caught_up(model, state, night.table, day, labels, alerts=config.alerts)
-    reporter.say(
-        f"state: {start.evening.origin}; {num_missed:,} transactions between it and the day"
-    )
-    tell_late(start, reporter)
-    if labels is not None and model.supervised is None:
-        reporter.warn("labels: not used for scores, the live model has not learnt from any")
-    scores, after = model.score(night.rows, state, num_threads=num_threads(), labels=labels)
-    after = replace(after, until=float(day_number(day) + 1))
-    result = judge_day(
-        model, after, night.rows, scores, night.history,
-        day=day, config=config.alerts, with_labels=labels is not None,
-    )  # fmt: skip
+def _judge(config: FraudJobConfig, night: Night, result: DayResult) -> FraudJudgement:
+    """Compare the night with others, and see whether planted takeovers are found."""
     canary = plant_and_score(
-        model, after, latest_rows(night.table), seed=config.seed, num_threads=num_threads()
+        night.live.model, result.scored.state, latest_rows(night.table),
+        seed=config.seed, num_threads=num_threads(),
+    )  # fmt: skip
+    return judge_night(config, result, canary, place=f"scores of {night.day}")
+
+
+def _rows_of(night: Night, found: ScoredNight) -> _Rows:
+    """What became of the usable rows of the file."""
+    return _Rows(
+        used=found.num_missed + night.rows.num_rows,
+        earlier=night.history.num_rows - found.num_missed - found.start.num_late,
+        late=found.start.num_late,
+        later=night.checked.table.num_rows - night.table.num_rows,
+        relearnt=found.start.num_relearnt,
     )
-    judgement = judge_night(config, result, canary, place=f"scores of {day}")
-    return _Found(result=result, judgement=judgement, start=start, num_missed=num_missed)
 
 
-def _page(config: FraudJobConfig, result: DayResult, night: _Night) -> AlertPage:
+def _page(config: FraudJobConfig, result: DayResult, night: Night) -> AlertPage:
     notes: tuple[str, ...] = ()
     if CURRENCY in result.scored.table.column_names:
         notes = ("Amounts are in the currency of each transaction, compared by its usual level.",)
@@ -248,9 +153,15 @@ def rule_in_words(config: AlertConfig) -> str:
             return f"All accounts with a score of at least {config.threshold:g}."
 
 
-def _write(night: _Night, found: _Found, page: AlertPage, folder: Path) -> int:
+def _write(
+    night: Night,
+    result: DayResult,
+    page: AlertPage,
+    record: Mapping[str, object],
+    folder: Path,
+) -> int:
     """Write all outputs; how many transactions they are about."""
-    result, fingerprint = found.result, night.live.fingerprint
+    fingerprint = night.live.fingerprint
     write_table(folder / TRANSACTIONS_FILE, result.transaction_scores())
     write_table(folder / ACCOUNTS_FILE, result.account_scores(bundle_id=fingerprint))
     write_table(folder / QUARANTINE_FILE, night.checked.quarantined)
@@ -260,14 +171,14 @@ def _write(night: _Night, found: _Found, page: AlertPage, folder: Path) -> int:
         "bundle_id": fingerprint,
         "quarantine": night.checked.report.to_dict(),
         DAY_ROWS: day_rows(night.table, night.day),
-        **found.judgement.record,
+        **record,
     }
     (folder / STATUS_FILE).write_text(json_text(status, indent=1) + "\n", encoding="utf-8")
     return result.scored.table.num_rows
 
 
 def _status(
-    outcome: Outcome[int], page: AlertPage, night: _Night, found: _Found
+    outcome: Outcome[int], page: AlertPage, night: Night, found: ScoredNight
 ) -> dict[str, object]:
     folder = outcome.run.folder
     return outcome.status(
@@ -281,12 +192,12 @@ def _status(
         cold=page.num_cold,
         alerts=len(page.alerts),
         rows=night.checked.report.num_rows,
-        **asdict(found.rows_of(night)),
+        **asdict(_rows_of(night, found)),
         quarantined=_set_aside(night),
         peak_rss_mb=peak_rss_mb(),
     )
 
 
-def _set_aside(night: _Night) -> dict[str, int]:
+def _set_aside(night: Night) -> dict[str, int]:
     """Rows that were set aside, by reason."""
     return {name: n for name, n in night.checked.report.num_quarantined.items() if n}

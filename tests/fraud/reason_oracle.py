@@ -38,6 +38,7 @@ class Oracle:
             if name in self.log
         }
         self.labels = {} if labels is None else dict(zip(*labels.to_pydict().values(), strict=True))
+        self.every_count: dict[pd.Timedelta, np.ndarray] = {}
         self.delay = pd.Timedelta(days=delay_days)
 
     def faults(self, reason: Reason, *, account: object, day: date) -> list[str]:
@@ -167,12 +168,14 @@ class Oracle:
     def _counts(self, rows: np.ndarray, window: pd.Timedelta) -> np.ndarray:
         if len(rows) < 5_000:
             return np.array([len(self._own_within(one, window)) for one in rows])
-        counts = np.zeros(len(self.log), dtype=int)
-        for own in self.groups["account_id"].values():
-            times = self.time[own]
-            first = np.searchsorted(times, times - window.to_timedelta64(), side="right")
-            counts[own] = np.searchsorted(times, times, side="right") - first
-        return counts[rows]
+        if window not in self.every_count:
+            counts = np.zeros(len(self.log), dtype=int)
+            for own in self.groups["account_id"].values():
+                times = self.time[own]
+                first = np.searchsorted(times, times - window.to_timedelta64(), side="right")
+                counts[own] = np.searchsorted(times, times, side="right") - first
+            self.every_count[window] = counts
+        return self.every_count[window][rows]
 
     def _tells_no_hour(self) -> bool:
         return bool(np.all(self.time == self.time.astype("datetime64[D]")))

@@ -6,7 +6,8 @@ Shapes: N transactions of the day, M accounts of the day.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
@@ -41,6 +42,8 @@ class DayResult:
     """Which accounts are flagged."""
     cold_transactions: int
     """Known transactions below which an account is cold."""
+    earlier_alerts: Mapping[object, tuple[date, ...]] = field(default_factory=dict)
+    """Earlier days on which accounts were flagged, by account id."""
 
     @property
     def num_cold(self) -> int:
@@ -69,6 +72,7 @@ class DayResult:
             self.flagged,
             sufficient_score=self.alerts.sufficient_score,
             cold_transactions=self.cold_transactions,
+            earlier_alerts=self.earlier_alerts,
         )
 
     def transaction_scores(self) -> pa.Table:
@@ -92,6 +96,7 @@ class DayResult:
             self.alerts,
             reasons,
             self.scored.state,
+            earlier_alerts=self.earlier_alerts,
             cold_transactions=self.cold_transactions,
             bundle_id=bundle_id,
         )

@@ -80,7 +80,8 @@ class Aspects:
 
     @functools.cached_property
     def _records(self) -> list[dict[str, Any]]:
-        return self.day.to_pylist()
+        records: list[dict[str, Any]] = self.day.to_pylist()
+        return records
 
     @functools.cached_property
     def _times(self) -> Codes:
@@ -94,31 +95,31 @@ class Aspects:
         record = self._records[row]
         subjects = list(self._like(row))
         if record.get(COUNTERPARTY_ID) is not None:
-            subjects.append(self.past.everybody_with(COUNTERPARTY_ID, record[COUNTERPARTY_ID]))
+            subjects.append(self.past.at_counterparty(record[COUNTERPARTY_ID]))
         for one in subjects:
             subject = self.past.in_currency(one, record)
-            amounts = self.past.amounts[subject.rows]
-            yield outside_range(subject, amounts, record[AMOUNT], unit=_currency(record))
+            known = self.past.known_numbers(subject, AMOUNT)
+            yield outside_range(subject, known, record[AMOUNT], unit=_currency(record))
 
     def _numbers(self, row: int, name: str) -> Iterator[Fact | None]:
         value = self._records[row][name]
         if value is not None:
-            numbers = self.past.numbers(name)
             for subject in self._like(row):
-                yield outside_range(subject, numbers[subject.rows], float(value), decimals=0)
+                known = self.past.known_numbers(subject, name)
+                yield outside_range(subject, known, float(value), decimals=0)
 
     def _like(self, row: int) -> Iterator[Subject]:
         """Whose amounts a transaction is compared with."""
         own, context = self._own, self.context
         if not context:
-            yield own if len(own) >= MIN_OWN else self.past.everybody()
+            yield own if len(own) >= MIN_OWN else self.past.everybody
             return
         value = self._records[row][context]
         narrow = self.past.narrowed(own, context, value)
         if len(narrow) >= MIN_OWN:
             yield narrow
             return
-        yield self.past.everybody_with(context, value)
+        yield self.past.narrowed(self.past.everybody, context, value)
         if len(own) >= MIN_OWN and not len(narrow):
             yield own
 
@@ -131,20 +132,23 @@ class Aspects:
         observed = f"{minutes // 60 % NUM_HOURS:02}:{minutes % 60:02} UTC"
         subject = own
         if len(own) < MIN_OWN_TERMS and self.context:
-            subject = self.past.everybody_with(self.context, self._records[row][self.context])
+            subject = self.past.narrowed(
+                self.past.everybody, self.context, self._records[row][self.context]
+            )
         elif len(own) < MIN_OWN_TERMS:
-            subject = self.past.everybody()
-        hours = self.past.times[subject.rows] // HOUR_US % NUM_HOURS
-        yield outside_hours(subject, hours, time // HOUR_US % NUM_HOURS, observed)
+            subject = self.past.everybody
+        yield outside_hours(
+            subject, self.past.known_hours(subject), time // HOUR_US % NUM_HOURS, observed
+        )
 
     def _velocities(self, row: int) -> Iterator[Fact | None]:
         end = int(self._times[row])
-        subject = self._own if len(self._own) >= MIN_OWN else self.past.everybody()
+        subject = self._own if len(self._own) >= MIN_OWN else self.past.everybody
         for window, name in _WINDOWS.items():
             if window == DAY_US or self.past.has_hours:
                 ends = np.searchsorted(self._all_times, [end - window, end], side="right")
-                counts = self.past.counts_within(window)[subject.rows]
-                yield more_than_usual(subject, counts, int(ends[1] - ends[0]), window=name)
+                known = self.past.known_counts(subject, window)
+                yield more_than_usual(subject, known, int(ends[1] - ends[0]), window=name)
         yield self._paid_in_a_day(row)
 
     def _paid_in_a_day(self, row: int) -> Fact | None:
@@ -160,7 +164,7 @@ class Aspects:
         # One payment is told as an amount, and what is no payment changes no sum.
         if record[AMOUNT] <= 0 or total <= record[AMOUNT]:
             return None
-        earlier = sums[: len(own)][amounts[: len(own)] > 0]
+        earlier = np.sort(sums[: len(own)][amounts[: len(own)] > 0])
         fact = outside_range(own, earlier, total, unit=_currency(record))
         if fact is None or fact.alike == "as low":
             return None
@@ -178,7 +182,7 @@ class Aspects:
         if new is not None:
             yield new
             return
-        whole = own if len(own) >= MIN_OWN_TERMS else self.past.everybody()
+        whole = own if len(own) >= MIN_OWN_TERMS else self.past.everybody
         yield unusual_term(self.past, whole, name, record[name])
         for other in self.categorical:
             if other != name:

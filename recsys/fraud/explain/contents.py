@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import cast
 
 import numpy as np
@@ -54,6 +54,7 @@ def explain_alerts(
     *,
     sufficient_score: float,
     cold_transactions: int,
+    earlier_alerts: Mapping[object, tuple[date, ...]] | None = None,
 ) -> tuple[Alert, ...]:
     """Gather what an analyst needs to judge each alert.
 
@@ -62,6 +63,7 @@ def explain_alerts(
         flagged: The chosen accounts, each with a transaction on the day.
         sufficient_score: The score from which on an account was flagged.
         cold_transactions: Known transactions below which an account is marked cold.
+        earlier_alerts: Earlier days on which accounts were flagged, by account id.
 
     Returns:
         One alert an account, in the order given.
@@ -78,6 +80,7 @@ def explain_alerts(
             nearest=nearest[place],
             sufficient_score=sufficient_score,
             cold_transactions=cold_transactions,
+            earlier_alerts=earlier_alerts or {},
         )
         for place, one in enumerate(flagged)
     )
@@ -91,6 +94,7 @@ def _alert(
     nearest: Codes,
     sufficient_score: float,
     cold_transactions: int,
+    earlier_alerts: Mapping[object, tuple[date, ...]],
 ) -> Alert:
     scored, past = explained.scored, explained.flagged.past
     own, rows = explained.flagged.accounts[place], explained.rows[place]
@@ -100,14 +104,15 @@ def _alert(
         for row, number in zip(own.suspicious, rows, strict=True)
     }
     inputs = scored.model.inputs
-    account_ids = scored.state.account_ids
+    account_id = scored.state.account_ids.terms[own.account].as_py()
     return Alert(
-        account_id=str(account_ids.terms[own.account].as_py()),
+        account_id=str(account_id),
         rank=flagged.rank,
         account_score=flagged.account_score,
         sufficient_score=sufficient_score,
         cold=num_known < cold_transactions,
         num_known=num_known,
+        flagged_before=earlier_alerts.get(account_id, ()),
         reasons=explained.reasons(place, rows),
         transactions=(
             *_past_transactions(past, own.past[-NUM_PAST:], inputs),

@@ -78,23 +78,17 @@ def rarest(facts: Iterable[Fact | None]) -> Fact | None:
 
 
 def outside_range(
-    subject: Subject,
-    values_S: Array,
-    value: float,
-    *,
-    unit: str = "",
-    decimals: int = 2,
+    subject: Subject, known: Array, value: float, *, unit: str = "", decimals: int = 2
 ) -> Fact | None:
     """A number outside the range that nine in ten have.
 
     Args:
         subject: Whose numbers they are.
-        values_S: The numbers, NaN where there is none.
+        known: The numbers, ascending.
         value: That of the transaction.
         unit: Of the numbers.
         decimals: To tell.
     """
-    known = np.sort(values_S[np.isfinite(values_S)])
     if not math.isfinite(value) or len(known) < _least(subject):
         return None
     end = math.floor(_END * len(known))
@@ -102,7 +96,8 @@ def outside_range(
     is_high = value > high
     if low <= value <= high:
         return None
-    num_alike = int(np.sum(known >= value) if is_high else np.sum(known <= value))
+    below = int(np.searchsorted(known, value, side="left" if is_high else "right"))
+    num_alike = len(known) - below if is_high else below
     told = number_and_range(value, low, high, unit, decimals=decimals)
     if told is None or num_alike > _RARE * len(known):
         return None
@@ -116,20 +111,20 @@ def outside_range(
     )
 
 
-def more_than_usual(subject: Subject, counts_S: Codes, count: int, *, window: str) -> Fact | None:
+def more_than_usual(subject: Subject, known: Codes, count: int, *, window: str) -> Fact | None:
     """More transactions within a window than nine in ten saw.
 
     Args:
         subject: Whose windows they are.
-        counts_S: Transactions in the window up to each.
+        known: Transactions in the window up to each, ascending.
         count: Those up to this one.
         window: What it is called.
     """
-    num_known = len(counts_S)
+    num_known = len(known)
     if num_known < _least(subject):
         return None
-    most = int(np.sort(counts_S)[num_known - 1 - math.floor(_END * num_known)])
-    num_alike = int(np.sum(counts_S >= count))
+    most = int(known[num_known - 1 - math.floor(_END * num_known)])
+    num_alike = num_known - int(np.searchsorted(known, count))
     if count <= most or num_alike > _RARE * num_known:
         return None
     return Fact(
@@ -142,19 +137,18 @@ def more_than_usual(subject: Subject, counts_S: Codes, count: int, *, window: st
     )
 
 
-def outside_hours(subject: Subject, hours_S: Codes, hour: int, observed: str) -> Fact | None:
+def outside_hours(subject: Subject, counts_H: Codes, hour: int, observed: str) -> Fact | None:
     """An hour outside the shortest range of hours that nine in ten have.
 
     Args:
         subject: Whose hours they are.
-        hours_S: From 0 to 23.
+        counts_H: Transactions by the hour of the day.
         hour: That of the transaction.
         observed: Its time.
     """
-    num_known = len(hours_S)
+    num_known = int(counts_H.sum())
     if num_known < _least(subject, MIN_OWN_TERMS):
         return None
-    counts_H = np.bincount(hours_S, minlength=NUM_HOURS)
     first, length = shortest_range(counts_H)
     if (hour - first) % NUM_HOURS < length or length > _MAX_USUAL_HOURS:
         return None
@@ -228,11 +222,10 @@ def unusual_term(past: Past, subject: Subject, name: str, value: object) -> Fact
         name: The column.
         value: That of the transaction.
     """
-    codes_S = past.codes(name)[subject.rows]
-    num_known = len(codes_S)
+    num_known = len(subject)
     if num_known < _least(subject, MIN_OWN_TERMS):
         return None
-    codes, counts = np.unique(codes_S, return_counts=True)
+    codes, counts = past.known_terms(subject, name)
     own = counts[codes == past.groups(name).code(value)]
     num_alike = int(own[0]) if len(own) else 0
     as_rare = int(counts[counts <= max(num_alike, 1)].sum())

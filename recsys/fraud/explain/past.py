@@ -6,8 +6,9 @@ Shapes: P transactions before the day, S those of a subject.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.fraud.explain.phrases import short_text, value_text
-from recsys.fraud.profiles.arrays import Codes
+from recsys.fraud.profiles.arrays import NUM_HOURS, Codes
 from recsys.schema import ACCOUNT_ID, AMOUNT, COUNTERPARTY_ID, CURRENCY, EVENT_TIME
 
 Array = npt.NDArray[np.float64]
+T = TypeVar("T")
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 
@@ -33,8 +35,13 @@ class Subject:
     """As it stands in a reason, e.g. "this account with category travel"."""
     rows: Codes
     """The transactions, in the order of time. Shape (S,)."""
-    is_own: bool = False
-    """Whether they are those of the account alone."""
+    key: tuple[object, ...] = ()
+    """What tells it from others; empty where it is the account's, which is not asked for again."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether they are those of the account alone."""
+        return not self.key
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -73,7 +80,7 @@ class Past:
     table: pa.Table
     """Under their standard names. P rows."""
     _groups: dict[str, _Groups] = field(default_factory=dict)
-    _counts: dict[int, Codes] = field(default_factory=dict)
+    _counted: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
     @functools.cached_property
     def times(self) -> Codes:
@@ -97,7 +104,12 @@ class Past:
 
     def numbers(self, name: str) -> Array:
         """A numeric column; NaN where it has no value. Shape (P,)."""
-        return np.asarray(pc.fill_null(self.table[name].cast(pa.float64()), np.nan))
+        every = self.everybody.key
+        return self._once(
+            (*every, "column", name),
+            every,
+            lambda: np.asarray(pc.fill_null(self.table[name].cast(pa.float64()), np.nan)),
+        )
 
     def groups(self, name: str) -> _Groups:
         """Rows of a column by their value."""
@@ -113,43 +125,99 @@ class Past:
         """What a code of a column stands for."""
         return value_text(None if code < 0 else self.groups(name).terms[code].as_py())
 
+    @functools.cached_property
     def everybody(self) -> Subject:
         """All accounts."""
-        return Subject(name=ALL_ACCOUNTS, rows=np.arange(self.table.num_rows))
+        return Subject(name=ALL_ACCOUNTS, rows=np.arange(self.table.num_rows), key=("all",))
 
     def account(self, account_id: object) -> Subject:
         """One account."""
-        rows = self.groups(ACCOUNT_ID).rows(account_id)
-        return Subject(name=THIS_ACCOUNT, rows=rows, is_own=True)
+        return Subject(name=THIS_ACCOUNT, rows=self.groups(ACCOUNT_ID).rows(account_id))
 
-    def everybody_with(self, name: str, value: object) -> Subject:
-        """All transactions with a value."""
-        if name == COUNTERPARTY_ID:
-            called = f"all accounts at {short_text(value_text(value))}"
-        else:
-            called = f"{ALL_ACCOUNTS} with {name} {short_text(value_text(value))}"
-        return Subject(name=called, rows=self.groups(name).rows(value))
+    def at_counterparty(self, value: object) -> Subject:
+        """All transactions at a counterparty."""
+        return Subject(
+            name=f"all accounts at {short_text(value_text(value))}",
+            rows=self.groups(COUNTERPARTY_ID).rows(value),
+            key=("all", COUNTERPARTY_ID, value),
+        )
 
     def narrowed(self, subject: Subject, name: str, value: object) -> Subject:
         """Those of a subject that have a value."""
-        groups = self.groups(name)
-        rows = subject.rows[groups.codes[subject.rows] == groups.code(value)]
         called = f"{subject.name} with {name} {short_text(value_text(value))}"
-        return Subject(name=called, rows=rows, is_own=subject.is_own)
+        return self._part(subject, called, name, value)
 
     def in_currency(self, subject: Subject, row: dict[str, Any]) -> Subject:
         """Those in the currency of a transaction: amounts of two do not compare."""
         if CURRENCY not in self.table.column_names:
             return subject
-        groups = self.groups(CURRENCY)
-        rows = subject.rows[groups.codes[subject.rows] == groups.code(row[CURRENCY])]
-        return Subject(name=subject.name, rows=rows, is_own=subject.is_own)
+        return self._part(subject, subject.name, CURRENCY, row[CURRENCY])
 
-    def counts_within(self, window_us: int) -> Codes:
+    def _part(self, subject: Subject, called: str, name: str, value: object) -> Subject:
+        groups = self.groups(name)
+        key = (*subject.key, name, value) if subject.key else ()
+
+        def rows() -> Codes:
+            if subject is self.everybody:
+                return groups.rows(value)
+            return subject.rows[groups.codes[subject.rows] == groups.code(value)]
+
+        return Subject(name=called, rows=self._once((*key, "rows"), key, rows), key=key)
+
+    def _once(
+        self, key: tuple[object, ...], subject: tuple[object, ...], count: Callable[[], T]
+    ) -> T:
+        """What is counted of many accounts is counted once."""
+        if not subject:
+            return count()
+        if key not in self._counted:
+            self._counted[key] = count()
+        found: T = self._counted[key]
+        return found
+
+    def known_numbers(self, subject: Subject, name: str) -> Array:
+        """The finite numbers that a subject has in a column, ascending."""
+
+        def count() -> Array:
+            values = self.numbers(name)[subject.rows]
+            return np.sort(values[np.isfinite(values)])
+
+        return self._once((*subject.key, "numbers", name), subject.key, count)
+
+    def known_terms(self, subject: Subject, name: str) -> tuple[Codes, Codes]:
+        """The codes that a subject has in a column, and how often."""
+
+        def count() -> tuple[Codes, Codes]:
+            codes, counts = np.unique(self.codes(name)[subject.rows], return_counts=True)
+            return codes, counts
+
+        return self._once((*subject.key, "terms", name), subject.key, count)
+
+    def known_hours(self, subject: Subject) -> Codes:
+        """Transactions of a subject by the hour of the day. Shape (H,)."""
+
+        def count() -> Codes:
+            hours = self.times[subject.rows] // HOUR_US % NUM_HOURS
+            return np.bincount(hours, minlength=NUM_HOURS)
+
+        return self._once((*subject.key, "hours"), subject.key, count)
+
+    def known_counts(self, subject: Subject, window_us: int) -> Codes:
+        """Transactions in the window up to each of a subject's, ascending. Shape (S,)."""
+
+        def count() -> Codes:
+            return np.sort(self._counts_within(window_us)[subject.rows])
+
+        return self._once((*subject.key, "counts", window_us), subject.key, count)
+
+    def _counts_within(self, window_us: int) -> Codes:
         """Transactions of the same account in the window up to each. Shape (P,)."""
-        if window_us not in self._counts:
-            self._counts[window_us] = _counts_within(self.codes(ACCOUNT_ID), self.times, window_us)
-        return self._counts[window_us]
+        every = self.everybody.key
+        return self._once(
+            (*every, "within", window_us),
+            every,
+            lambda: _counts_within(self.codes(ACCOUNT_ID), self.times, window_us),
+        )
 
 
 def paid_within(times: Codes, amounts: Array, window_us: int) -> Array:
@@ -167,7 +235,7 @@ def paid_within(times: Codes, amounts: Array, window_us: int) -> Array:
 
 
 def _counts_within(account_P: Codes, time_P: Codes, window_us: int) -> Codes:
-    """As `Past.counts_within`: accounts are laid end to end, farther apart than the window."""
+    """Counts up to each: accounts are laid end to end, farther apart than the window."""
     if not len(time_P):
         return np.zeros(0, dtype=np.int64)
     order_P = np.argsort(account_P, kind="stable")

@@ -96,6 +96,8 @@ class Alert:
     """Why the account is flagged, the weightiest first."""
     transactions: tuple[AlertTransaction, ...]
     """Its time line, the oldest first, suspicious ones among the others."""
+    flagged_before: tuple[date, ...] = ()
+    """Earlier days on which the account was flagged, ascending."""
     nearest_normal: tuple[AlertTransaction, ...] = ()
     """Its normal transactions that resemble the suspicious ones most, the most similar first."""
 

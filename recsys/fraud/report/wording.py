@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from recsys.fraud.report.content import AlertPage, AlertTransaction, Reason
+from recsys.fraud.report.content import Alert, AlertPage, AlertTransaction, Reason
 from recsys.reporting import formats
 
 _MAX_DECIMALS = 9
@@ -82,6 +82,15 @@ def counted(number: int, noun: str) -> str:
         ('1 alert', '1,200 accounts')
     """
     return f"{formats.count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def flagged_before(alert: Alert) -> str:
+    """When an account was flagged before; empty if it never was."""
+    if not alert.flagged_before:
+        return ""
+    others = len(alert.flagged_before) - 1
+    more = f", and on {counted(others, 'earlier day')}" if others else ""
+    return f"Flagged before, on {alert.flagged_before[-1]}{more}."
 
 
 def headline(page: AlertPage) -> str:
