@@ -21,7 +21,6 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,14 +30,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipelines.fraud.config import load_fraud_config
-from pipelines.fraud.data import load_checked_transactions, num_threads
+from pipelines.fraud.data import load_checked_transactions
 from pipelines.jobs.console import Reporter
 from pipelines.jobs.inputs import Inputs
+from recsys.arrays import BoolArray, Float64Array
+from recsys.compiled import num_threads
 from recsys.datasets.transactions.days import day_number, rows_before, start_of
 from recsys.fraud.fitting.train import fit_fraud_model
 from recsys.fraud.vectors.account_vectors import account_vectors
 
-Matrix = npt.NDArray[np.float64]
 END = date(2020, 6, 21)
 NUM_FOLDS = NUM_REPEATS = 5
 CONFIG = Path(__file__).resolve().parents[1] / "pipelines" / "configs" / "sparkov.toml"
@@ -76,7 +76,7 @@ def main() -> None:
         print(f"| {name} | {x_AF.shape[1]} | {figures} |", flush=True)
 
 
-def _auc(x_AF: Matrix, label_A: npt.NDArray[np.bool_], seed: int) -> str:
+def _auc(x_AF: Float64Array, label_A: BoolArray, seed: int) -> str:
     """Mean over the folds, and the standard deviation of the means of each time."""
     classifier = make_pipeline(
         StandardScaler(), LogisticRegressionCV(Cs=8, scoring="roc_auc", max_iter=2000)
@@ -87,7 +87,7 @@ def _auc(x_AF: Matrix, label_A: npt.NDArray[np.bool_], seed: int) -> str:
     return f"{means.mean():.4f} ± {means.std(ddof=1):.4f}"
 
 
-def _labels(path: Path, accounts: pa.Array) -> dict[str, npt.NDArray[np.bool_]]:
+def _labels(path: Path, accounts: pa.Array) -> dict[str, BoolArray]:
     """What is to be learnt of each account."""
     columns = pq.read_table(path, columns=["account_id", "gender", "birth_year"]).to_pandas()
     holders = columns.groupby("account_id").first().loc[accounts.to_pylist()]
@@ -97,7 +97,7 @@ def _labels(path: Path, accounts: pa.Array) -> dict[str, npt.NDArray[np.bool_]]:
     }
 
 
-def _aggregates(table: pa.Table, accounts: pa.Array) -> Matrix:
+def _aggregates(table: pa.Table, accounts: pa.Array) -> Float64Array:
     """What one would compute by hand of an account's transactions."""
     names = ["account_id", "event_time", "amount", "category", "counterparty_id"]
     rows = table.select(names).to_pandas()

@@ -35,9 +35,11 @@ from fraud_components import PrincipalComponents
 from planted_logs import FEATURES, planted_log
 
 from pipelines.fraud.config import load_fraud_config
-from pipelines.fraud.data import load_checked_transactions, num_threads
+from pipelines.fraud.data import load_checked_transactions
 from pipelines.jobs.console import Reporter
 from pipelines.jobs.inputs import Inputs
+from recsys.arrays import BoolArray, Float32Array, Float64Array, FloatArray
+from recsys.compiled import num_threads
 from recsys.datasets.transactions.days import day_number, day_of, rows_before, start_of
 from recsys.datasets.transactions.labels import known_labels, load_labels
 from recsys.features.vocabulary import Vocabulary
@@ -48,18 +50,15 @@ from recsys.fraud.evaluation.metrics import known_compromised
 from recsys.fraud.fitting.episodes import is_own
 from recsys.fraud.fitting.profiling import ProfiledLog, profile_log
 from recsys.fraud.fitting.train import FittedFraud, fit_fraud_model
-from recsys.fraud.fitting.weighing import Weighed, fit_judge
+from recsys.fraud.fitting.weighing import Weighed, fit_scorer
 from recsys.fraud.labels.memory import RecentTransactions
-from recsys.fraud.labels.meta_model import fit_stacker
-from recsys.fraud.labels.supervised import stacker_features
+from recsys.fraud.labels.meta_model import fit_meta_model
+from recsys.fraud.labels.supervised import meta_model_features
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.arrays import EVIDENCE, Passed, Rows
 from recsys.fraud.profiles.passing import numbers_of, pass_over, rows_of
 from recsys.fraud.scoring.tails import surprise_of
 from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, TRANSACTION_ID
-
-Floats = npt.NDArray[np.float32]
-Flags = npt.NDArray[np.bool_]
 
 CONFIGS = Path(__file__).resolve().parents[1] / "pipelines" / "configs"
 DISTANCES = ("account_distance",)
@@ -110,12 +109,12 @@ class Cut:
 
     train: pa.Table
     test: pa.Table
-    is_fraud_N: Flags  # noqa: N815 - the shape, as everywhere
+    is_fraud_N: BoolArray  # noqa: N815 - the shape, as everywhere
     num_fit: int
     model: FraudModel
     labels: pa.Table | None = None
     period: Period | None = None
-    is_known_N: Flags | None = None  # noqa: N815
+    is_known_N: BoolArray | None = None  # noqa: N815
     """Whether the account of a test row is known to be compromised."""
 
 
@@ -127,9 +126,9 @@ class Evidence:
     coded: tuple
     rows: Rows
     passed: Passed
-    train: Floats
-    test: Floats
-    known: Flags
+    train: Float32Array
+    test: Float32Array
+    known: BoolArray
 
 
 def main() -> None:
@@ -208,7 +207,7 @@ def _num_fit(fitted: FittedFraud) -> int:
     return fitted.report.num_rows - fitted.report.num_calibration_rows
 
 
-def _known(table: pa.Table, is_fraud_N: Flags, period: Period) -> Flags:
+def _known(table: pa.Table, is_fraud_N: BoolArray, period: Period) -> BoolArray:
     """Rows of accounts that are known to be compromised, where these are left out."""
     if not period.drop_known:
         return np.zeros(table.num_rows, dtype=np.bool_)
@@ -256,7 +255,7 @@ def _rows(cut: Cut, evidence: Evidence, replaced: Evidence) -> Iterator[str]:
     kinds = list(cut.model.evidence_names)
     for kind in kinds:
         yield _row(f"all but {kind}", [k for k in kinds if k != kind], cut, evidence)[0]
-    surprise_NJ = surprise_of(first.judge.tails, evidence.test)
+    surprise_NJ = surprise_of(first.scorer.tails, evidence.test)
     for place, kind in enumerate(kinds):
         figures = _plain_figures(surprise_NJ[:, place], cut, evidence)
         yield f"| {kind} alone | {figures} |  |"
@@ -295,7 +294,7 @@ def _ids(cut: Cut) -> tuple[pa.ChunkedArray, pa.ChunkedArray | None]:
 def _weighed(used: Sequence[str], cut: Cut, evidence: Evidence) -> tuple[Weighed, list[int]]:
     """Learn to weigh some kinds."""
     places = [cut.model.evidence_names.index(kind) for kind in used]
-    weighed = fit_judge(
+    weighed = fit_scorer(
         tuple(used), evidence.train[:, places], evidence.coded[0], evidence.profiled.rows.account,
         evidence.profiled.state, covered=cut.model.inputs.covered, silent=evidence.profiled.silent,
         known_N=evidence.known, num_fit=cut.num_fit, config=cut.model.config,
@@ -304,26 +303,24 @@ def _weighed(used: Sequence[str], cut: Cut, evidence: Evidence) -> tuple[Weighed
     return weighed, places
 
 
-def _scored(
-    used: Sequence[str], cut: Cut, evidence: Evidence
-) -> tuple[npt.NDArray[np.float64], Weighed]:
+def _scored(used: Sequence[str], cut: Cut, evidence: Evidence) -> tuple[Float64Array, Weighed]:
     """Scores of the test rows from some kinds."""
     weighed, places = _weighed(used, cut, evidence)
-    judgement = weighed.judge.judge(
+    calibrated = weighed.scorer.score(
         evidence.test[:, places], evidence.coded[1], evidence.rows.account,
         weighed.state.grown(*_ids(cut)), num_threads=num_threads(),
     )  # fmt: skip
-    return judgement.combined, weighed
+    return calibrated.combined, weighed
 
 
 def _row(name: str, used: Sequence[str], cut: Cut, evidence: Evidence) -> tuple[str, Weighed]:
     """Learn to weigh some kinds and measure."""
     score_N, weighed = _scored(used, cut, evidence)
-    trees = "no" if weighed.judge.booster is None else "yes"
+    trees = "no" if weighed.scorer.booster is None else "yes"
     return f"| {name} | {_plain_figures(score_N, cut, evidence)} | {trees} |", weighed
 
 
-def _plain_figures(score_N: npt.NDArray[np.floating], cut: Cut, evidence: Evidence) -> str:
+def _plain_figures(score_N: FloatArray, cut: Cut, evidence: Evidence) -> str:
     """Measures without labels as cells."""
     chosen_N = day_of(cut.test) < day_number(cut.period.plain_end)
     values = _measured(score_N, chosen_N, cut, evidence)
@@ -331,7 +328,7 @@ def _plain_figures(score_N: npt.NDArray[np.floating], cut: Cut, evidence: Eviden
 
 
 def _measured(
-    score_N: npt.NDArray[np.floating], chosen_N: Flags, cut: Cut, evidence: Evidence
+    score_N: FloatArray, chosen_N: BoolArray, cut: Cut, evidence: Evidence
 ) -> dict[str, float]:
     """Measures of some of the test rows."""
     rows = TestRows(
@@ -348,7 +345,7 @@ def _labelled_rows(cut: Cut, evidence: Evidence, replaced: Evidence) -> Iterator
     own = [kind for kind in EVIDENCE if kind not in DISTANCES]
     weighed, places = _weighed(own, cut, evidence)  # windows hold what is no embedding's
     recent = [
-        RecentTransactions.of(table[TRANSACTION_ID], rows, evidence_NJ[:, places], weighed.judge)
+        RecentTransactions.of(table[TRANSACTION_ID], rows, evidence_NJ[:, places], weighed.scorer)
         for table, rows, evidence_NJ in (
             (cut.train, evidence.profiled.rows, evidence.train),
             (cut.test, evidence.rows, evidence.test),
@@ -373,30 +370,30 @@ def _labelled_scores(
     evidence: Evidence,
     recent: Sequence[RecentTransactions],
     weighed: Weighed,
-) -> npt.NDArray[np.float64]:
+) -> Float64Array:
     """Log odds of the test rows from trees that were fitted to the labels known at their start."""
     before, after = recent
     places = [cut.model.evidence_names.index(kind) for kind in used]
-    judge = replace(weighed.judge, kinds=tuple(used))
+    scorer = replace(weighed.scorer, kinds=tuple(used))
     is_late_N = before.day + DELAY_DAYS > day_number(cut.period.labelled[0])
     label_N = np.where(is_late_N, -1, before.labels(cut.labels)).astype(np.int8)
-    features_NF, names = stacker_features(
-        judge, evidence.train[:, places], evidence.profiled.passed, evidence.coded[0].hour,
+    features_NF, names = meta_model_features(
+        scorer, evidence.train[:, places], evidence.profiled.passed, evidence.coded[0].hour,
         before, label_N, DELAY_DAYS,
     )  # fmt: skip
     learnt_N = np.where(before.day < before.day[0] + WARM_DAYS, -1, label_N).astype(np.int8)
     config = cut.model.config
-    stacker = fit_stacker(
-        features_NF, names, learnt_N, config.labels.stacker, seed=config.seed,
+    meta_model = fit_meta_model(
+        features_NF, names, learnt_N, config.labels.meta_model, seed=config.seed,
         num_threads=num_threads(),
     )  # fmt: skip
-    memory = before.followed_by(after).told(cut.labels, DELAY_DAYS)
+    memory = before.followed_by(after).with_labels(cut.labels, DELAY_DAYS)
     memory = memory.remembered(after.day[0], DELAY_DAYS)
-    features_NF, _ = stacker_features(
-        judge, evidence.test[:, places], evidence.passed, evidence.coded[1].hour, memory,
+    features_NF, _ = meta_model_features(
+        scorer, evidence.test[:, places], evidence.passed, evidence.coded[1].hour, memory,
         memory.label, DELAY_DAYS,
     )  # fmt: skip
-    return stacker.score(features_NF, num_threads=num_threads())
+    return meta_model.score(features_NF, num_threads=num_threads())
 
 
 def _planted_table(seeds: Sequence[int]) -> Iterator[str]:
@@ -419,7 +416,7 @@ def _planted_table(seeds: Sequence[int]) -> Iterator[str]:
 
 
 def _by_plant(
-    score_N: npt.NDArray[np.float64], plant_N: npt.NDArray[np.object_], cut: Cut, evidence: Evidence
+    score_N: Float64Array, plant_N: npt.NDArray[np.object_], cut: Cut, evidence: Evidence
 ) -> dict[str, float]:
     """Measures of all frauds, and of each kind with the others left out."""
     everything = _measured(score_N, np.ones(len(score_N), dtype=np.bool_), cut, evidence)

@@ -19,10 +19,10 @@ import argparse
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import kstest
 
+from recsys.arrays import BoolArray, Float64Array
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.synthetic_transactions import Plant, synthetic_transactions
 from recsys.datasets.transactions.days import day_of
@@ -38,9 +38,6 @@ FIRST_TRAIN_PLANT = 20  # accounts have some history by then
 SHARES = (0.0, 0.001, 0.01, 0.05)
 ALERTS = AlertConfig(mode="fdr", false_discovery_rate=0.1)
 FEATURES = {name: FeatureConfig(kind="categorical") for name in ("category", "channel", "country")}
-
-Array = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 
 def main() -> None:
@@ -119,7 +116,7 @@ def _distances(fitted: FittedFraud, normal: pa.Table) -> list[tuple[float, float
     p_value_M = fitted.model.account_p_values(days, with_labels=False)
     return [
         (
-            _distance(scores.judgement.p_value[_in_month(day_of(rest) - end, start)]),
+            _distance(scores.calibrated.p_value[_in_month(day_of(rest) - end, start)]),
             _distance(p_value_M[_in_month(days.day - end, start)]),
         )
         for start in (0, MONTH)
@@ -143,7 +140,7 @@ def _rates(fitted: FittedFraud, table: pa.Table) -> tuple[float, float, float, f
     )
 
 
-def _night_by_night(days: AccountDays, p_value_M: Array) -> Flags:
+def _night_by_night(days: AccountDays, p_value_M: Float64Array) -> BoolArray:
     """Which account-days are flagged, each night knowing those before. Shape (M,)."""
     alert_M = np.zeros(len(days), dtype=np.bool_)
     memory = AlertMemory.of(None)
@@ -159,7 +156,7 @@ def _night_by_night(days: AccountDays, p_value_M: Array) -> Flags:
     return alert_M
 
 
-def _flagged_before(days: AccountDays, alert_M: Flags) -> Flags:
+def _flagged_before(days: AccountDays, alert_M: BoolArray) -> BoolArray:
     """Whether the account was flagged on one of the days on which it is not flagged again."""
     gap_MM = days.day[:, None] - days.day[alert_M]
     is_same_MM = days.account[:, None] == days.account[alert_M]
@@ -172,7 +169,7 @@ def _scored(fitted: FittedFraud, table: pa.Table) -> tuple[Scores, AccountDays, 
     unlabelled = rest.drop_columns(["is_fraud", "plant"])
     scores, _ = fitted.model.score(unlabelled, fitted.state, num_threads=2)
     days = AccountDays.of(
-        scores.account, day_of(rest), scores.judgement.combined, scores.passed.num_known
+        scores.account, day_of(rest), scores.calibrated.combined, scores.passed.num_known
     )
     return scores, days, rest
 
@@ -182,16 +179,16 @@ def _first_row(table: pa.Table, day: int) -> int:
     return int(np.searchsorted(day_of(table) - np.floor(day_of(table)[0]), day))
 
 
-def _in_month(age_N: Array, start: int) -> Flags:
+def _in_month(age_N: Float64Array, start: int) -> BoolArray:
     return np.asarray((age_N >= start) & (age_N < start + MONTH))
 
 
-def _distance(p_value_N: Array) -> float:
+def _distance(p_value_N: Float64Array) -> float:
     """Kolmogorov-Smirnov distance from uniform."""
     return float(kstest(p_value_N, "uniform").statistic)
 
 
-def _mean(values: Array) -> str:
+def _mean(values: Float64Array) -> str:
     """Mean with its standard error."""
     if np.isnan(values).all():
         return ""

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 from scipy import sparse
 
+from recsys.arrays import Float64Array, Int64Array
 from recsys.features.encoder import EncodedTable
 from recsys.fraud.embedding.autoencoder import InputColumns
 from recsys.fraud.embedding.observed import Clusters, Observed
@@ -28,8 +28,8 @@ class PrincipalComponents:
     """A linear autoencoder of the same columns: V one-hot and numeric ones, D components."""
 
     model: FraudModel
-    mean: npt.NDArray[np.float64]
-    components: npt.NDArray[np.float64]
+    mean: Float64Array
+    components: Float64Array
     clusters: Clusters
 
     @classmethod
@@ -96,7 +96,7 @@ def one_hot(encoded: EncodedTable, columns: InputColumns) -> sparse.csr_matrix:
     return sparse.hstack([codes_NV, sparse.csr_matrix(encoded.numeric.double().numpy())]).tocsr()
 
 
-def parts(columns: InputColumns) -> list[npt.NDArray[np.int64]]:
+def parts(columns: InputColumns) -> list[Int64Array]:
     """Columns of `one_hot` of each column to reconstruct."""
     starts = np.cumsum([0, *columns.categorical.values()])
     return [

@@ -28,7 +28,7 @@ from recsys.datasets.synthetic_transactions import synthetic_transactions
 from recsys.datasets.transactions.days import day_of
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.alerts.canary import plant_and_score
-from recsys.fraud.alerts.daily import judge_day
+from recsys.fraud.alerts.daily import result_of_day
 from recsys.fraud.alerts.selection import AlertConfig
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.fitting.train import fit_fraud_model
@@ -113,12 +113,12 @@ def measure_day(num_accounts: int) -> dict[str, float]:
     started = time.perf_counter()
     scores, after = fitted.model.score(table, state, num_threads=2)
     scored = time.perf_counter()
-    result = judge_day(
+    result = result_of_day(
         fitted.model, after, table, scores, table.slice(0, 0),
         day=START + timedelta(days=TRAIN_DAYS), config=AlertConfig(), with_labels=False,
     )  # fmt: skip
     alerts = result.explanations()
-    judged = time.perf_counter()
+    alerted = time.perf_counter()
     result.transaction_scores()
     result.account_scores(bundle_id="0" * 64)
     ended = time.perf_counter()
@@ -130,8 +130,8 @@ def measure_day(num_accounts: int) -> dict[str, float]:
         "accounts": len(state.account_ids),
         "rows": table.num_rows,
         "score_s": scored - started,
-        "alerts_s": judged - scored,
-        "tables_s": ended - judged,
+        "alerts_s": alerted - scored,
+        "tables_s": ended - alerted,
         "total_s": ended - started,
         "alerts": len(alerts),
         "state_bytes": _bytes_an_account(state),
@@ -178,7 +178,11 @@ def _copied_rows(table: pa.Table, copies: int) -> pa.Table:
 
 def _bytes_an_account(state: ProfileState) -> float:
     """Bytes of the arrays that have a row an account."""
-    arrays: list[npt.NDArray[np.generic]] = [*state.accounts, state.heat, state.heat_day]
+    arrays: list[npt.NDArray[np.generic]] = [
+        *state.accounts,
+        state.cumulative_score,
+        state.cumulative_day,
+    ]
     return sum(array.nbytes for array in arrays) / max(len(state.account_ids), 1)
 
 

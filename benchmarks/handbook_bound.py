@@ -40,10 +40,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 from scipy.stats import norm
 
+from recsys.arrays import BoolArray, Float64Array, Int64Array
 from recsys.compiled import compiled
 from recsys.datasets.transactions.days import day_number
 from recsys.fraud.evaluation.benchmark import TestRows
@@ -53,10 +53,6 @@ from recsys.fraud.evaluation.metrics import (
     card_precision,
     known_compromised,
 )
-
-Array = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
-Codes = npt.NDArray[np.int64]
 
 DELAY_DAYS = 7
 WEEK_DAYS = 7
@@ -95,14 +91,14 @@ _CUSTOMERS = Compromise(share=3 / 5_000, length=14)
 class Log:
     """Transactions in the order of time."""
 
-    account: Codes
-    terminal: Codes
-    time: Array
-    amount: Array
-    scenario: Codes
+    account: Int64Array
+    terminal: Int64Array
+    time: Float64Array
+    amount: Float64Array
+    scenario: Int64Array
 
     @property
-    def day(self) -> Codes:
+    def day(self) -> Int64Array:
         """Whole days since 1970."""
         return np.floor(self.time).astype(np.int64)
 
@@ -115,7 +111,7 @@ def main() -> None:
     print(f"{HEADER}|")
     found = []
     for start in (*EARLIER_WEEKS, TEST_WEEK):
-        reached, lines = judged(log, start)
+        reached, lines = reached_in_week(log, start)
         print("\n".join(lines), flush=True)
         found.append(reached)
     print(line("earlier", "posterior", "", found[: len(EARLIER_WEEKS)]))
@@ -138,35 +134,35 @@ def load(path: Path) -> Log:
     )
 
 
-def judged(log: Log, start: date) -> tuple[Array, list[str]]:
+def reached_in_week(log: Log, start: date) -> tuple[Float64Array, list[str]]:
     """What the posterior reaches in one week, and the lines of the table."""
     week, rows = measured(log, start)
     fraud_W = fraud_probability(log, week)
     card_W = any_of_day(rows, fraud_W)
     reached = measure(rows, fraud_W, card_W)
     rng = np.random.default_rng(0)
-    drawn, told = [], []
+    drawn, informed = [], []
     is_old_W = (log.scenario[week] == 2) & has_old_fraud(log, week)
-    told_W = np.isin(log.scenario[week], (1, 3)) | is_old_W
+    informed_W = np.isin(log.scenario[week], (1, 3)) | is_old_W
     for _ in range(NUM_DRAWS):
         other = replace(rows, is_fraud=rng.random(len(week)) < fraud_W)
         drawn.append(measure(other, fraud_W, card_W))
-        told.append(measure(rows, told_W + rng.random(len(week))))
+        informed.append(measure(rows, informed_W + rng.random(len(week))))
     counts = f"{fraud_W[rows.keep].sum():.0f}, {rows.is_fraud[rows.keep].sum()}"
     return reached, [
         line(start, "posterior", counts, [reached]),
         line(start, "its expectation", counts, drawn),
-        line(start, "plain oracle", counts, told),
+        line(start, "plain oracle", counts, informed),
     ]
 
 
-def fraud_probability(log: Log, week: Codes) -> Array:
+def fraud_probability(log: Log, week: Int64Array) -> Float64Array:
     """Probability that each transaction of a week is fraud. Shape (W,)."""
     by_no_rule_W = (1 - terminal_is_bad(log, week)) * (1 - card_is_stolen(log, week))
     return np.where(log.amount[week] > LIMIT, 1.0, 1 - by_no_rule_W)
 
 
-def measured(log: Log, start: date) -> tuple[Codes, TestRows]:
+def measured(log: Log, start: date) -> tuple[Int64Array, TestRows]:
     """Places of the rows of a week, and what is measured on them."""
     first = day_number(start)
     is_known_N = known_compromised(
@@ -185,7 +181,7 @@ def measured(log: Log, start: date) -> tuple[Codes, TestRows]:
     )
 
 
-def terminal_is_bad(log: Log, week: Codes) -> Array:
+def terminal_is_bad(log: Log, week: Int64Array) -> Float64Array:
     """Probability that the terminal of each transaction is bad. Shape (W,)."""
     # The third rule has the last word on the scenario, so its frauds say nothing of a terminal.
     known_N = np.select([log.scenario == 2, log.scenario == 3], [_CERTAIN, 0.0], -_CERTAIN)
@@ -193,7 +189,7 @@ def terminal_is_bad(log: Log, week: Codes) -> Array:
     return is_active(log.terminal, log.time, said_N2, week, _TERMINALS)
 
 
-def card_is_stolen(log: Log, week: Codes) -> Array:
+def card_is_stolen(log: Log, week: Int64Array) -> Float64Array:
     """Probability that each transaction is fraud by the third rule. Shape (W,)."""
     is_raised_N = log.scenario == 3
     usual_N = np.where(is_raised_N, log.amount / _RAISE, log.amount)
@@ -208,7 +204,7 @@ def card_is_stolen(log: Log, week: Codes) -> Array:
     return active_W * raised_W / (active_W * (raised_W + other) + 1 - active_W)
 
 
-def density(amount_N: Array, mean_N: Array) -> Array:
+def density(amount_N: Float64Array, mean_N: Float64Array) -> Float64Array:
     """Density of an amount of a customer."""
     normal_N = norm.pdf(amount_N, mean_N, mean_N / 2)
     even_N = np.where(amount_N <= 2 * mean_N, _NEGATIVE / (2 * mean_N), 0)
@@ -216,8 +212,12 @@ def density(amount_N: Array, mean_N: Array) -> Array:
 
 
 def is_active(
-    group_N: Codes, time_N: Array, said_N2: Array, week: Codes, rule: Compromise
-) -> Array:
+    group_N: Int64Array,
+    time_N: Float64Array,
+    said_N2: Float64Array,
+    week: Int64Array,
+    rule: Compromise,
+) -> Float64Array:
     """Probability that a compromise of the group goes on at each transaction of a week.
 
     Args:
@@ -239,7 +239,13 @@ def is_active(
 
 
 @compiled
-def _active(before_N: Codes, time_N: Array, said_N2: Array, week: Codes, rule: Compromise) -> Array:
+def _active(
+    before_N: Int64Array,
+    time_N: Float64Array,
+    said_N2: Float64Array,
+    week: Int64Array,
+    rule: Compromise,
+) -> Float64Array:
     """`is_active`; the transaction of the group before each one, -1 before its first, is given."""
     num_days = _LOOK_BACK * rule.length
     probability_W = np.empty(len(week))
@@ -264,21 +270,21 @@ def _active(before_N: Codes, time_N: Array, said_N2: Array, week: Codes, rule: C
     return probability_W
 
 
-def has_old_fraud(log: Log, week: Codes) -> Flags:
+def has_old_fraud(log: Log, week: Int64Array) -> BoolArray:
     """Whether the terminal has a fraud of the second rule that is 7 to 28 days old. Shape (W,)."""
     last_M = np.full(log.terminal.max() + 1, -np.inf)
-    is_told_W = np.zeros(len(week), dtype=np.bool_)
+    is_informed_W = np.zeros(len(week), dtype=np.bool_)
     frauds = np.flatnonzero(log.scenario == 2)
     known = 0
     for turn, row in enumerate(week):
         while known < len(frauds) and log.time[frauds[known]] + DELAY_DAYS <= log.time[row]:
             last_M[log.terminal[frauds[known]]] = log.time[frauds[known]]
             known += 1
-        is_told_W[turn] = log.time[row] - last_M[log.terminal[row]] < _TERMINALS.length
-    return is_told_W
+        is_informed_W[turn] = log.time[row] - last_M[log.terminal[row]] < _TERMINALS.length
+    return is_informed_W
 
 
-def any_of_day(rows: TestRows, fraud_W: Array) -> Array:
+def any_of_day(rows: TestRows, fraud_W: Float64Array) -> Float64Array:
     """Probability that any transaction of the account on the day is fraud. Shape (W,)."""
     pair_W = np.unique(
         np.stack([rows.account, np.floor(rows.day).astype(np.int64)]), axis=1, return_inverse=True
@@ -287,7 +293,9 @@ def any_of_day(rows: TestRows, fraud_W: Array) -> Array:
     return np.asarray(-none_P[pair_W])  # ascends with the probability, and tells 1 from almost 1
 
 
-def measure(rows: TestRows, score_W: Array, card_W: Array | None = None) -> Array:
+def measure(
+    rows: TestRows, score_W: Float64Array, card_W: Float64Array | None = None
+) -> Float64Array:
     """AUC, AP and card precision@100, the last by a score of its own where one is given."""
     keep, truth_K = rows.keep, rows.is_fraud[rows.keep]
     days_K = np.floor(rows.day[keep]).astype(np.int64)
@@ -299,7 +307,7 @@ def measure(rows: TestRows, score_W: Array, card_W: Array | None = None) -> Arra
     ])  # fmt: skip
 
 
-def line(start: date | str, name: str, counts: str, found: list[Array]) -> str:
+def line(start: date | str, name: str, counts: str, found: list[Float64Array]) -> str:
     """A row of the table: means, and their standard errors where there are several."""
     cells = [f"{mean:.4f}" for mean in np.mean(found, axis=0)]
     if len(found) > 1:

@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from scipy import sparse
 
+from recsys.arrays import Float32Array, Float64Array, Int64Array
 from recsys.recommender.index import IndexConfig, ItemIndex
 from recsys.recommender.lists.filters import Filters
 from recsys.recommender.lists.recommend import recommend
@@ -31,8 +31,6 @@ from recsys.recommender.ranking.topk import masked_top_k, unit_vectors
 K, BLOCK, SAMPLE = 20, 16_384, 2_000
 NUM_TOPICS, NUM_SUBTOPICS, NUM_SEEN = 200, 4_000, 20
 POPULARITY_WEIGHT = 0.2
-Floats = npt.NDArray[np.float32]
-Numbers = npt.NDArray[np.int64]
 
 
 def main() -> None:
@@ -75,8 +73,8 @@ def main() -> None:
 class World:
     """Vectors of users and items, and what the users have seen."""
 
-    items: Floats
-    users: Floats
+    items: Float32Array
+    users: Float32Array
     seen: sparse.csr_array
 
     @classmethod
@@ -117,9 +115,9 @@ class World:
 
 def _seen(
     rng: np.random.Generator,
-    topic: Numbers,
-    item_topic: Numbers,
-    popularity: npt.NDArray[np.float64],
+    topic: Int64Array,
+    item_topic: Int64Array,
+    popularity: Float64Array,
 ) -> sparse.csr_array:
     """What each user has seen: of their topic at random, and of all by popularity."""
     num_users, half = len(topic), NUM_SEEN // 2
@@ -138,7 +136,7 @@ def _seen(
     return seen
 
 
-def _normal(rng: np.random.Generator, rows: int, width: int) -> Floats:
+def _normal(rng: np.random.Generator, rows: int, width: int) -> Float32Array:
     return rng.standard_normal((rows, width), dtype=np.float32)
 
 

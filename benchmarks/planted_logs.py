@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "fraud"))
 
 from explained_log import FEATURES, FIRST_DAY, days_of, drawn_log
 
+from recsys.arrays import BoolArray
 from recsys.datasets.transactions.days import day_of
 from recsys.schema import ACCOUNT_ID, IS_FRAUD
 
@@ -30,7 +31,7 @@ class PlantedLog:
     """Rows before the first plant."""
     test: pa.Table
     """Rows after it."""
-    is_fraud: npt.NDArray[np.bool_]
+    is_fraud: BoolArray
     """Whether each of the latter is fraud."""
     plant: npt.NDArray[np.object_]
     """Its kind, None for the others."""

@@ -61,7 +61,7 @@ SECTIONS = (
     Section("Growth with the transactions, and a day of a million accounts", "fraud_growth.py"),
     Section("Vectors of accounts", "account_vectors.py", takes_data=True),
     Section("Whether fraud scores are calibrated", "fraud_calibration.py"),
-    Section("Days that the gates hold", "input_gates.py", takes_data=True),
+    Section("Days that the gates hold", "input_checks.py", takes_data=True),
 )
 
 

@@ -18,17 +18,16 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 import torch
 from scipy import sparse
 
+from recsys.arrays import Float32Array, Float64Array
 from recsys.recommender.ranking.quick_topk import quick_top_k
 from recsys.recommender.ranking.topk import _search, _tensor
 
 NUM_USERS, NUM_ITEMS, NUM_CENTRES, K = 29_858, 40_981, 300, 20
 ROUNDS = 3
-Floats = npt.NDArray[np.float32]
 
 
 def main() -> None:
@@ -48,7 +47,7 @@ def main() -> None:
 
 
 def _methods(
-    queries: Floats, items: Floats, seen: sparse.csr_array
+    queries: Float32Array, items: Float32Array, seen: sparse.csr_array
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "two steps, seen left out", lambda: quick_top_k(queries, items, K, seen)
     yield (
@@ -72,7 +71,9 @@ def _methods(
         yield f"{name} product alone", _product(queries, items, dtype)
 
 
-def _product(queries: Floats, items: Floats, dtype: torch.dtype) -> Callable[[], object]:
+def _product(
+    queries: Float32Array, items: Float32Array, dtype: torch.dtype
+) -> Callable[[], object]:
     left, right = torch.from_numpy(queries).to(dtype), torch.from_numpy(items).to(dtype)
     scores = torch.empty(400, len(items), dtype=dtype)
 
@@ -94,12 +95,12 @@ def _speed(run: Callable[[], object]) -> float:
     return NUM_USERS / statistics.median(seconds)
 
 
-def _vectors(width: int) -> tuple[Floats, Floats]:
+def _vectors(width: int) -> tuple[Float32Array, Float32Array]:
     """Unit queries and somewhat longer items, around the same centres."""
     rng = np.random.default_rng(0)
     centres = 0.6 * rng.normal(size=(NUM_CENTRES, width))
 
-    def around(number: int, noise: float) -> npt.NDArray[np.float64]:
+    def around(number: int, noise: float) -> Float64Array:
         made = centres[rng.integers(NUM_CENTRES, size=number)]
         made = made + noise * rng.normal(size=(number, width))
         return made / np.linalg.norm(made, axis=1, keepdims=True)

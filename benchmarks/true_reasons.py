@@ -30,7 +30,7 @@ from pipelines.jobs.console import Reporter
 from pipelines.jobs.inputs import Inputs
 from recsys.datasets.transactions.days import day_number, day_of, start_of
 from recsys.datasets.transactions.labels import load_labels
-from recsys.fraud.alerts.daily import judge_day
+from recsys.fraud.alerts.daily import result_of_day
 from recsys.fraud.alerts.selection import AlertConfig
 from recsys.fraud.fitting.labelled import ConfirmedLabels
 from recsys.fraud.fitting.train import fit_fraud_model
@@ -142,7 +142,7 @@ def count_reasons(log: Log, *, num_days: int, budget: int) -> tuple[Counter[str]
             scores, state = fitted.model.score(rows, state, num_threads=1, labels=labels)
         done = int(end)
         at = _EPOCH + timedelta(days=int(day))
-        result = judge_day(
+        result = result_of_day(
             fitted.model, state, rows, scores, table.slice(0, int(start)),
             day=at, config=AlertConfig(alert_budget=budget), with_labels=labels is not None,
         )  # fmt: skip

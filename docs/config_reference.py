@@ -40,6 +40,8 @@ be left out (*not set*), but for the main table and the kind of a feature. The t
   read as TOML; what is not TOML is taken as text.
 - **Paths of the tables** have options of their own: `--interactions`, `--users`, `--items` for the
   recommender, `--transactions` and `--labels` for the fraud scorer.
+- **Older names** are read too, in files and with `--set`: `gates` for `input_checks`, `guards` for
+  `output_checks`, and within `labels` `stacker` for `meta_model`. A file has one of both.
 
 This page is generated from the code by `python docs/config_reference.py`.
 """
@@ -155,10 +157,15 @@ def _noun(annotation: object) -> str:
         return " or ".join(f'`"{choice}"`' for choice in arguments)
     if origin is tuple:
         return f"array of {_noun(arguments[0])}s"
+    if origin is dict:
+        keys = ", ".join(f"`{key}`" for key in typing.get_args(arguments[0]))
+        return f"table of {_noun(arguments[1])}s by {keys}"
     return _NOUNS[typing.cast("type", annotation)]
 
 
 def _default_text(field: FieldInfo) -> str:
+    if field.default_factory is dict:
+        return "none"
     if field.default is PydanticUndefined:
         return "required"
     return "not set" if field.default is None else f"`{_toml(field.default)}`"

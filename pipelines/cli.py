@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from datetime import datetime
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -14,10 +15,12 @@ import typer
 from pipelines.drift.cli import add_drift_command
 from pipelines.fraud.cli import add_fraud_commands
 from pipelines.jobs.console import Reporter, print_result
-from pipelines.jobs.ending import run_to_the_end, tell_findings
-from pipelines.jobs.live_runs_cli import add_live_run_commands
+from pipelines.jobs.ending import report_findings, run_to_the_end
+from pipelines.jobs.options import parse_day
 from pipelines.jobs.process import tune_process
-from pipelines.jobs.tracking_cli import add_tracking_command
+from pipelines.jobs.streams import write_to
+from pipelines.operations.live_runs_cli import add_live_run_commands
+from pipelines.operations.tracking_cli import add_tracking_command
 from pipelines.schedule.cli import add_schedule_commands
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ app = typer.Typer(
 
       recsys write-recommendations shop.toml    a list for every user, as Parquet
 
-    The fraud half has a config of its own; pipelines/configs has examples:
+    The fraud scorer has a config of its own; pipelines/configs has examples:
 
       recsys validate-transactions bank.toml    what the table holds, and what is wrong with it
 
@@ -51,7 +54,7 @@ app = typer.Typer(
 
     Exit codes: 0 published; 3 held: checked and refused; 7 skipped: done already, or another run
     is at work; others failed: 2 wrong setting, 4 missing or damaged artifact, 5 training failed,
-    6 not published, 8 deadline passed. Whichever it is, the last good output stays live.
+    6 not published, 8 deadline passed. In all cases the last good output stays live.
 
     The last line that a job writes to the standard output is JSON.
     """,
@@ -77,10 +80,12 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. training.num_epochs=5."),
 ]
 AsOf = Annotated[
-    datetime | None,
-    typer.Option(formats=["%Y-%m-%d"], help="Day of the run in UTC; today if not given."),
+    date | None,
+    typer.Option(
+        parser=parse_day, metavar="YYYY-MM-DD", help="Day of the run in UTC; today if not given."
+    ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Tell only warnings and errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Run even if the day's output was made from the same.")
 ]
@@ -93,7 +98,7 @@ def init_command(
     users: Annotated[Path | None, typer.Option(help="Users table.")] = None,
     items: Annotated[Path | None, typer.Option(help="Items table.")] = None,
 ) -> None:
-    """Look at your tables and write a config to start from."""
+    """Inspect your tables and write a config to start from."""
     from pipelines.recommender.init import init_job
 
     init_job(interactions=interactions, users=users, items=items, out=out, reporter=Reporter())
@@ -109,12 +114,12 @@ def validate_command(
     as_of: AsOf = None,
     quiet: Quiet = False,
 ) -> None:
-    """Report what the tables hold, and refuse what jobs could not use."""
+    """Report what the tables hold, and every reason why jobs would refuse them."""
     settings = _load(config, overrides, interactions, users, items)
     from pipelines.recommender.validate import validate_job
 
-    report = validate_job(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
-    tell_findings("validate", report.to_dict(), report.refusals)
+    report, found = validate_job(settings, as_of, Reporter(quiet=quiet))
+    report_findings("validate", {**report.to_dict(), **found}, report.refusals)
 
 
 @app.command("train-recommender")
@@ -136,8 +141,7 @@ def train_command(
     settings = _load(config, overrides, interactions, users, items)
     from pipelines.recommender.train import train_recommender
 
-    day = as_of.date() if as_of else None
-    print_result(train_recommender(settings, day, Reporter(quiet=quiet), force=force))
+    print_result(train_recommender(settings, as_of, Reporter(quiet=quiet), force=force))
 
 
 @app.command("write-recommendations")
@@ -153,14 +157,13 @@ def write_command(
 ) -> None:
     """Write a list for every user, with the published model and the interactions of today.
 
-    Users that training did not know get lists from their history, else from their features, else
-    the most popular items; the column `source` says which.
+    Users unknown to training get lists from their history, else from their features, else the most
+    popular items; the column `source` says which.
     """
     settings = _load(config, overrides, interactions, users, items)
     from pipelines.recommender.write_lists import write_recommendations_job
 
-    day = as_of.date() if as_of else None
-    print_result(write_recommendations_job(settings, day, Reporter(quiet=quiet), force=force))
+    print_result(write_recommendations_job(settings, as_of, Reporter(quiet=quiet), force=force))
 
 
 @app.command("similar-items")
@@ -175,8 +178,7 @@ def similar_command(
     settings = _load(config, overrides, None, None, None)
     from pipelines.recommender.similar_items import similar_items_job
 
-    day = as_of.date() if as_of else None
-    print_result(similar_items_job(settings, day, Reporter(quiet=quiet), force=force))
+    print_result(similar_items_job(settings, as_of, Reporter(quiet=quiet), force=force))
 
 
 @app.command("demo")
@@ -185,15 +187,15 @@ def demo_command(
         Path | None, typer.Option(help="Config to run; the sample's if not given.")
     ] = None,
     fraud_config: Annotated[
-        Path | None, typer.Option(help="Config of the fraud half; the sample's if not given.")
+        Path | None, typer.Option(help="Config of the fraud scorer; the sample's if not given.")
     ] = None,
     overrides: Overrides = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run both halves on the sample data and show some lists and some alerts."""
+    """Run recommender and fraud scorer on the sample data; show some lists and some alerts."""
+    from pipelines.demo import SAMPLE_CONFIG, demo_job
     from pipelines.fraud.config import load_fraud_config
     from pipelines.fraud.demo import SAMPLE_CONFIG as FRAUD_CONFIG
-    from pipelines.recommender.demo import SAMPLE_CONFIG, demo_job
 
     settings = _load(config or SAMPLE_CONFIG, overrides, None, None, None)
     fraud = load_fraud_config(fraud_config or FRAUD_CONFIG)
@@ -235,14 +237,14 @@ def benchmark_recommender_command(
 def main() -> None:
     """Run the command line; an error that a user can cure is one line and an exit code."""
     tune_process()
-    run_to_the_end(app)
+    run_to_the_end(partial(app, standalone_mode=False))
 
 
 def run() -> NoReturn:
-    """The console script: `main`, and an end that no thread of a library can spoil.
+    """The console script: `main`, and an exit code that no thread of a library can change.
 
-    Native threads that are still alive while the interpreter takes itself apart can abort it, and
-    the exit code would be that of the abort. So the process ends as soon as all is said.
+    Native threads that are still alive while the interpreter shuts down can abort it, and the exit
+    code would be that of the abort. So the process exits as soon as all output was flushed.
     """
     code: int | str | None = 0
     try:
@@ -250,8 +252,8 @@ def run() -> NoReturn:
     except SystemExit as left:
         code = left.code
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        write_to(stream, "")
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 

@@ -59,6 +59,9 @@ def config_class(cls: type[ConfigT]) -> type[ConfigT]:
     A value that breaks a rule raises `ConfigError`, from TOML and from Python alike. Floats must
     be finite.
 
+    A field with a `validation_alias` and the same `serialization_alias` has an older name beside
+    its own: files may have either, and what is stored has the older one.
+
     Examples:
         >>> @config_class
         ... class TreeConfig:
@@ -67,7 +70,7 @@ def config_class(cls: type[ConfigT]) -> type[ConfigT]:
         Traceback (most recent call last):
         recsys.errors.ConfigError: TreeConfig: depth: expected an integer greater than 0, got -1
     """
-    settings = ConfigDict(extra="forbid", allow_inf_nan=False)
+    settings = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True)
     config = cast("Any", pydantic_dataclass(cls, frozen=True, kw_only=True, config=settings))
     unchecked_init = config.__init__
 
@@ -101,6 +104,24 @@ def parse_config(cls: type[ConfigT], mapping: Mapping[str, object], *, source: s
         return TypeAdapter(cls).validate_json(text, strict=True)
     except ValidationError as error:
         raise ConfigError(_one_line(error, cls, source)) from None
+
+
+def config_of(cls: type[ConfigT], given: object, *, name: str) -> ConfigT:
+    """Settings that a caller gave: as they are, from a mapping, or the defaults for None.
+
+    Raises:
+        ConfigError: A mapping that `parse_config` refuses, or something else.
+    """
+    if given is None:
+        return parse_config(cls, {}, source=name)
+    if isinstance(given, cls):
+        return given
+    if isinstance(given, Mapping):
+        return parse_config(cls, given, source=name)
+    raise ConfigError(
+        f"{name}: expected a {cls.__name__} or a mapping, got {type(given).__name__}; "
+        "leave it out for the defaults"
+    )
 
 
 def config_to_dict(config: object) -> dict[str, JsonValue]:
@@ -223,7 +244,9 @@ def _complaint(fault: ErrorDetails, cls: type) -> str:
 def _unknown_key(fault: ErrorDetails, cls: type) -> str:
     *parents, key = fault["loc"]
     owner = _type_at(cls, tuple(parents))
-    known = list(getattr(owner, "__pydantic_fields__", {}))
+    known = _names(owner)
+    if key in known:
+        return f"is given twice, as {known[str(key)]!r} too; remove one of both"
     nearest = difflib.get_close_matches(str(key), known, n=1)
     if nearest:
         return f"unknown key; did you mean {nearest[0]!r}?"
@@ -250,13 +273,26 @@ def _type_at(cls: object, loc: tuple[int | str, ...]) -> object:
     annotation = _plain(cls)
     for key in loc:
         if hasattr(annotation, "__pydantic_fields__"):
-            field = annotation.__pydantic_fields__.get(key)
+            field = _field(annotation, str(key))
             annotation = field.annotation if field else None
         else:  # a dict or a tuple: the last argument that is not `...` is the value's
             values = [arg for arg in typing.get_args(annotation) if arg is not ...]
             annotation = values[-1] if values else None
         annotation = _plain(annotation)
     return annotation
+
+
+def _names(cls: object) -> dict[str, str]:
+    """The older name of each field of a config, or its own where it has no other."""
+    fields = getattr(cls, "__pydantic_fields__", {})
+    return {name: str(field.validation_alias or name) for name, field in fields.items()}
+
+
+def _field(cls: object, key: str) -> Any:  # noqa: ANN401 - pydantic's, or none
+    """The field that has a name or an older name."""
+    fields = getattr(cls, "__pydantic_fields__", {})
+    own = {older: name for name, older in _names(cls).items()}
+    return fields.get(key) or fields.get(own.get(key, ""))
 
 
 def _plain(annotation: object) -> object:

@@ -4,15 +4,16 @@
     ├── ConfigError          exit code 2   a setting or an option is wrong
     ├── HeldError            exit code 3   something was checked and refused; a person should look
     │   ├── DataError                      a table: file, column, expected, got, remedy
-    │   └── GateError                      a rule: what was observed, and its limit
+    │   └── CheckError                     a rule: what was observed, and its limit
     ├── ArtifactError        exit code 4   a bundle or an index cannot be used
     │   └── FingerprintMismatchError       it belongs to another model
     ├── TrainingError        exit code 5   training cannot go on, e.g. a loss that is not finite
     ├── PublishError         exit code 6   outputs were not published; the last good ones are live
     └── SkippedError         exit code 7   nothing to do: done already, or another run is at work
 
-Whichever it is, what was live before still is. A job that ends with an error has the outcome HELD,
-SKIPPED or, for all others, FAILED. A message is one line: what was expected, what came, what to do.
+After any of them, what was live before stays live. A job that ends with an error has the outcome
+HELD, SKIPPED or, for all others, FAILED. A message is one line: what was expected, what came, what
+to do.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class DataError(HeldError):
         }
 
 
-class GateError(HeldError):
+class CheckError(HeldError):
     """A rule refused data, a model or an output.
 
     Args:
@@ -98,7 +99,12 @@ class GateError(HeldError):
         self.observed = observed
         self.limit = limit
         where = f"{place}: column {column!r}" if column else place
-        super().__init__(f"{where}: {rule}: expected {limit}, got {observed}; {remedy}")
+        super().__init__(f"{where}: {self.reason}; {remedy}")
+
+    @property
+    def reason(self) -> str:
+        """What was found and what would have passed, without where and what to do."""
+        return f"{self.rule}: expected {self.limit}, got {self.observed}"
 
     def details(self) -> dict[str, object]:
         """File, column, rule, what was observed and the limit."""

@@ -1,4 +1,4 @@
-"""Files that survive a crash, and the records that tell whether they changed since.
+"""Files that survive a crash, and records that show whether they changed since.
 
 A folder is sealed by a table of its files with size and SHA-256. A name from such a table is
 opened only after the folder's own listing has shown it, so that no record leads out of the folder.
@@ -37,7 +37,7 @@ class FileRecord:
 
 
 def write_new(path: Path, data: bytes | memoryview) -> FileRecord:
-    """Write a file that must not exist yet, readable by its owner alone, down to the disk.
+    """Write a new file, readable by its owner alone, and flush it to the disk.
 
     Raises:
         OSError: The file exists, or the disk refuses.
@@ -52,7 +52,7 @@ def write_new(path: Path, data: bytes | memoryview) -> FileRecord:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Put new content in place of a file; a reader sees the old one or the new one, whole."""
+    """Replace a file atomically: a reader sees the old content or the new one."""
     draft = path.with_name(path.name + ".tmp")
     draft.unlink(missing_ok=True)
     write_new(draft, data)
@@ -62,7 +62,7 @@ def replace(path: Path, data: bytes) -> None:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[None]:
-    """Make a folder for its owner alone; it goes again, with all that is in it, if the block fails.
+    """Make a folder for its owner alone; it is removed with its content if the block fails.
 
     Raises:
         OSError: The folder exists, or cannot be made.
@@ -76,13 +76,13 @@ def new_folder(folder: Path) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder down to the disk."""
+    """Flush the names in a folder to the disk."""
     with _opened(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
         os.fsync(descriptor)
 
 
 def sync_tree(folder: Path) -> None:
-    """Bring a folder, everything in it and its own name down to the disk."""
+    """Flush a folder, everything in it and its own name to the disk."""
     for path in (folder / name for name in list_files(folder)):
         with _opened(path, os.O_RDONLY | os.O_NOFOLLOW) as descriptor:
             os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""The one training loop: a model brings its step, the loop brings epochs, stopping and progress."""
+"""The training loop: the model provides its step, the loop does epochs, stopping and progress."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TrainingConfig:
     time_budget_s: float | None = Field(default=None, gt=0)
     """Seconds that choosing settings and the fit after it may take, within which as much is trained
     as there is time for; by default training takes what it needs."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
     """Seed of everything random."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes CUDA if it is there."""
@@ -66,7 +66,7 @@ class EpochResult:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchProgress:
-    """How far an epoch is."""
+    """Progress of an epoch."""
 
     epoch: int
     """From 1."""
@@ -110,7 +110,7 @@ def fit(
     With `validate`, training stops after `config.patience` epochs without a better value, and the
     module ends with the weights of the best epoch. Without it, it ends after `num_epochs`. The
     learning rate depends on the position within `config.num_epochs` either way, so that a refit
-    with the best number of epochs walks the same way.
+    with the best number of epochs uses the same rates.
 
     Args:
         module: What is trained.

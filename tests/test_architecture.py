@@ -41,6 +41,10 @@ PROCESS_STARTERS = {
     "pipelines/schedule/dagster_definitions.py",
 }
 """The only modules that start processes."""
+LOADERS = {"load_dataset", "load_ids", "load_transactions", "load_labels", "read_table"}
+"""What reads the tables of a run."""
+READERS_WITHOUT_A_RUN = {"benchmark.py", "demo.py", "init.py", "validate.py"}
+"""Modules of `pipelines` that publish nothing of a day, and so are never done already."""
 CSV_WRITERS = {"csv", "to_csv", "write_csv", "CSVWriter"}
 """What writes tables for spreadsheets, in which a cell can be a formula."""
 CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time"}
@@ -144,6 +148,14 @@ def test_processes_are_started_in_few_places_and_without_a_shell() -> None:
         assert all(keyword.arg != "shell" for keyword in node.keywords), place(path, node)
         called = ast.unparse(node.func)
         assert not called.startswith(("os.exec", "os.spawn", "os.posix_spawn")), place(path, node)
+
+
+def test_jobs_read_their_tables_through_one_door() -> None:
+    """No job can forget an input when it asks whether its work is done: `Inputs` reads them all."""
+    for path, node in found(sorted((ROOT / "pipelines").rglob("*.py")), ast.ImportFrom):
+        if {alias.name for alias in node.names} & LOADERS and "recsys" in str(node.module):
+            is_door = path.relative_to(ROOT).as_posix() == "pipelines/jobs/inputs.py"
+            assert is_door or path.name in READERS_WITHOUT_A_RUN, place(path, node)
 
 
 def test_nothing_is_written_for_spreadsheets() -> None:

@@ -119,14 +119,14 @@ def test_copies_of_accounts_know_what_the_account_knew() -> None:
     shops = Vocabulary(pa.array(["s"]))
     state = empty_state(Vocabulary(pa.array(["a", "b"])), shops, num_values=3, until=0.0)
     state.accounts.values[:] = np.arange(6).reshape(2, 3)
-    state.heat[:] = [[1, 2], [3, 4]]
+    state.cumulative_score[:] = [[1, 2], [3, 4]]
     copied = _copied(state, 3)
     rows = _copied_rows(pa.table({"account_id": ["b", "a"], "transaction_id": ["1", "2"]}), 3)
 
     assert len(copied.account_ids) == len(set(rows["account_id"].to_pylist())) == 6
     places = copied.account_ids.numbers(rows["account_id"])
     np.testing.assert_array_equal(copied.accounts.values[places, 0], [3, 3, 3, 0, 0, 0])
-    np.testing.assert_array_equal(copied.heat[places, 1], [4, 4, 4, 2, 2, 2])
+    np.testing.assert_array_equal(copied.cumulative_score[places, 1], [4, 4, 4, 2, 2, 2])
     assert len(set(rows["transaction_id"].to_pylist())) == 6
 
 

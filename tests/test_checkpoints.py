@@ -177,11 +177,11 @@ def test_a_fit_that_is_killed_again_and_again_gets_to_its_end(tmp_path: Path) ->
 def test_a_fit_that_is_over_is_not_run_again(tmp_path: Path) -> None:
     """Its weights and epochs are there at once, the durations too, and nobody is told of them."""
     first = fitted(every_epoch(tmp_path))
-    told: list[EpochResult] = []
-    again = fitted(every_epoch(tmp_path), kill_after=0, on_epoch=told.append)
+    reported: list[EpochResult] = []
+    again = fitted(every_epoch(tmp_path), kill_after=0, on_epoch=reported.append)
     assert_same(again, first)
     assert again.epochs == first.epochs
-    assert told == []
+    assert reported == []
 
 
 def test_each_fit_of_a_job_goes_on_from_its_own_checkpoints(tmp_path: Path) -> None:
@@ -435,7 +435,7 @@ def test_a_fraud_job_that_is_killed_anywhere_ends_in_the_same_bits(
 ) -> None:
     """The autoencoder goes on where it stood, and torch's own generator is left alone."""
     expected = fraud()
-    for steps in (0, 30, 17, 33, 5):
+    for steps in (0, 17, 33):
         killed_after(steps)
         with pytest.raises(KilledError):
             fraud(every_epoch(tmp_path))

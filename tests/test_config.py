@@ -159,6 +159,34 @@ def test_a_config_made_in_python_is_checked_alike() -> None:
         EngineConfig(3)  # type: ignore[call-arg]
 
 
+@config_class
+class Checks:
+    limit: int = Field(default=1, gt=0)
+
+
+@config_class
+class Renamed:
+    checks: Checks = Field(default=Checks(), validation_alias="gates", serialization_alias="gates")
+
+
+def test_an_older_name_is_read_and_kept_in_what_is_stored() -> None:
+    """Files may have either name of a field, not both; a fault has the name that was used."""
+    meant = Renamed(checks=Checks(limit=3))
+    assert parse_config(Renamed, {"gates": {"limit": 3}}, source="f") == meant
+    assert parse_config(Renamed, {"checks": {"limit": 3}}, source="f") == meant
+    assert config_to_dict(meant) == {"gates": {"limit": 3}}
+    assert dataclasses.replace(meant) == meant
+    for name in ("gates", "checks"):
+        with pytest.raises(ConfigError, match=rf"^f: {name}.limit: expected an integer greater"):
+            parse_config(Renamed, {name: {"limit": 0}}, source="f")
+        with pytest.raises(ConfigError, match=rf"^f: {name}: expected a table, got 3$"):
+            parse_config(Renamed, {name: 3}, source="f")
+        with pytest.raises(ConfigError, match=rf"^f: {name}.limits: unknown key; .*'limit'"):
+            parse_config(Renamed, {name: {"limits": 3}}, source="f")
+    with pytest.raises(ConfigError, match=r"^f: checks: is given twice, as 'gates' too; remove"):
+        parse_config(Renamed, {"gates": {}, "checks": {}}, source="f")
+
+
 def test_toml_is_read_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
     """Files from editors that write a byte order mark are read alike."""
     for start in (b"", b"\xef\xbb\xbf"):

@@ -72,17 +72,22 @@ def test_documents_are_described_as_they_are(heading: str, number: int, fields: 
     """The page of formats has the fields of each JSON document, in their order."""
     rows = FORMATS.tables(heading)[number]
 
-    assert [row[0] for row in rows] == [field.name for field in dataclasses.fields(fields)]
+    aliases = {
+        name: field.serialization_alias
+        for name, field in getattr(fields, "__pydantic_fields__", {}).items()
+    }
+    names = [field.name for field in dataclasses.fields(fields)]
+    assert [row[0] for row in rows] == [aliases.get(name) or name for name in names]
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:
     """The guide has each kind of error that ends a job with a code of its own."""
     rows = Page(GUIDE / "nightly.md").tables("What a scheduler sees")[1]
-    told = {row[1].partition(":")[0]: int(row[0]) for row in rows}
+    reported = {row[1].partition(":")[0]: int(row[0]) for row in rows}
     known = [errors.RecsysError, *errors.RecsysError.__subclasses__()]
     kinds = [kind for kind in known if kind.__module__ == errors.__name__]
 
-    assert {kind.__name__: kind.exit_code for kind in kinds}.items() <= told.items()
+    assert {kind.__name__: kind.exit_code for kind in kinds}.items() <= reported.items()
 
 
 def test_measures_are_those_of_an_evaluation() -> None:
@@ -135,14 +140,15 @@ def test_the_transactions_of_the_sample_are_what_their_page_says() -> None:
     log = pq.read_table(ROOT / "data" / "sample" / "sparkov_transactions.parquet")
     (rows,) = page.tables("The sample: Sparkov")
     accounts, merchants = (len(log[name].unique()) for name in ("account_id", "merchant_id"))
-    told = " ".join(page.section("The sample: Sparkov").split())
+    reported = " ".join(page.section("The sample: Sparkov").split())
 
     assert [(row[0], row[1]) for row in rows] == [(one.name, str(one.type)) for one in log.schema]
     assert (
-        f"{log.num_rows:,} transactions of {accounts} accounts with {merchants} merchants" in told
+        f"{log.num_rows:,} transactions of {accounts} accounts with {merchants} merchants"
+        in reported
     )
-    assert f"of which {pc.sum(log['is_fraud'])} are frauds" in told
-    assert f"{len(log['category'].unique())} of them" in told
+    assert f"of which {pc.sum(log['is_fraud'])} are frauds" in reported
+    assert f"{len(log['category'].unique())} of them" in reported
     assert log.equals(log.sort_by("event_time"))
     assert len(log["transaction_id"].unique()) == log.num_rows
 
@@ -154,10 +160,10 @@ def test_the_sample_is_what_its_page_says() -> None:
         pq.read_table(ROOT / "data" / "sample" / f"movietweetings_{name}.parquet")
         for name in ("interactions", "items")
     )
-    told = page.tables("The sample: MovieTweetings 100K")
+    reported = page.tables("The sample: MovieTweetings 100K")
     genres = [genre for row in items["genres"].to_pylist() for genre in row]
 
-    for rows, table in zip(told, (log, items), strict=True):
+    for rows, table in zip(reported, (log, items), strict=True):
         assert [(row[0], row[1]) for row in rows] == [
             (one.name, str(one.type)) for one in table.schema
         ]

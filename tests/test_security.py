@@ -118,18 +118,21 @@ def read_fraud(run: Path) -> object:
     """Scores of a day."""
     scorer = load_fraud_scorer(run / "model", run / "state")
     scores, _ = scorer.model.score(small_fraud("bare").days[0], scorer.state, num_threads=1)
-    return np.asarray(scores.judgement.anomaly_score).tolist()
+    return np.asarray(scores.calibrated.anomaly_score).tolist()
 
 
-HALVES = {"recommender": (write_recommender, read_recommender), "fraud": (write_fraud, read_fraud)}
-each_half = pytest.mark.parametrize("half", HALVES)
+PRODUCTS = {
+    "recommender": (write_recommender, read_recommender),
+    "fraud": (write_fraud, read_fraud),
+}
+each_product = pytest.mark.parametrize("half", PRODUCTS)
 
 
 @functools.cache
-def expected(half: str, root: Path) -> tuple[Path, object]:
+def expected(product: str, root: Path) -> tuple[Path, object]:
     """A published run of a half, and what it answers."""
-    write, read = HALVES[half]
-    run = publish(root / half, DAY, write, run_id="sound").folder
+    write, read = PRODUCTS[product]
+    run = publish(root / product, DAY, write, run_id="sound").folder
     return run, read(run)
 
 
@@ -139,12 +142,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("published")
 
 
-@each_half
+@each_product
 def test_nothing_is_loaded_that_could_run_code(
-    half: str, root: Path, monkeypatch: pytest.MonkeyPatch
+    product: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Models load and answer where every function that unpickles raises."""
-    run, answer = expected(half, root)  # numba has compiled by now: its own cache holds pickles
+    run, answer = expected(product, root)  # numba has compiled by now: its own cache holds pickles
 
     def refuse(*_: object, **__: object) -> None:
         pytest.fail("a function that runs code was called")
@@ -155,7 +158,7 @@ def test_nothing_is_loaded_that_could_run_code(
     ):  # fmt: skip
         monkeypatch.setattr(module, name, refuse)
 
-    assert HALVES[half][1](run) == answer
+    assert PRODUCTS[product][1](run) == answer
 
 
 def with_canary(run: Path, name: str, data: bytes, *, is_sealed: bool) -> None:
@@ -171,13 +174,13 @@ def with_canary(run: Path, name: str, data: bytes, *, is_sealed: bool) -> None:
         (bundle / "manifest.json").write_text(json.dumps(config_to_dict(manifest)))
 
 
-@each_half
+@each_product
 @pytest.mark.parametrize("is_sealed", [False, True])
 def test_pickles_in_any_file_stay_data(
-    half: str, is_sealed: bool, root: Path, tmp_path: Path
+    product: str, is_sealed: bool, root: Path, tmp_path: Path
 ) -> None:
     """A pickle in place of any file of a run is never run, whether its digests fit or not."""
-    sound, _ = expected(half, root)
+    sound, _ = expected(product, root)
     names = [path.relative_to(sound).as_posix() for path in sound.rglob("*") if path.is_file()]
     canary = tmp_path / "canary"
     for protocol, name in enumerate(names):
@@ -188,7 +191,7 @@ def test_pickles_in_any_file_stay_data(
         refusals = Exception if is_sealed else RecsysError
         if name != "_manifest.json":
             with pytest.raises(refusals):
-                HALVES[half][1](run)
+                PRODUCTS[product][1](run)
         with pytest.raises(PublishError):
             verify_run(run)
         assert not canary.exists(), name

@@ -185,9 +185,9 @@ def test_epochs_tell_their_loss_their_measure_and_their_speed() -> None:
         losses.append(loss.item())
         return loss
 
-    told: list[EpochResult] = []
-    results = fitting.run(step=step, measures=[0.25, 0.5], on_epoch=told.append)
-    assert told == results
+    reported: list[EpochResult] = []
+    results = fitting.run(step=step, measures=[0.25, 0.5], on_epoch=reported.append)
+    assert reported == results
     means = [sum(losses[:BATCHES]) / BATCHES, sum(losses[BATCHES:]) / BATCHES]
     assert [result.loss for result in results] == pytest.approx(means)
     assert [result.validation for result in results] == [0.25, 0.5]
@@ -197,11 +197,11 @@ def test_epochs_tell_their_loss_their_measure_and_their_speed() -> None:
 
 def test_batches_tell_how_far_the_epoch_is() -> None:
     """After each batch the share that is done is told; it ends every epoch at 1."""
-    told: list[BatchProgress] = []
-    Fitting(TrainingConfig(num_epochs=2)).run(on_batch=told.append)
-    assert [progress.epoch for progress in told] == [1] * BATCHES + [2] * BATCHES
-    assert [progress.share_done for progress in told] == [0.25, 0.5, 0.75, 1] * 2
-    assert all(progress.num_epochs == 2 and progress.examples_per_s > 0 for progress in told)
+    reported: list[BatchProgress] = []
+    Fitting(TrainingConfig(num_epochs=2)).run(on_batch=reported.append)
+    assert [progress.epoch for progress in reported] == [1] * BATCHES + [2] * BATCHES
+    assert [progress.share_done for progress in reported] == [0.25, 0.5, 0.75, 1] * 2
+    assert all(progress.num_epochs == 2 and progress.examples_per_s > 0 for progress in reported)
 
 
 def test_without_validation_the_best_epoch_is_the_last() -> None:

@@ -28,7 +28,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -36,11 +35,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from fraud_logs import FraudLog, fraud_logs, run_benchmark, split
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.fraud.data import num_threads
+from recsys.arrays import Float64Array
+from recsys.compiled import num_threads
 from recsys.fraud.evaluation.baselines import BaselineInputs
 from recsys.fraud.fitting.train import fit_fraud_model
-
-Array = npt.NDArray[np.float64]
 
 LOGS = ("sparkov", "handbook")
 MEASURES = ("auc", "average_precision", "account_day_average_precision")
@@ -96,7 +94,7 @@ def measure(detector: str, log: FraudLog) -> dict[str, float]:
 
 def _fit_pyod(
     detector: str, train: pa.Table, config: FraudJobConfig
-) -> Callable[[pa.Table], Array]:
+) -> Callable[[pa.Table], Float64Array]:
     """A detector of PyOD on some training rows."""
     from pyod.models.auto_encoder import AutoEncoder
     from pyod.models.ecod import ECOD
@@ -118,7 +116,7 @@ def _fit_pyod(
 
 def _fit_z_scored(
     _detector: str, train: pa.Table, config: FraudJobConfig
-) -> Callable[[pa.Table], Array]:
+) -> Callable[[pa.Table], Float64Array]:
     """Errors of each column of the pooled autoencoder, by their spread."""
     model = fit_fraud_model(
         train, config.features, config.fraud, num_threads=num_threads()
@@ -126,7 +124,7 @@ def _fit_z_scored(
     usual_NT = model.observe(train).reconstruction
     mean_T, std_T = usual_NT.mean(0, dtype=np.float64), usual_NT.std(0, dtype=np.float64)
 
-    def score(test: pa.Table) -> Array:
+    def score(test: pa.Table) -> Float64Array:
         errors_NT = model.observe(test).reconstruction
         return np.asarray(np.abs((errors_NT - mean_T) / np.maximum(std_T, 1e-9)).mean(1))
 

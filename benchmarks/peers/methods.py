@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import psutil
 import scipy.linalg
 from climb import Settings
 from scipy import sparse
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.recommender.evaluation.baselines import ItemItemCosine, MostPopular
 from recsys.recommender.ranking.ranker import exclude, rank_all, top_k
 
-Lists = npt.NDArray[np.int64]
-Search = Callable[[npt.NDArray[np.int64], int], Lists]
+Search = Callable[[Int64Array, int], Int64Array]
 """Users (U,) and K to item numbers (U, K), those of the train matrix left out."""
 
 _WIDTH = 256
@@ -70,7 +69,7 @@ def _fitted(model: Any, train: sparse.csr_matrix) -> Search:
     logging.getLogger("implicit").setLevel(logging.ERROR)
     model.fit(train, show_progress=False)
 
-    def search(users: npt.NDArray[np.int64], k: int) -> Lists:
+    def search(users: Int64Array, k: int) -> Int64Array:
         # The library holds a score for each user of a call and item, so users go in blocks.
         blocks = [
             model.recommend(users[start : start + 4096], train[users[start : start + 4096]], N=k)[0]
@@ -92,7 +91,7 @@ def _popular(train: sparse.csr_matrix, settings: Settings) -> Search:  # noqa: A
     return lambda users, k: _ranked(MostPopular.fit(matrix), users, k, matrix)
 
 
-def _ranked(ranker: Any, users: npt.NDArray[np.int64], k: int, train: sparse.csr_array) -> Lists:
+def _ranked(ranker: Any, users: Int64Array, k: int, train: sparse.csr_array) -> Int64Array:
     return np.concatenate([lists for _, lists, _ in rank_all(ranker, users, k=k, train=train)])
 
 
@@ -107,7 +106,7 @@ def _ease(train: sparse.csr_matrix, settings: Settings) -> Search:
     weights /= -np.diag(weights).copy()
     weights[np.diag_indices_from(weights)] = 0
 
-    def search(users: npt.NDArray[np.int64], k: int) -> Lists:
+    def search(users: Int64Array, k: int) -> Int64Array:
         lists = []
         for start in range(0, len(users), _BLOCK):
             rows = matrix[users[start : start + _BLOCK]]
@@ -119,7 +118,7 @@ def _ease(train: sparse.csr_matrix, settings: Settings) -> Search:
     return search
 
 
-def _symmetric(lower: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _symmetric(lower: Float32Array) -> Float32Array:
     """Mirror the lower triangle, in place, in C order: a whole copy may not fit."""
     matrix = lower.T  # upper triangle, C order
     for start in range(0, len(matrix), _BLOCK):

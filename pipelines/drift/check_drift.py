@@ -1,4 +1,4 @@
-"""The job that looks for drift: compare columns of either half, publish, track, tell."""
+"""The job that looks for drift: compare columns, publish a report, track it, print it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.jobs.console import Reporter, json_text
+from pipelines.jobs.console import Reporter, error_console, json_text
+from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.job import last_whole_day, new_run_id
 from pipelines.jobs.job_run import job_run
 from pipelines.recommender.config import JobConfig
@@ -19,7 +19,7 @@ from recsys.config import config_to_dict
 from recsys.drift.columns import Column
 from recsys.drift.report import DriftReport, check_drift
 from recsys.drift.windows import Windows
-from recsys.errors import GateError
+from recsys.errors import CheckError
 from recsys.files import write_new
 from recsys.publishing import publish
 from recsys.tracking import start_run
@@ -46,19 +46,21 @@ def check_drift_job(
     """Compare the days up to one with the weeks before; publish and track the figures.
 
     Args:
-        config: Settings of either half.
-        as_of: The last day that is judged; yesterday by default.
-        reporter: Whom to tell.
+        config: Settings of the recommender or the fraud scorer.
+        as_of: The last day of the current window; yesterday by default.
+        reporter: Prints progress.
 
     Raises:
         DataError: The tables are refused, or no event lies in one of the windows.
-        ConfigError: A column that is asked for does not exist.
+        ConfigError: A requested column does not exist.
     """
     day, root = as_of or last_whole_day(), config.output.directory / "drift"
     windows = Windows.of(config.drift, day)
     with job_run("check-drift", root, config.deadlines) as job:
         with job.stage("work"):
-            report = check_drift(_columns(config, windows, reporter), config.drift, windows)
+            report = check_drift(
+                _columns(job.inputs, config, windows, reporter), config.drift, windows
+            )
         text = json_text(report.to_dict(), indent=1) + "\n"
 
         def write(folder: Path) -> None:
@@ -68,7 +70,7 @@ def check_drift_job(
             published = publish(root, day, write, run_id=new_run_id(), keep=config.output.keep)
     file = published.folder / FILE_NAME
     tracked = _track(config, report, file)
-    _tell(report, reporter)
+    _report(report, reporter)
     status = {
         "job": "check-drift",
         "outcome": "PUBLISHED",
@@ -79,45 +81,47 @@ def check_drift_job(
         "skipped": report.skipped,
         "file": str(file),
         "tracked": tracked,
+        "inputs": job.inputs.found(),
     }
     return CheckedDrift(report=report, file=file, status=status)
 
 
 def raise_if_drifting(checked: CheckedDrift) -> None:
-    """End the job where the settings ask for it; the report is published all the same.
+    """End the job with an error if the settings ask for it; the report is published anyway.
 
     Raises:
-        GateError: The verdict is major, and `drift.fail_on` says so.
+        CheckError: The verdict is major, and `drift.fail_on` says so.
     """
     report = checked.report
     if report.config.fail_on == "major" and report.verdict == "major":
         worst = report.worst
         usual = max(worst.bound, worst.yardstick or 0.0, report.config.major)
-        raise GateError(
+        raise CheckError(
             rule="drift",
             place=str(checked.file),
             column=worst.name,
-            observed=f"{worst.psi:.3f}, most of it at {worst.shift.bin}",
+            observed=f"{worst.psi:.3f}",
             limit=f"a stability index of at most {usual:.3f}",
-            remedy="look at the data of these days; train anew if the change is real",
+            remedy="look at the data of these days, and in the file at where most of it is; train "
+            "anew if the change is real",
         )
 
 
 def _columns(
-    config: JobConfig | FraudJobConfig, windows: Windows, reporter: Reporter
+    inputs: Inputs, config: JobConfig | FraudJobConfig, windows: Windows, reporter: Reporter
 ) -> Iterator[Column]:
-    """The columns of the half that the settings are of."""
+    """The columns of the recommender or of the fraud scorer, by the kind of settings."""
     if isinstance(config, JobConfig):
         from pipelines.recommender.drift import recommender_columns
 
-        return recommender_columns(config, windows, reporter)
+        return recommender_columns(inputs, config, windows, reporter)
     from pipelines.fraud.drift import fraud_columns
 
-    return fraud_columns(config, windows, reporter)
+    return fraud_columns(inputs, config, windows, reporter)
 
 
 def _track(config: JobConfig | FraudJobConfig, report: DriftReport, file: Path) -> str:
-    """Figures, verdict and report at the tracking server; gives where they are."""
+    """Send figures, verdict and report to the tracking server; returns where they are."""
     name = f"check-drift {report.windows.last_day}"
     with start_run(config.tracking, run_name=name) as run:
         run.log_params({"drift": config_to_dict(config.drift)})
@@ -127,7 +131,7 @@ def _track(config: JobConfig | FraudJobConfig, report: DriftReport, file: Path) 
         return run.location
 
 
-def _tell(report: DriftReport, reporter: Reporter) -> None:
+def _report(report: DriftReport, reporter: Reporter) -> None:
     """The columns as a table, the worst first."""
     if reporter.quiet:
         return
@@ -136,10 +140,12 @@ def _tell(report: DriftReport, reporter: Reporter) -> None:
     table.columns[0].no_wrap = True
     for one in sorted(report.columns, key=lambda one: -one.psi):
         weeks = "-" if one.yardstick is None else f"{one.yardstick:.4f}"
-        shift = f"{one.shift.bin}: {one.shift.reference_share:.1%} to {one.shift.current_share:.1%}"
+        # A term is a value of the data, which is for the published file and not for a log.
+        place = "a term" if one.kind in {"categorical", "frequency"} else one.shift.bin
+        shift = f"{place}: {one.shift.reference_share:.1%} to {one.shift.current_share:.1%}"
         row = (one.name, f"{one.psi:.4f}", f"{one.bound:.4f}", weeks, one.verdict, shift)
         table.add_row(*row)
-    Console(stderr=True, highlight=False, markup=False).print(table)
+    error_console().print(table)
     reporter.say(
         f"drift: {report.verdict}, {windows.first_current} to {windows.last_day} beside "
         f"{windows.first_reference} to {windows.last_reference}"

@@ -1,21 +1,25 @@
-"""The command that looks for drift, of either half; part of the command `recsys`."""
+"""The command `recsys check-drift`, of recommender and fraud scorer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.jobs.console import Reporter, print_result
+from pipelines.jobs.options import parse_day
 
 if TYPE_CHECKING:
     from pipelines.fraud.config import FraudJobConfig
     from pipelines.recommender.config import JobConfig
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file of either half.")]
+ConfigPath = Annotated[
+    Path,
+    typer.Argument(metavar="CONFIG", help="TOML config of the recommender or of the fraud scorer."),
+]
 Tables = Path | None
 
 
@@ -30,27 +34,31 @@ def check_drift_command(
         typer.Option("--set", metavar="KEY=VALUE", help='E.g. drift.fail_on="major".'),
     ] = None,
     as_of: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Last day that is judged; yesterday by default."),
+        date | None,
+        typer.Option(
+            parser=parse_day,
+            metavar="YYYY-MM-DD",
+            help="Last day that is judged; yesterday by default.",
+        ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Tell only warnings and errors.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")] = False,
 ) -> None:
     """Compare the last days with the weeks before: inputs, embeddings and scores.
 
-    A column drifts if its population stability index exceeds its limit, what chance gives, and
-    what the weeks before showed among themselves.
+    A column drifts if its population stability index exceeds its limit, the bound of chance, and
+    the largest index among the weeks before.
     """
     tables = {"interactions": interactions, "users": users, "items": items}
     settings = _load(config, overrides or [], tables, {"transactions": transactions})
     from pipelines.drift.check_drift import check_drift_job, raise_if_drifting
 
-    result = check_drift_job(settings, as_of.date() if as_of else None, Reporter(quiet=quiet))
+    result = check_drift_job(settings, as_of, Reporter(quiet=quiet))
     print_result(result.status)
     raise_if_drifting(result)
 
 
 def add_drift_command(app: typer.Typer) -> None:
-    """Put the command beside those of both halves."""
+    """Add the command to the command line."""
     app.command("check-drift")(check_drift_command)
 
 
@@ -60,7 +68,7 @@ def _load(
     recommender_tables: Mapping[str, Path | None],
     fraud_tables: Mapping[str, Path | None],
 ) -> JobConfig | FraudJobConfig:
-    """The settings of the half that the file is of: the fraud scorer's if it has transactions.
+    """The settings of a file: the fraud scorer's if it has transactions, else the recommender's.
 
     Raises:
         ConfigError: The file or an option is wrong.
@@ -75,9 +83,9 @@ def _load(
     others = recommender_tables if is_fraud else fraud_tables
     for name, table in others.items():
         if table is not None:
-            half = "fraud scorer" if is_fraud else "recommender"
+            product = "fraud scorer" if is_fraud else "recommender"
             raise ConfigError(
-                f"{path}: expected options of the {half}, which the file is of, got --{name}; "
+                f"{path}: expected options of the {product}, which the file is of, got --{name}; "
                 "remove the option"
             )
     if is_fraud:

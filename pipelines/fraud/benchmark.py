@@ -5,36 +5,37 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.fraud.data import load_checked_transactions, num_threads
+from pipelines.fraud.data import load_checked_transactions
 from pipelines.fraud.labels import labels_to_measure
-from pipelines.fraud.train import tell_fit
+from pipelines.fraud.train import report_fit
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.job import peak_rss_mb
+from recsys.compiled import num_threads
 from recsys.config import config_to_dict
-from recsys.datasets.transactions.days import day_number, day_of, rows_before, start_of
-from recsys.datasets.transactions.labels import (
-    UNKNOWN,
-    known_labels,
-)
+from recsys.datasets.transactions.days import day_of, rows_before, start_of
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.errors import ConfigError
-from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.alerts.outputs import ACCOUNTS_FILE, TRANSACTIONS_FILE, write_table
-from recsys.fraud.evaluation.benchmark import TestRows, measure_baselines
-from recsys.fraud.evaluation.metrics import FraudMeasures, known_compromised
+from recsys.fraud.evaluation.benchmark import (
+    ScoredTest,
+    TestRows,
+    measure_baselines,
+    measure_scored,
+    rows_to_measure,
+    score_test,
+)
+from recsys.fraud.evaluation.metrics import FraudMeasures
 from recsys.fraud.fitting.labelled import ConfirmedLabels
 from recsys.fraud.fitting.train import FitCallbacks, FittedFraud, fit_fraud_model
-from recsys.fraud.scoring.account_days import AccountDays
 from recsys.schema import (
     ACCOUNT_ID,
     ACCOUNT_SCORE,
@@ -44,19 +45,17 @@ from recsys.schema import (
     TRANSACTION_ID,
 )
 
-_LATEST = datetime.max.replace(tzinfo=UTC)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
     """The days of a benchmark."""
 
     train_end: date
-    """The first day that is not learnt from."""
+    """The first day after the training days."""
     test_start: date
     """The first day that is measured."""
     test_end: date
-    """The first day that is not."""
+    """The first day after the measured ones."""
 
     def __post_init__(self) -> None:
         if not self.train_end <= self.test_start < self.test_end:
@@ -64,18 +63,6 @@ class Window:
                 "--train-end, --test-start, --test-end: expected days in this order, the last two "
                 f"apart, got {self.train_end}, {self.test_start}, {self.test_end}"
             )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Scored:
-    """Scores of the test rows, and what it took."""
-
-    test: pa.Table
-    anomaly_score: npt.NDArray[np.float64]
-    account_ids: pa.Array
-    account_days: AccountDays
-    num_scored: int
-    score_s: float
 
 
 def benchmark_fraud(
@@ -96,7 +83,7 @@ def benchmark_fraud(
         drop_known_compromised: Whether accounts that are known to be compromised are left out of
             the measures, as the Fraud Detection Handbook does.
         out: Folder for the score files and `metrics.json`; it must not hold them yet.
-        reporter: Whom to tell.
+        reporter: Prints progress.
 
     Returns:
         What `metrics.json` holds.
@@ -117,12 +104,16 @@ def benchmark_fraud(
     started = time.perf_counter()
     fitted = _fit(config, window, train, used_labels, reporter)
     fit_s = time.perf_counter() - started
-    scored = _score(fitted, table.slice(train.num_rows), window, used_labels)
+    scored = score_test(
+        fitted, table.slice(train.num_rows), window.test_start,
+        labels=used_labels, num_threads=num_threads(),
+    )  # fmt: skip
     _write(out, scored)
-    rows = _test_rows(table, scored, labels, window, drop_known_compromised)
-    _tell_labelled(log, scored, rows, config, reporter)
-    codes = Vocabulary.fit(table[ACCOUNT_ID]).numbers(pa.chunked_array([scored.account_ids]))
-    measured = rows.measure(scored.anomaly_score, replace(scored.account_days, account=codes))
+    rows = rows_to_measure(
+        table, scored, labels,
+        dropped_since=(window.train_end, window.test_start) if drop_known_compromised else None,
+    )  # fmt: skip
+    measured = measure_scored(table, scored, rows)
     baselines = measure_baselines(train, scored.test, rows, config.features, seed=config.seed)
     figures = {
         **_measured(measured, rows, scored),
@@ -137,11 +128,11 @@ def benchmark_fraud(
     }
     text = json_text(figures, indent=1) + "\n"
     (out / "metrics.json").write_text(text, encoding="utf-8")
-    _tell(measured.values, measured.ceilings, figures, reporter)
+    _report(measured.values, measured.ceilings, figures, reporter)
     return figures
 
 
-def _measured(measured: FraudMeasures, rows: TestRows, scored: _Scored) -> dict[str, object]:
+def _measured(measured: FraudMeasures, rows: TestRows, scored: ScoredTest) -> dict[str, object]:
     """Measures, what they were measured on, and what scoring took."""
     return {
         **measured.values,
@@ -157,7 +148,7 @@ def _measured(measured: FraudMeasures, rows: TestRows, scored: _Scored) -> dict[
 
 def _tell_labelled(
     log: TransactionLog,
-    scored: _Scored,
+    scored: ScoredTest,
     rows: TestRows,
     config: FraudJobConfig,
     reporter: Reporter,
@@ -218,34 +209,11 @@ def _fit(
             labels=known,
             callbacks=FitCallbacks(on_stage=reporter.say, on_epoch=reporter.epoch),
         )
-    tell_fit(fitted, reporter)
+    report_fit(fitted, reporter)
     return fitted
 
 
-def _score(fitted: FittedFraud, rest: pa.Table, window: Window, labels: pa.Table | None) -> _Scored:
-    """Scores of the rows after the training, of which those of the test days are kept."""
-    started = time.perf_counter()
-    scores, state = fitted.model.score(rest, fitted.state, num_threads=num_threads(), labels=labels)
-    score_s = time.perf_counter() - started
-    in_test_N = day_of(rest) >= day_number(window.test_start)
-    days = AccountDays.of(
-        scores.account[in_test_N],
-        day_of(rest)[in_test_N],
-        scores.judgement.combined[in_test_N],
-        scores.passed.num_known[in_test_N],
-    )
-    p_values_M = fitted.model.account_p_values(days, with_labels=labels is not None)
-    return _Scored(
-        test=rest.filter(pa.array(in_test_N)),
-        anomaly_score=scores.judgement.anomaly_score[in_test_N],
-        account_ids=state.account_ids.lookup(days.account),
-        account_days=replace(days, highest=1 - p_values_M),
-        num_scored=rest.num_rows,
-        score_s=score_s,
-    )
-
-
-def _write(out: Path, scored: _Scored) -> None:
+def _write(out: Path, scored: ScoredTest) -> None:
     out.mkdir(parents=True, exist_ok=True)
     ids, days = scored.test.select([TRANSACTION_ID]), scored.account_days
     scores = pa.array(scored.anomaly_score)
@@ -258,32 +226,7 @@ def _write(out: Path, scored: _Scored) -> None:
     write_table(out / ACCOUNTS_FILE, pa.table(account_days))
 
 
-def _test_rows(
-    table: pa.Table, scored: _Scored, labels: pa.Table, window: Window, drop_known: bool
-) -> TestRows:
-    """What is measured: the truth of the test rows, and which count; none without a label."""
-    label_N = known_labels(table, labels, delay_days=0, at=_LATEST)
-    is_fraud_N = label_N == 1
-    account_N = Vocabulary.fit(table[ACCOUNT_ID]).numbers(table[ACCOUNT_ID])
-    is_left_out_N = np.zeros(table.num_rows, dtype=np.bool_)
-    if drop_known:
-        is_left_out_N = known_compromised(
-            account_N,
-            np.floor(day_of(table)).astype(np.int64),
-            is_fraud_N,
-            train_end_day=day_number(window.train_end),
-            test_start_day=day_number(window.test_start),
-        )
-    test = slice(table.num_rows - scored.test.num_rows, None)
-    return TestRows(
-        account=account_N[test],
-        day=day_of(scored.test),
-        is_fraud=is_fraud_N[test],
-        keep=(~is_left_out_N & (label_N != UNKNOWN))[test],
-    )
-
-
-def _tell(
+def _report(
     values: Mapping[str, float],
     ceilings: Mapping[str, float],
     figures: Mapping[str, object],

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.jobs.console import Reporter, print_result
-from pipelines.jobs.ending import tell_findings
+from pipelines.jobs.ending import report_findings
+from pipelines.jobs.options import parse_day
 
 if TYPE_CHECKING:
     from pipelines.fraud.config import FraudJobConfig
@@ -26,10 +27,14 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. alerts.alert_budget=20."),
 ]
 AsOf = Annotated[
-    datetime | None,
-    typer.Option(formats=["%Y-%m-%d"], help="Day of the run in UTC; yesterday if not given."),
+    date | None,
+    typer.Option(
+        parser=parse_day,
+        metavar="YYYY-MM-DD",
+        help="Day of the run in UTC; yesterday if not given.",
+    ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Tell only warnings and errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Run even if the day's output was made from the same.")
 ]
@@ -46,14 +51,13 @@ def train_fraud_command(
 ) -> None:
     """Learn what is normal for every account, publish and register the fraud scorer.
 
-    No label is needed. Where the config names a table of confirmed labels, those that are known by
-    then are learnt from too.
+    No labels are needed. If the config names a table of confirmed labels, those known by then are
+    used too.
     """
     settings = _load(config, overrides, transactions, labels)
     from pipelines.fraud.train import train_fraud
 
-    day = as_of.date() if as_of else None
-    print_result(train_fraud(settings, day, Reporter(quiet=quiet), force=force))
+    print_result(train_fraud(settings, as_of, Reporter(quiet=quiet), force=force))
 
 
 def score_accounts_command(
@@ -67,14 +71,13 @@ def score_accounts_command(
 ) -> None:
     """Score the transactions and accounts of a day, flag accounts and say why.
 
-    Days since the last scored one are gone through first, so that every account's state is that of
-    the evening before.
+    Days since the last scored one are processed first, so that every account's state is that of the
+    evening before.
     """
     settings = _load(config, overrides, transactions, labels)
     from pipelines.fraud.score_accounts import score_accounts
 
-    day = as_of.date() if as_of else None
-    print_result(score_accounts(settings, day, Reporter(quiet=quiet), force=force))
+    print_result(score_accounts(settings, as_of, Reporter(quiet=quiet), force=force))
 
 
 def explain_account_command(
@@ -104,14 +107,13 @@ def embed_accounts_command(
 ) -> None:
     """Write a vector of every account, for models of yours, with the published model.
 
-    A vector says what the account's transactions up to the day are like, recent ones counting more.
-    Vectors of two models do not compare.
+    A vector describes the account's transactions up to the day; recent ones count more. Vectors of
+    different models cannot be compared.
     """
     settings = _load(config, overrides, transactions, None)
     from pipelines.fraud.embed_accounts import embed_accounts
 
-    day = as_of.date() if as_of else None
-    print_result(embed_accounts(settings, day, Reporter(quiet=quiet), force=force))
+    print_result(embed_accounts(settings, as_of, Reporter(quiet=quiet), force=force))
 
 
 def validate_transactions_command(
@@ -121,12 +123,12 @@ def validate_transactions_command(
     overrides: Overrides = None,
     quiet: Quiet = False,
 ) -> None:
-    """Report what a table of transactions holds, and refuse what jobs could not use."""
+    """Report what a table of transactions holds, and every reason why jobs would refuse it."""
     settings = _load(config, overrides, transactions, labels)
     from pipelines.fraud.validate import validate_transactions
 
-    report = validate_transactions(settings, Reporter(quiet=quiet))
-    tell_findings("validate-transactions", report.to_dict(), report.refusals)
+    report, found = validate_transactions(settings, Reporter(quiet=quiet))
+    report_findings("validate-transactions", {**report.to_dict(), **found}, report.refusals)
 
 
 def benchmark_fraud_command(
@@ -134,13 +136,20 @@ def benchmark_fraud_command(
         Path, typer.Option(help="Transactions with their labels: Parquet or CSV.")
     ],
     train_end: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], help="First day not learnt from, T0.")
+        date,
+        typer.Option(parser=parse_day, metavar="YYYY-MM-DD", help="First day not learnt from, T0."),
     ],
     test_start: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], help="First day that is measured, T1.")
+        date,
+        typer.Option(
+            parser=parse_day, metavar="YYYY-MM-DD", help="First day that is measured, T1."
+        ),
     ],
     test_end: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], help="First day after those measured, T2.")
+        date,
+        typer.Option(
+            parser=parse_day, metavar="YYYY-MM-DD", help="First day after those measured, T2."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the scores and metrics.json.")],
     config: Annotated[
@@ -162,15 +171,13 @@ def benchmark_fraud_command(
 ) -> None:
     """Learn before T0, keep the state moving through the gap, score and measure T1 to T2.
 
-    Without a label delay no label is read except to measure. Plain detectors are measured in the
+    Without a label delay labels are used only to measure. Baseline detectors are measured in the
     same run.
     """
     settings = _load(config, overrides, transactions, None)
     from pipelines.fraud.benchmark import Window, benchmark_fraud
 
-    window = Window(
-        train_end=train_end.date(), test_start=test_start.date(), test_end=test_end.date()
-    )
+    window = Window(train_end=train_end, test_start=test_start, test_end=test_end)
     print_result(
         benchmark_fraud(
             settings,
@@ -184,7 +191,7 @@ def benchmark_fraud_command(
 
 
 def add_fraud_commands(app: typer.Typer, benchmark: typer.Typer) -> None:
-    """Put the commands beside those of the recommender."""
+    """Add the commands to the command line."""
     app.command("validate-transactions")(validate_transactions_command)
     app.command("train-fraud")(train_fraud_command)
     app.command("score-accounts")(score_accounts_command)

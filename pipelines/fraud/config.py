@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
@@ -12,7 +10,7 @@ from pydantic import Field
 from pipelines.jobs.job_run import DeadlinesConfig
 from pipelines.jobs.settings import OutputConfig, read_config
 from recsys.config import config_class
-from recsys.datasets.input_checks import GatesConfig
+from recsys.datasets.input_checks import InputChecksConfig
 from recsys.datasets.transactions.config import (
     TransactionColumnsConfig,
     TransactionFeatures,
@@ -20,7 +18,7 @@ from recsys.datasets.transactions.config import (
 )
 from recsys.datasets.transactions.quarantine_report import QuarantineConfig
 from recsys.drift.config import DriftConfig
-from recsys.fraud.alerts.checks_config import FraudGuardsConfig
+from recsys.fraud.alerts.checks_config import ScoreChecksConfig
 from recsys.fraud.alerts.selection import AlertConfig
 from recsys.fraud.config import (
     AutoencoderConfig,
@@ -47,14 +45,14 @@ class FraudJobConfig:
     autoencoder: AutoencoderConfig = AutoencoderConfig()
     """The embedding of transactions."""
     profiles: ProfilesConfig = ProfilesConfig()
-    """What is normal for an account."""
+    """The state of each account, and what it is compared with."""
     scoring: ScoringConfig = ScoringConfig()
     """How evidence becomes a score."""
     labels: LabelsConfig = LabelsConfig()
-    """What is done with confirmed labels, where there are any."""
+    """How confirmed labels are used, where there are any."""
     alerts: AlertConfig = AlertConfig()
     """Which accounts are flagged."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
     """Seed of everything random."""
     tracking: TrackingConfig = TrackingConfig()
     """Where runs are tracked."""
@@ -62,10 +60,14 @@ class FraudJobConfig:
     """Where outputs go."""
     drift: DriftConfig = DriftConfig()
     """What `recsys check-drift` compares, and when it calls a difference drift."""
-    gates: GatesConfig = GatesConfig()
-    """What the newest day of the data may be like."""
-    guards: FraudGuardsConfig = FraudGuardsConfig()
-    """What a new model and a night's scores may be like."""
+    input_checks: InputChecksConfig = Field(
+        default=InputChecksConfig(), validation_alias="gates", serialization_alias="gates"
+    )
+    """How far the newest day of the data may differ from the days before it."""
+    output_checks: ScoreChecksConfig = Field(
+        default=ScoreChecksConfig(), validation_alias="guards", serialization_alias="guards"
+    )
+    """How far a new model and a night's scores may differ from those before."""
     deadlines: DeadlinesConfig = DeadlinesConfig()
     """How long a job may take."""
 
@@ -110,26 +112,11 @@ def load_fraud_config(
     """Read a config file; relative paths in it start at its folder, those of options do not.
 
     Args:
-        path: A TOML file; None for nothing but defaults and options.
+        path: A TOML file; None for defaults and options alone.
         overrides: Options `--set section.key=value`.
         data: Paths of tables given as options, by name; None where not given.
 
     Raises:
         ConfigError: The file or an override is wrong.
     """
-    return _rebased(*read_config(FraudJobConfig, path, overrides=overrides, data=data))
-
-
-def _rebased(config: FraudJobConfig, folder: Path) -> FraudJobConfig:
-    """Every relative path made absolute."""
-
-    def at(path: Path) -> Path:
-        return Path(os.path.normpath(folder / path))
-
-    data = config.data
-    labels = None if data.labels is None else at(data.labels)
-    return replace(
-        config,
-        data=replace(data, transactions=at(data.transactions), labels=labels),
-        output=replace(config.output, directory=at(config.output.directory)),
-    )
+    return read_config(FraudJobConfig, path, overrides=overrides, data=data)

@@ -1,8 +1,7 @@
-"""Data in for the fraud jobs: transactions read, checked, and the unusable ones set aside."""
+"""Input of the fraud jobs: transactions are read and checked, and unusable ones set aside."""
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -24,20 +23,21 @@ if TYPE_CHECKING:
 def load_checked_transactions(
     inputs: Inputs, config: FraudJobConfig, reporter: Reporter
 ) -> tuple[TransactionLog, CheckedTransactions]:
-    """Read transactions, set the unusable ones aside, and tell what was found.
+    """Read transactions, set the unusable ones aside, and report what was found.
 
-    Events that lie in the future now are faults. Events after the day of the run are none: a run
-    for an earlier day reads a log that has gone on, and leaves them alone.
+    Events in the future are faults. Events after the day of the run are not: a run for an earlier
+    day reads a log that goes on after it, and ignores them.
 
     Args:
-        inputs: The way to the tables.
+        inputs: Reads the tables and remembers what was read.
         config: Settings.
-        reporter: Whom to tell.
+        reporter: Prints progress.
 
     Raises:
         DataError: The table cannot be read, or too many rows are unusable.
     """
     log = inputs.transactions(config.data, config.columns, config.features)
+    inputs.tell_passed_over(reporter)
     checked = quarantine(log, as_of=datetime.now(UTC), limits=config.quarantine)
     report = checked.report
     report.raise_if_refused()
@@ -72,19 +72,19 @@ def follow_from(
     inputs.table("quarantined", aside.filter(pc.invert(is_later)))
 
 
-def check_gates(
+def check_inputs(
     config: FraudJobConfig, log: TransactionLog, table: pa.Table, as_of: date | None
 ) -> list[Finding]:
-    """Judge the day that a run stands for by the days before it; not without `--as-of`.
+    """Compare the day of a run with the days before it, if the run has `--as-of`.
 
     Raises:
-        GateError: It is not like them.
+        CheckError: It differs from them by more than a limit.
     """
-    if as_of is None or not config.gates.enabled:
+    if as_of is None or not config.input_checks.enabled:
         return []
     named = [COUNTERPARTY_ID, CURRENCY, *(n for n, f in config.features.items() if is_term(f))]
     findings = check_newest_day(
-        table, as_of, config.gates,
+        table, as_of, config.input_checks,
         terms=[ACCOUNT_ID, *(name for name in named if name in table.column_names)],
         origin=log.origin,
         exported=log.table.filter(pc.is_valid(log.table[EVENT_TIME])),
@@ -96,8 +96,3 @@ def check_gates(
 def is_term(feature: FeatureConfig) -> bool:
     """Whether a feature has terms, of which there may be new ones."""
     return feature.kind == "categorical"
-
-
-def num_threads() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The fraud half of `recsys demo`: train, score some nights in a row, and show the top alerts."""
+"""The fraud part of `recsys demo`: train, score some nights in a row, and show the top alerts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MAX_CHARS = 150
 
 @dataclass(frozen=True, kw_only=True)
 class FraudDemo:
-    """Where the demo left what it made."""
+    """The outputs of the demo."""
 
     alerts_page: str
     """The page of the last night."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.fraud.data import check_gates, follow_from, load_checked_transactions
+from pipelines.fraud.data import check_inputs, follow_from, load_checked_transactions
 from pipelines.fraud.night_states import open_live
 from pipelines.jobs.console import Reporter
 from pipelines.jobs.job import last_whole_day, peak_rss_mb
@@ -29,8 +29,8 @@ def embed_accounts(
     Args:
         config: Settings.
         as_of: The last day that counts; yesterday by default.
-        reporter: Whom to tell.
-        force: Whether to write again what the day's vectors were made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's vectors were made from the same inputs.
 
     Returns:
         What happened, for the status line.
@@ -50,10 +50,10 @@ def _embed(
         log, checked = load_checked_transactions(job.inputs, config, reporter)
         table = rows_before(checked.table, end_of_day(day))
         follow_from(job.inputs, table, checked, end_of_day(day))
-        check_gates(config, log, table, as_of)
+        check_inputs(config, log, table, as_of)
         _require_transactions(log, table, day)
-    made_from = job.made_from(config)
-    job.skip_if_done(day, made_from)
+    provenance = job.provenance(config)
+    job.skip_if_done(day, provenance)
     with job.stage("work"):
         found = account_vectors(live.model, table, at=day_number(day) + 1)
     num_accounts, width = found.vectors.shape
@@ -65,7 +65,7 @@ def _embed(
     published = job.publish(
         day,
         write,
-        made_from=made_from,
+        provenance=provenance,
         keep=config.output.keep,
         audit=lambda folder, _: audit_vectors(
             folder, day=day, num_accounts=num_accounts, num_transactions=table.num_rows
@@ -79,7 +79,8 @@ def _embed(
         model=str(live.run),
         accounts=num_accounts,
         width=width,
-        rows=report.num_rows,
+        rows=log.num_rows,
+        filtered=log.num_filtered,
         used=table.num_rows,
         later=checked.table.num_rows - table.num_rows,
         quarantined={name: count for name, count in report.num_quarantined.items() if count},

@@ -98,9 +98,9 @@ def _evidence(result: DayResult, account: int) -> dict[str, float]:
     """Surprise of each kind of evidence in the account's worst transaction, as it is published."""
     scores = result.scored.scores
     rows = np.flatnonzero(scores.account == account)
-    worst = rows[np.argmin(scores.judgement.p_value[rows])]
-    surprise_J = scores.judgement.surprise[worst] / np.log(10)
+    worst = rows[np.argmin(scores.calibrated.p_value[rows])]
+    surprise_J = scores.calibrated.surprise[worst] / np.log(10)
     return {
         kind: round(float(surprise), 3)
-        for kind, surprise in zip(result.scored.model.judge.kinds, surprise_J, strict=True)
+        for kind, surprise in zip(result.scored.model.scorer.kinds, surprise_J, strict=True)
     }

@@ -37,7 +37,7 @@ def labels_of(
 
     Raises:
         DataError: The table cannot be read, or contradicts itself.
-        GateError: It has rows, and none of them is about a transaction of the log.
+        CheckError: It has rows, and none of them is about a transaction of the log.
     """
     if config.data.labels is None:
         return None
@@ -110,7 +110,7 @@ def _tell(counts: LabelCounts, config: FraudJobConfig, reporter: Reporter) -> No
     """Say what labels there are and how many were found.
 
     Raises:
-        GateError: There are some, or many frauds among them, and none was found.
+        CheckError: There are some, or many frauds among them, and none was found.
     """
     from pipelines.jobs.matches import tell_match
     from recsys.datasets.matching import Match
@@ -125,7 +125,7 @@ def _tell(counts: LabelCounts, config: FraudJobConfig, reporter: Reporter) -> No
         num_rows=counts.num_frauds, num_found=counts.num_frauds_found,
     )  # fmt: skip
     tell_match(every, reporter, remedy=remedy)
-    if counts.num_frauds_found or counts.num_frauds >= config.labels.stacker.min_frauds:
+    if counts.num_frauds_found or counts.num_frauds >= config.labels.meta_model.min_frauds:
         tell_match(frauds, reporter, remedy=remedy)
     elif frauds.is_little:
         reporter.warn(str(frauds))

@@ -1,8 +1,8 @@
-"""Transactions of days that were scored already, and that came after that.
+"""Late transactions: rows that arrive for days that were already scored.
 
-Each night writes down how many transactions the last two weeks had. The next one compares: days
-that have more now had late ones. Where such a day is recent, the night starts from the evening
-before it, and learns that day anew; older ones are counted and left out.
+Each night records how many transactions each of the last two weeks' days had. The next night
+compares: days that have more now got late ones. If such a day is recent, the night starts from the
+evening before it and learns that day again; older late rows are counted and left out.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pipelines.jobs.console import Reporter
 from recsys.datasets.daily import day_numbers
 from recsys.datasets.origin import Origin
 from recsys.datasets.transactions.days import day_number
-from recsys.errors import GateError
+from recsys.errors import CheckError
 
 DAY_ROWS = "day_rows"
-"""Where the counts stand in a run's record."""
+"""Key of the counts in a run's record."""
 
 _KEPT_DAYS = 14
 _EPOCH = date(1970, 1, 1)
@@ -30,12 +30,12 @@ _EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Start:
-    """Where a night starts, and what came late.
+    """Where a night starts, and how many late transactions there are.
 
     Args:
         evening: The stored state to start from.
         num_late: Late transactions that are not learnt.
-        num_relearnt: Late transactions that are, as their days are learnt anew.
+        num_relearnt: Late transactions whose days are learnt again.
     """
 
     evening: Evening
@@ -56,9 +56,9 @@ def day_rows(table: pa.Table, day: date) -> dict[str, int]:
 
 
 def late_rows(evening: Evening, table: pa.Table) -> dict[date, int]:
-    """How many more rows days have now than when an evening counted them, by day.
+    """How many more rows each day has now than when an evening counted them.
 
-    Days before the first that it counted, or of an evening without counts, cannot be told.
+    Days before the first that it counted, and evenings without counts, cannot be compared.
     """
     found = evening.record.get(DAY_ROWS)
     counted = {str(one): int(n) for one, n in found.items()} if isinstance(found, dict) else {}
@@ -85,11 +85,11 @@ def find_start(
         latest: The latest evening before the day.
     """
     late = late_rows(latest, table)
-    since = day - timedelta(days=config.gates.lookback_days)
+    since = day - timedelta(days=config.input_checks.lookback_days)
     evening, relearnt = latest, 0
     for one in sorted(one for one in late if one >= since):
         found = evening_to_learn(config, live, one)
-        if found is not None:  # every later day is learnt anew with it
+        if found is not None:  # every later day is learnt again with it
             evening, relearnt = found, sum(n for at, n in late.items() if at >= one)
             break
     return Start(
@@ -98,7 +98,7 @@ def find_start(
 
 
 def check_late(config: FraudJobConfig, start: Start, *, num_rows: int, origin: Origin) -> None:
-    """Refuse a night for which too many transactions came too late.
+    """Refuse a night if too many transactions came too late to be learnt.
 
     Args:
         config: Settings.
@@ -107,21 +107,21 @@ def check_late(config: FraudJobConfig, start: Start, *, num_rows: int, origin: O
         origin: File and column of the times.
 
     Raises:
-        GateError: They are more than a share of those of the day.
+        CheckError: They are more than a share of those of the day.
     """
-    limit = config.gates.max_late_share
-    if config.gates.enabled and start.num_late > limit * num_rows:
-        raise GateError(
+    limit = config.input_checks.max_late_share
+    if config.input_checks.enabled and start.num_late > limit * num_rows:
+        raise CheckError(
             rule="late", place=origin.file, column=origin.column,
             observed=f"{start.num_late:,} transactions of days that were scored already",
             limit=f"at most {limit:.1%} of the {num_rows:,} of the day that come too late to learn",
-            remedy="train again, which learns them, or raise [gates] lookback_days or "
+            remedy="train again, which learns them, or raise [input_checks] lookback_days or "
             "max_late_share",
         )  # fmt: skip
 
 
-def tell_late(start: Start, reporter: Reporter) -> None:
-    """Say what came late; the rows are those of days that were scored without them."""
+def report_late(start: Start, reporter: Reporter) -> None:
+    """Report late transactions, whose days were scored without them."""
     if start.num_relearnt:
         reporter.warn(
             f"late: {start.num_relearnt:,} transactions of days that were scored already; the days "

@@ -10,13 +10,12 @@ import pyarrow as pa
 from pipelines.fraud.alert_history import earlier_alerts
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.data import (
-    check_gates,
+    check_inputs,
     follow_from,
     load_checked_transactions,
-    num_threads,
 )
 from pipelines.fraud.labels import labels_of
-from pipelines.fraud.late_rows import Start, check_late, find_start, tell_late
+from pipelines.fraud.late_rows import Start, check_late, find_start, report_late
 from pipelines.fraud.night_states import (
     Evening,
     LiveModel,
@@ -27,6 +26,7 @@ from pipelines.fraud.night_states import (
 )
 from pipelines.jobs.console import Reporter
 from pipelines.jobs.inputs import Inputs
+from recsys.compiled import num_threads
 from recsys.datasets.transactions.days import (
     day_number,
     end_of_day,
@@ -36,7 +36,7 @@ from recsys.datasets.transactions.days import (
 )
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.datasets.transactions.quarantine import CheckedTransactions
-from recsys.fraud.alerts.daily import DayResult, judge_day
+from recsys.fraud.alerts.daily import DayResult, result_of_day
 from recsys.schema import EVENT_TIME
 
 
@@ -93,7 +93,7 @@ def load_night(
     labels = labels_of(inputs, config, log, reporter, at=end)
     table = rows_before(checked.table, end)
     follow_from(inputs, table, checked, end)
-    check_gates(config, log, table, as_of)
+    check_inputs(config, log, table, as_of)
     night = Night(
         day=day,
         live=live,
@@ -131,12 +131,12 @@ def score_night(
     reporter.say(
         f"state: {start.evening.origin}; {num_missed:,} transactions between it and the day"
     )
-    tell_late(start, reporter)
+    report_late(start, reporter)
     if labels is not None and model.supervised is None:
         reporter.warn("labels: not used for scores, the live model has not learnt from any")
     scores, after = model.score(night.rows, state, num_threads=num_threads(), labels=labels)
     after = replace(after, until=float(day_number(day) + 1))
-    result = judge_day(
+    result = result_of_day(
         model, after, night.rows, scores, night.history,
         day=day, config=config.alerts, with_labels=labels is not None,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Where a night starts: the state of the evening before, or of an earlier one, caught up."""
+"""The state that a night starts from: that of the evening before, or an earlier one caught up."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.fraud.data import num_threads
 from pipelines.jobs.job import require_live
+from recsys.compiled import num_threads
 from recsys.datasets.transactions.days import day_number, rows_before, rows_of_day, start_of
 from recsys.errors import ArtifactError, DataError
 from recsys.fraud.alerts.daily import account_days, choose_and_remember
@@ -24,6 +24,7 @@ from recsys.fraud.storage.model_bundle import load_fraud_model
 from recsys.fraud.storage.state_bundle import load_state
 from recsys.publishing import PublishedRun, published_runs
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE
+from recsys.time_units import US_PER_DAY
 
 STATUS_FILE = "metrics.json"
 
@@ -35,19 +36,19 @@ class LiveModel:
     run: Path
     """Folder of its run."""
     model: FraudModel
-    """What scores."""
+    """The model."""
     fingerprint: str
-    """What its states name."""
+    """Its fingerprint, which the bundles of its states hold."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evening:
-    """A stored state, and what its run wrote down."""
+    """A stored state, and the record of its run."""
 
     folder: Path
     """Folder of the run."""
     day: date | None
-    """The day that it has scored; None for the state of the training."""
+    """The day that its run scored; None for the state of the training."""
     record: Mapping[str, object]
     """The run's `metrics.json`."""
 
@@ -69,7 +70,7 @@ def open_live(config: FraudJobConfig) -> LiveModel:
 
 
 def evening_before(config: FraudJobConfig, live: LiveModel, day: date) -> Evening:
-    """The latest stored state of this model that knows nothing of a day.
+    """The latest stored state of this model from before a day.
 
     Raises:
         DataError: The model itself was trained on the day or later ones.
@@ -90,7 +91,7 @@ def evening_before(config: FraudJobConfig, live: LiveModel, day: date) -> Evenin
 
 
 def evening_to_learn(config: FraudJobConfig, live: LiveModel, day: date) -> Evening | None:
-    """The same, but None where no stored state of this model is that old."""
+    """The same, but None if no stored state of this model is that old."""
     try:
         return evening_before(config, live, day)
     except DataError:
@@ -117,9 +118,9 @@ def caught_up(
 ) -> tuple[ProfileState, int]:
     """The state of the evening before a day, and how many transactions it took to get there.
 
-    A day at a time, as the jobs of those nights would have gone: the places of new accounts, which
-    settle ties, depend on where each step begins. Each night remembers its alerts, though nobody
-    was told of them.
+    One day at a time, as the jobs of those nights would have done: the places of new accounts,
+    which decide ties, depend on where each step begins. The alerts of each night are remembered,
+    although they were not published.
     """
     start = _moment(state.until)
     is_missed = pc.greater_equal(table[EVENT_TIME], start)
@@ -165,7 +166,7 @@ def _bundle_id(run: PublishedRun) -> str:
 
 
 def _record(folder: Path) -> Mapping[str, object]:
-    """What a run wrote down; nothing where that cannot be read."""
+    """The record of a run; empty if it cannot be read."""
     try:
         found = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -179,4 +180,4 @@ def _logical_order(run: PublishedRun) -> tuple[str, int]:
 
 def _moment(days: float) -> pa.Scalar:
     """A time in days since 1970 as a scalar of the table's type."""
-    return pa.scalar(round(days * 86_400_000_000), pa.int64()).cast(EVENT_TIME_TYPE)
+    return pa.scalar(round(days * US_PER_DAY), pa.int64()).cast(EVENT_TIME_TYPE)

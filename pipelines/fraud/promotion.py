@@ -1,4 +1,4 @@
-"""Whether a fraud model or a night's scores become live: the canary and the nights before."""
+"""Output checks: whether a fraud model or a night's scores become live."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.fraud.config import FraudJobConfig
-from recsys.errors import GateError
+from recsys.errors import CheckError
 from recsys.fraud.alerts.canary import HIGH_SCORE, CanaryRecall
 from recsys.fraud.alerts.daily import DayResult
 from recsys.fraud.alerts.output_checks import NightFigures, check_canary, check_night
@@ -23,49 +23,49 @@ METRICS_FILE, FIRST, NOW = "metrics.json", "canary_first", "canary"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FraudJudgement:
-    """What was found of a model or of a night, and what to write down of it."""
+class OutputChecks:
+    """The result of the checks of a model or of a night's scores."""
 
-    faults: Sequence[GateError]
+    faults: Sequence[CheckError]
     """Reasons not to become live."""
     record: dict[str, object]
     """Figures for `metrics.json`."""
 
 
 def latest_rows(table: pa.Table) -> pa.Table:
-    """The end of a log, of which takeovers are planted."""
+    """The end of a log, in which takeovers are planted."""
     return table.slice(max(table.num_rows - _CANARY_ROWS, 0))
 
 
-def judge_model(config: FraudJobConfig, canary: CanaryRecall) -> FraudJudgement:
-    """Compare what a new model finds with what the first one and the live one found."""
+def check_new_model(config: FraudJobConfig, canary: CanaryRecall) -> OutputChecks:
+    """Compare the share of planted takeovers that a new model finds with that of earlier models."""
     first, live = (_of_live_model(config, name) for name in (FIRST, NOW))
-    faults: list[GateError] = []
-    if config.guards.enabled:
+    faults: list[CheckError] = []
+    if config.output_checks.enabled:
         before = float(np.fmax(first, live))
-        faults += check_canary(canary, before, config.guards, place="the new model")
-    # Whoever makes a held model live accepts what it finds.
+        faults += check_canary(canary, before, config.output_checks, place="the new model")
+    # A held model that was made live by hand sets the new standard.
     value = first if math.isfinite(first) and not faults else canary.share
-    return FraudJudgement(faults=faults, record={NOW: canary.share, FIRST: value})
+    return OutputChecks(faults=faults, record={NOW: canary.share, FIRST: value})
 
 
-def judge_night(
+def check_new_scores(
     config: FraudJobConfig, result: DayResult, canary: CanaryRecall, *, place: str
-) -> FraudJudgement:
+) -> OutputChecks:
     """Compare a night's scores with those of the nights before and with the model's training."""
-    scores_N = result.scored.scores.judgement.anomaly_score
+    scores_N = result.scored.scores.calibrated.anomaly_score
     night = NightFigures(
         high_share=float(np.mean(scores_N >= HIGH_SCORE)),
         alert_share=0.0
         if config.alerts.mode == "budget"  # the share follows from the budget
         else float(np.mean(result.alerts.alert)),
     )
-    faults: list[GateError] = []
-    if config.guards.enabled:
-        faults += check_night(scores_N, night, _nights(config), config.guards, place=place)
+    faults: list[CheckError] = []
+    if config.output_checks.enabled:
+        faults += check_night(scores_N, night, _nights(config), config.output_checks, place=place)
         trained = _of_live_model(config, NOW)
-        faults += check_canary(canary, trained, config.guards, place=place)
-    return FraudJudgement(
+        faults += check_canary(canary, trained, config.output_checks, place=place)
+    return OutputChecks(
         faults=faults,
         record={
             "high_share": night.high_share,

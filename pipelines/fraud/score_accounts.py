@@ -1,4 +1,4 @@
-"""The daily job: score a day's transactions and accounts, flag, explain, move the state on."""
+"""The daily job: score a day's transactions and accounts, flag and explain, update the state."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from pipelines.fraud.alert_history import remember_alerts
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.fraud.data import num_threads
 from pipelines.fraud.late_rows import DAY_ROWS, day_rows
 from pipelines.fraud.night import Night, ScoredNight, load_night, score_night
 from pipelines.fraud.night_states import STATUS_FILE
-from pipelines.fraud.promotion import FraudJudgement, judge_night, latest_rows
+from pipelines.fraud.promotion import OutputChecks, check_new_scores, latest_rows
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.job import last_whole_day, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, Outcome, job_run
+from recsys.compiled import num_threads
 from recsys.fraud.alerts.canary import plant_and_score
 from recsys.fraud.alerts.daily import DayResult
 from recsys.fraud.alerts.outputs import (
@@ -37,18 +37,18 @@ ALERTS_FILE = "alerts.html"
 
 @dataclass(frozen=True, kw_only=True)
 class _Rows:
-    """What became of the usable rows of the file; the sum of them is all of them."""
+    """Counts of the usable rows of the file by what became of them; they add up."""
 
     used: int
-    """Of the day, and of days before it that its state had to learn yet."""
+    """Rows of the day, and of days before it that the state had not learnt yet."""
     earlier: int
-    """Learnt before, by the state that the night started from."""
+    """Rows already in the state that the night started from."""
     late: int
-    """Of days that were scored already, come too late to be learnt."""
+    """Rows of scored days that came too late to be learnt."""
     later: int
-    """Of days after the day."""
+    """Rows of days after the day."""
     relearnt: int
-    """Late rows among those used, as their days were learnt anew."""
+    """Late rows among those used, whose days were learnt again."""
 
 
 def score_accounts(
@@ -59,8 +59,8 @@ def score_accounts(
     Args:
         config: Settings.
         as_of: The day to score; yesterday by default.
-        reporter: Whom to tell.
-        force: Whether to score again what the day's scores were made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's scores were made from the same inputs.
 
     Returns:
         What happened, for the status line.
@@ -75,8 +75,8 @@ def _score(
     day = as_of or last_whole_day()
     with job.stage("load"):
         night = load_night(config, day, as_of, reporter, job.inputs)
-    made_from = job.made_from(config)
-    job.skip_if_done(day, made_from)
+    provenance = job.provenance(config)
+    job.skip_if_done(day, provenance)
     with job.stage("work"):
         remember_alerts(config)
         found = score_night(config, night, reporter, is_for_a_day=as_of is not None)
@@ -85,9 +85,9 @@ def _score(
     outcome = job.publish(
         day,
         partial(_write, night, found.result, page, judgement.record),
-        made_from=made_from,
+        provenance=provenance,
         keep=config.output.keep,
-        judge=lambda _folder, _rows: judgement.faults,
+        find_faults=lambda _folder, _rows: judgement.faults,
         audit=lambda folder, rows: audit_scores(folder, day=day, num_transactions=rows),
     )
     remember_alerts(config)
@@ -99,13 +99,13 @@ def _score(
     return _status(outcome, page, night, found)
 
 
-def _judge(config: FraudJobConfig, night: Night, result: DayResult) -> FraudJudgement:
+def _judge(config: FraudJobConfig, night: Night, result: DayResult) -> OutputChecks:
     """Compare the night with others, and see whether planted takeovers are found."""
     canary = plant_and_score(
         night.live.model, result.scored.state, latest_rows(night.table),
         seed=config.seed, num_threads=num_threads(),
     )  # fmt: skip
-    return judge_night(config, result, canary, place=f"scores of {night.day}")
+    return check_new_scores(config, result, canary, place=f"scores of {night.day}")
 
 
 def _rows_of(night: Night, found: ScoredNight) -> _Rows:
@@ -191,7 +191,8 @@ def _status(
         accounts=page.num_accounts,
         cold=page.num_cold,
         alerts=len(page.alerts),
-        rows=night.checked.report.num_rows,
+        rows=night.log.num_rows,
+        filtered=night.log.num_filtered,
         **asdict(_rows_of(night, found)),
         quarantined=_set_aside(night),
         peak_rss_mb=peak_rss_mb(),

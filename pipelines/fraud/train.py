@@ -11,22 +11,23 @@ import pyarrow as pa
 
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.data import (
-    check_gates,
+    check_inputs,
     follow_from,
     load_checked_transactions,
-    num_threads,
 )
 from pipelines.fraud.labels import labels_of
 from pipelines.fraud.late_rows import DAY_ROWS, day_rows
-from pipelines.fraud.promotion import FraudJudgement, judge_model, latest_rows
+from pipelines.fraud.promotion import OutputChecks, check_new_model, latest_rows
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.job import last_whole_day, peak_rss_mb
 from pipelines.jobs.job_run import JobRun, job_run
 from pipelines.jobs.provenance import publication_order
 from recsys.artifacts import digest_table, read_bundle
 from recsys.checkpoints import Checkpoints
+from recsys.compiled import num_threads
 from recsys.config import config_to_dict
 from recsys.datasets.transactions.days import end_of_day, rows_before
+from recsys.datasets.transactions.loading import TransactionLog
 from recsys.datasets.transactions.quarantine import CheckedTransactions
 from recsys.fraud.alerts.canary import CanaryRecall, plant_and_score
 from recsys.fraud.fitting.labelled import ConfirmedLabels
@@ -38,19 +39,20 @@ from recsys.fraud.storage.state_bundle import BUNDLE_KIND as STATE_KIND
 from recsys.fraud.storage.state_bundle import save_state
 from recsys.publishing import PublishedRun
 from recsys.schema import TRANSACTION_ID
+from recsys.time_units import S_PER_DAY
 from recsys.tracking import TrackedRun, served_fraud_model, start_run
 
 
 def train_fraud(
     config: FraudJobConfig, as_of: date | None, reporter: Reporter, *, force: bool = False
 ) -> dict[str, object]:
-    """Fit on all transactions up to the day, and publish the model with what it knows then.
+    """Fit on all transactions up to the day, and publish the model and the state of accounts.
 
     Args:
         config: Settings.
         as_of: The day that the run stands for; yesterday by default.
-        reporter: Whom to tell.
-        force: Whether to train again on what the day's model was made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's model was made from the same inputs.
 
     Returns:
         What happened, for the status line.
@@ -65,21 +67,21 @@ def _train(
     day = as_of or last_whole_day()
     with job.stage("load"):
         data = _load(config, day, as_of, reporter, job)
-    made_from = job.made_from(config)
-    job.skip_if_done(day, made_from)
-    checkpoints = job.checkpoints(made_from)
+    provenance = job.provenance(config)
+    job.skip_if_done(day, provenance)
+    checkpoints = job.checkpoints(provenance)
     with start_run(config.tracking, run_name=f"train-fraud {day}") as run:
         _record_inputs(run, config, data)
         with job.stage("work"), reporter.training(unit="transactions"):
             fitted = _fit(config, data, reporter, checkpoints)
-            judgement = judge_model(config, _canary(config, fitted, data.table))
-        tell_fit(fitted, reporter)
+            judgement = check_new_model(config, _canary(config, fitted, data.table))
+        report_fit(fitted, reporter)
         outcome = job.publish(
             day,
             partial(_write, data, fitted, judgement),
-            made_from=made_from,
+            provenance=provenance,
             keep=config.output.keep,
-            judge=lambda _folder, _written: judgement.faults,
+            find_faults=lambda _folder, _written: judgement.faults,
             audit=lambda folder, _written: _check_opens(folder),
         )
         folder = outcome.run.folder
@@ -93,8 +95,11 @@ def _train(
     return outcome.status(
         run=str(folder),
         **run.delivery.status(),
+        rows=data.log.num_rows,
         transactions=data.table.num_rows,
+        later=data.checked.table.num_rows - data.table.num_rows,
         quarantined=data.checked.report.num_rows - data.checked.report.num_used,
+        filtered=data.log.num_filtered,
         peak_rss_mb=peak_rss_mb(),
     )
 
@@ -104,6 +109,7 @@ class _Data:
     """What is learnt from."""
 
     day: date
+    log: TransactionLog
     checked: CheckedTransactions
     table: pa.Table
     """Usable transactions up to the end of the day."""
@@ -124,8 +130,8 @@ def _load(
     table = rows_before(checked.table, moment)
     follow_from(job.inputs, table, checked, moment)
     labels = labels_of(job.inputs, config, log, reporter, at=moment)
-    check_gates(config, log, table, as_of)
-    return _Data(day=day, checked=checked, table=table, labels=labels)
+    check_inputs(config, log, table, as_of)
+    return _Data(day=day, log=log, checked=checked, table=table, labels=labels)
 
 
 def _fit(
@@ -152,10 +158,10 @@ def _canary(config: FraudJobConfig, fitted: FittedFraud, table: pa.Table) -> Can
     )
 
 
-def _write(data: _Data, fitted: FittedFraud, judgement: FraudJudgement, folder: Path) -> None:
+def _write(data: _Data, fitted: FittedFraud, judgement: OutputChecks, folder: Path) -> None:
     model = save_fraud_model(fitted.model, folder / "model", data_digests=data.digests)
     # Whatever comes up to the moment has been seen: the next day goes on from there.
-    state = replace(fitted.state, until=end_of_day(data.day).timestamp() / 86_400)
+    state = replace(fitted.state, until=end_of_day(data.day).timestamp() / S_PER_DAY)
     save_state(state, folder / "state", model_fingerprint=model.fingerprint)
     figures = {
         **_metrics(fitted, data.checked.report.to_dict()),
@@ -178,7 +184,7 @@ def _record_inputs(run: TrackedRun, config: FraudJobConfig, data: _Data) -> None
     )
 
 
-def tell_fit(fitted: FittedFraud, reporter: Reporter) -> None:
+def report_fit(fitted: FittedFraud, reporter: Reporter) -> None:
     """What was found in the data, for people."""
     report = fitted.report
     reporter.say(
@@ -213,11 +219,11 @@ def _metrics(fitted: FittedFraud, quarantine: dict[str, object]) -> dict[str, ob
 def _record(
     run: TrackedRun, fitted: FittedFraud, published: PublishedRun, id_type: pa.DataType
 ) -> None:
-    """Figures and model at the tracking server; a live model gets the alias."""
+    """Send figures and model to the tracking server; a live model gets the alias."""
     report, folder = fitted.report, published.folder
     run.log_metrics({f"{stage.replace(' ', '_')}_s": s for stage, s in report.durations_s.items()})
     run.log_metrics({f"episode_share.{kind}": v for kind, v in report.episode_shares.items()})
-    run.log_metrics({"trust_weights": report.trust_weights, "peak_rss_mb": peak_rss_mb()})
+    run.log_metrics({"trust_weights": report.lift_of_weights, "peak_rss_mb": peak_rss_mb()})
     run.log_artifact(folder / "metrics.json")
     scorer = load_fraud_scorer(folder / "model", folder / "state")
     run.log_model(
@@ -232,5 +238,5 @@ def _record(
 
 
 def _check_opens(folder: Path) -> None:
-    """Refuse to publish what readers could not open."""
+    """Check that readers can open what is to be published."""
     load_fraud_scorer(folder / "model", folder / "state")

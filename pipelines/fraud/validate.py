@@ -1,4 +1,4 @@
-"""The job that says what a table of transactions holds and whether it would be accepted."""
+"""The job that reports what a table of transactions holds and whether jobs would accept it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.labels import labels_of
 from pipelines.jobs.console import Reporter
 from pipelines.jobs.inputs import Inputs
-from recsys.datasets.transactions.loading import load_transactions
 from recsys.datasets.transactions.quarantine import quarantine
 from recsys.datasets.transactions.quarantine_report import QuarantineReport
 
 
-def validate_transactions(config: FraudJobConfig, reporter: Reporter) -> QuarantineReport:
+def validate_transactions(
+    config: FraudJobConfig, reporter: Reporter
+) -> tuple[QuarantineReport, dict[str, object]]:
     """Report what the table holds; every reason to refuse it is one line.
 
     Returns:
-        The report; the command fails with its first refusal.
+        The report, of which the first refusal makes the command fail, and what the tables were
+        read from, for the status line.
     """
-    log = load_transactions(config.data, config.columns, config.features)
+    inputs = Inputs()
+    log = inputs.transactions(config.data, config.columns, config.features)
+    inputs.tell_passed_over(reporter)
     report = quarantine(log, as_of=datetime.now(UTC), limits=config.quarantine).report
     reporter.say(
         f"transactions: {report.num_rows:,} rows, {report.num_used:,} usable, "
@@ -35,7 +39,7 @@ def validate_transactions(config: FraudJobConfig, reporter: Reporter) -> Quarant
     for column, count in report.nulls.items():
         if count:
             reporter.say(f"nulls: {count:,} in {column}")
-    labels_of(Inputs(), config, log, reporter)
+    labels_of(inputs, config, log, reporter)
     for refusal in report.refusals[1:]:
         reporter.say(f"refused: {refusal}")
-    return report
+    return report, {"filtered": log.num_filtered, "inputs": inputs.found()}

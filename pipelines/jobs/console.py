@@ -1,4 +1,4 @@
-"""What a job tells while it runs: progress bars on a terminal, plain log lines elsewhere."""
+"""The progress reporter of a job: progress bars on a terminal, plain log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,35 +8,42 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pipelines.jobs.streams import ErrorStream, write_to
 
 if TYPE_CHECKING:
     from recsys.training import BatchProgress, EpochResult
 
 
+def error_console(*, soft_wrap: bool = False) -> Console:
+    """A console on the standard error that never fails."""
+    return Console(
+        file=cast("TextIO", ErrorStream()), highlight=False, markup=False, soft_wrap=soft_wrap
+    )
+
+
 @dataclass(eq=False)
 class Reporter:
-    """Tells people on the standard error; the standard output is left to results."""
+    """Reports progress on the standard error; the standard output is left to results."""
 
     quiet: bool = False
-    """Whether only warnings and errors are told."""
-    console: Console = field(
-        default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True)
-    )
-    """Where it is told."""
+    """Whether only warnings and errors are printed."""
+    console: Console = field(default_factory=lambda: error_console(soft_wrap=True))
+    """The console to print on."""
     _progress: Progress | None = field(default=None, init=False)
     _unit: str = field(default="interactions", init=False)
 
     def say(self, message: str) -> None:
-        """Tell one line."""
+        """Print one line."""
         if not self.quiet:
             self.console.print(message, markup=False)
 
     def warn(self, message: str) -> None:
-        """Tell one line even when quiet."""
+        """Print one line, even when quiet."""
         self.console.print(f"warning: {message}", markup=False)
 
     @contextmanager
@@ -73,7 +80,7 @@ class Reporter:
             )
 
     def epoch(self, result: EpochResult) -> None:
-        """Tell what an epoch gave."""
+        """Print the results of an epoch."""
         measure = "" if result.validation is None else f", validation NDCG {result.validation:.4f}"
         self.say(
             f"  epoch {result.epoch}: loss {result.loss:.4f}{measure}, "
@@ -83,7 +90,10 @@ class Reporter:
 
 def print_result(values: Mapping[str, object]) -> None:
     """One JSON line on the standard output, for the scheduler that started the job."""
-    sys.stdout.write(json_text(values) + "\n")
+    lost = write_to(sys.stdout, json_text(values) + "\n")
+    if lost:
+        outcome = values.get("outcome", "told nowhere")
+        write_to(sys.stderr, f"warning: the status line was lost: {lost}; {outcome} stands\n")
 
 
 def json_text(values: object, *, indent: int | None = None) -> str:

@@ -1,7 +1,7 @@
 """One run of a job: its lock, its deadlines, and whether its work is done already.
 
-A job is one run at a time for each kind of output. A watchdog ends a run whose stage takes longer
-than it may; publishing is safe at any instant, so ending the process is too.
+For each kind of output one run of a job works at a time. A watchdog ends a run whose stage exceeds
+its deadline; publishing is safe at any instant, so the process may be ended at any time.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from pydantic import Field
 from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.job import new_run_id
 from pipelines.jobs.provenance import output_digest, settings_and_version
+from pipelines.jobs.streams import write_to
 from recsys.config import config_class
-from recsys.errors import GateError, PublishError, SkippedError
+from recsys.errors import CheckError, PublishError, SkippedError
 from recsys.files import PRIVATE_FILE, PRIVATE_FOLDER
 from recsys.publishing import PublishedRun, publish, published_runs
 from recsys.publishing.protocol import take_lock
@@ -43,17 +44,17 @@ DEADLINE_EXIT_CODE = 8
 class DeadlinesConfig:
     """Seconds after which a stage of a job is given up; the last good output stays live."""
 
-    load_s: float = Field(default=3600, gt=0)
+    load_s: float = Field(default=3600, gt=0, le=31_536_000)
     """Reading and checking tables."""
-    work_s: float = Field(default=43_200, gt=0)
+    work_s: float = Field(default=43_200, gt=0, le=31_536_000)
     """Training or scoring."""
-    publish_s: float = Field(default=3600, gt=0)
+    publish_s: float = Field(default=3600, gt=0, le=31_536_000)
     """Writing, auditing and making live; lists are scored while they are written."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JobRun:
-    """What a job has while it runs."""
+    """A running job."""
 
     name: str
     """Its command."""
@@ -64,7 +65,7 @@ class JobRun:
     force: bool = False
     """Whether work that is done already is done again."""
     inputs: Inputs = field(default_factory=Inputs)
-    """The way to its tables and models, which remembers what was read."""
+    """Reads its tables and models, and remembers what was read."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -78,14 +79,14 @@ class JobRun:
         finally:
             watchdog.cancel()
 
-    def checkpoints(self, made_from: Mapping[str, str]) -> Checkpoints:
+    def checkpoints(self, provenance: Mapping[str, str]) -> Checkpoints:
         """Where a training that was interrupted goes on: its folder is named after its inputs.
 
         Folders of trainings from other data or settings go.
         """
         from recsys.checkpoints import Checkpoints
 
-        text = json.dumps(dict(made_from), sort_keys=True)
+        text = json.dumps(dict(provenance), sort_keys=True)
         name = hashlib.sha256(text.encode()).hexdigest()[:32]
         work = self.root / ".work"
         for other in work.glob("*") if work.is_dir() else ():
@@ -93,19 +94,19 @@ class JobRun:
                 shutil.rmtree(other, ignore_errors=True)
         return Checkpoints(work / name)
 
-    def made_from(self, config: object) -> dict[str, str]:
+    def provenance(self, config: object) -> dict[str, str]:
         """Everything that the run follows from: what was read so far, settings, the version."""
         return {**self.inputs.digests(), **settings_and_version(config)}
 
-    def skip_if_done(self, day: date, made_from: Mapping[str, str]) -> None:
+    def skip_if_done(self, day: date, provenance: Mapping[str, str]) -> None:
         """Refuse to repeat what a stored run of the day was made from.
 
-        A run that was held is judged again: what it was compared with may have changed.
+        A run that was held is checked again: what it was compared with may have changed.
 
         Raises:
             SkippedError: There is such a run.
         """
-        found = find_done(self.root, day, made_from)
+        found = find_done(self.root, day, provenance)
         if found is not None and not self.force:
             live = "live" if found.is_current else "stored, not live"
             raise SkippedError(
@@ -118,9 +119,9 @@ class JobRun:
         day: date,
         write: Callable[[Path], Written],
         *,
-        made_from: Mapping[str, str],
+        provenance: Mapping[str, str],
         keep: int,
-        judge: Callable[[Path, Written], Sequence[GateError]] = lambda _folder, _written: (),
+        find_faults: Callable[[Path, Written], Sequence[CheckError]] = lambda _folder, _written: (),
         audit: Callable[[Path, Written], None] = lambda _folder, _written: None,
     ) -> Outcome[Written]:
         """Write, audit and publish outputs within the deadline of that stage.
@@ -128,35 +129,37 @@ class JobRun:
         Args:
             day: The day that the outputs are for.
             write: Writes them into a folder, and says what was written.
-            made_from: What they follow from.
+            provenance: What they follow from.
             keep: How many runs stay.
-            judge: Looks at what was written and gives the reasons to hold it.
+            find_faults: Checks what was written; returns the reasons to hold it.
             audit: Reads what was written back, and refuses it by raising.
         """
-        told: list[tuple[Written, Sequence[GateError]]] = []
+        results: list[tuple[Written, Sequence[CheckError]]] = []
 
-        def written_and_judged(folder: Path) -> None:
+        def write_and_check(folder: Path) -> None:
             written = write(folder)
-            told.append((written, judge(folder, written)))
+            results.append((written, find_faults(folder, written)))
 
         with self.stage("publish"):
             run = publish(
                 self.root,
                 day,
-                written_and_judged,
-                hold=lambda _folder: str(told[0][1][0]) if told[0][1] else "",
+                write_and_check,
+                hold=lambda _folder: results[0][1][0].reason if results[0][1] else "",
                 run_id=new_run_id(),
-                audit=lambda folder: audit(folder, told[0][0]),
-                made_from=made_from,
+                audit=lambda folder: audit(folder, results[0][0]),
+                provenance=provenance,
                 keep=keep,
             )
-        written, faults = told[0]
-        return Outcome(job=self.name, run=run, written=written, faults=faults)
+        written, faults = results[0]
+        return Outcome(
+            job=self.name, run=run, written=written, faults=faults, inputs=self.inputs.found()
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome(Generic[Written]):
-    """How a job ended that wrote something."""
+    """The outcome of a job that wrote outputs."""
 
     job: str
     """Its command."""
@@ -164,11 +167,13 @@ class Outcome(Generic[Written]):
     """The stored run."""
     written: Written
     """What its outputs hold."""
-    faults: Sequence[GateError]
+    faults: Sequence[CheckError]
     """Why it is not live, if it was held."""
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    """What its tables were read from."""
 
     def raise_if_held(self) -> None:
-        """Raise the first fault, with the way to make the run live all the same."""
+        """Raise the first fault, with the command that makes the run live anyway."""
         raise_if_held(self.faults, self.run, self.run.folder.parents[2].name)
 
     def status(self, **figures: object) -> dict[str, object]:
@@ -179,15 +184,16 @@ class Outcome(Generic[Written]):
             "live": self.run.is_current,
             "digest": output_digest(self.run),
             **figures,
+            "inputs": self.inputs,
         }
 
 
-def find_done(root: Path, day: date, made_from: Mapping[str, str]) -> PublishedRun | None:
+def find_done(root: Path, day: date, provenance: Mapping[str, str]) -> PublishedRun | None:
     """The newest run of a day, if it was made from the same; None without one or without root."""
     if not root.is_dir():
         return None
     runs = [run for run in published_runs(root) if run.manifest.logical_date == str(day)]
-    if not runs or runs[-1].manifest.made_from != dict(made_from) or runs[-1].manifest.held:
+    if not runs or runs[-1].manifest.provenance != dict(provenance) or runs[-1].manifest.held:
         return None
     return runs[-1]
 
@@ -218,21 +224,21 @@ def job_run(
         os.close(descriptor)
 
 
-def raise_if_held(faults: Sequence[GateError], run: PublishedRun, output: str) -> None:
+def raise_if_held(faults: Sequence[CheckError], run: PublishedRun, output: str) -> None:
     """Raise the first fault of an output that was stored and not made live."""
     if faults:
         first, name = faults[0], run.manifest.run_id
-        raise GateError(
+        raise CheckError(
             rule=first.rule, place=str(run.folder), observed=first.observed, limit=first.limit,
             remedy=(
-                "stored, not live; look at it, or make it live all the same with "
-                f"`recsys rollback CONFIG {output} --to {name}`"
+                "stored, not live; look at it, and where it is good all the same make it live with "
+                f"`recsys rollback CONFIG {output} --to {name}`: later runs are compared with it"
             ),
         )  # fmt: skip
 
 
 def _give_up(job: str, stage: str, seconds: float) -> None:
-    """End the process, whatever it hangs in."""
+    """End the process, wherever it hangs."""
     message = (
         f"{job}: expected the stage {stage!r} to end within {seconds:g} s, got no end; "
         f"look for what holds it, or raise [deadlines] {stage}_s"
@@ -245,8 +251,6 @@ def _give_up(job: str, stage: str, seconds: float) -> None:
         "limit": f"{seconds:g} s",
         "message": message,
     }
-    sys.stderr.write(f"error: {message}\n")
-    sys.stdout.write(json.dumps(status) + "\n")
-    sys.stdout.flush()
-    sys.stderr.flush()
+    write_to(sys.stderr, f"error: {message}\n")
+    write_to(sys.stdout, json.dumps(status) + "\n")
     os._exit(DEADLINE_EXIT_CODE)

@@ -1,14 +1,18 @@
-"""What is live, since when and from what, and the way back to an earlier run."""
+"""What is live, since when and from what, and the runs that can be made live instead."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from recsys.errors import PublishError, RecsysError
-from recsys.publishing import PublishedRun, live_run, published_runs, rollback, verify_run
+from recsys.publishing import PublishedRun, current_run, live_run, published_runs, verify_run
 from recsys.publishing.runs import POINTER_NAME
+
+_DIGEST_LENGTH = 12
+"""Letters of a digest that people are shown; names of runs are shown whole, to be copied."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,46 +27,56 @@ class OutputStatus:
     """When it became live."""
     sound: str
     """`yes`, or what is wrong with its files."""
-    num_stored: int
-    """Complete runs on the disk."""
+    others: Sequence[PublishedRun]
+    """The other complete runs on the disk, in order of publication."""
     held: PublishedRun | None
     """The newest run that was held, if it is newer than the live one."""
 
-    def lines(self) -> list[str]:
+    def lines(self) -> Iterator[str]:
         """The status for people."""
         if self.live is None:
-            lines = [f"{self.output}: nothing is live"]
+            yield f"{self.output}: nothing is live"
         else:
             manifest = self.live.manifest
-            since = f"{self.since:%Y-%m-%d %H:%M:%S} UTC"
-            live = f"{self.output}: {manifest.logical_date} is live since {since}"
-            stored = f"files sound: {self.sound}, {self.num_stored} stored"
-            lines = [f"{live}, run {manifest.run_id}, {stored}"]
-            lines += [f"  from {what} {value[:20]}" for what, value in manifest.made_from.items()]
-        if self.held is not None:
-            lines.append(f"  held: run {self.held.manifest.run_id}: {self.held.manifest.held}")
-        return lines
+            yield f"{self.output}: {manifest.logical_date} is live, run {manifest.run_id}"
+            if manifest.note:
+                yield f"  {manifest.note}"
+            yield f"  since {self.since:%Y-%m-%d %H:%M:%S} UTC, files sound: {self.sound}"
+            yield f"  from {', '.join(map(_source, manifest.provenance.items()))}"
+        if self.others:
+            yield f"  `recsys rollback CONFIG {self.output} --to RUN` takes"
+        for run in reversed(self.others):
+            told = f"held: {run.manifest.held}" if run.manifest.held else "published"
+            yield f"    {run.manifest.run_id} of {run.manifest.logical_date}, {told}"
 
     def to_dict(self) -> dict[str, object]:
         """The status as JSON values."""
-        run = self.live
+        run, held = self.live, self.held
         return {
             "output": self.output,
             "run": None if run is None else str(run.folder),
             "day": None if run is None else run.manifest.logical_date,
             "since": None if self.since is None else self.since.isoformat(timespec="seconds"),
             "sound": self.sound,
-            "made_from": {} if run is None else run.manifest.made_from,
-            "stored": self.num_stored,
-            "held": None if self.held is None else str(self.held.folder),
-            "held_because": None if self.held is None else self.held.manifest.held,
+            "note": None if run is None else run.manifest.note or None,
+            "made_from": {} if run is None else run.manifest.provenance,
+            "stored": len(self.others) + (run is not None),
+            "held": None if held is None else str(held.folder),
+            "held_because": None if held is None else held.manifest.held,
+            "others": [
+                {
+                    "run": one.manifest.run_id,
+                    "day": one.manifest.logical_date,
+                    "held_because": one.manifest.held or None,
+                }
+                for one in self.others
+            ],
         }
 
 
 def status_of(output: str, root: Path) -> OutputStatus:
     """What is live in a folder of published runs; its files are checked."""
     runs, live = published_runs(root), live_run(root)
-    newer = [run for run in runs if run.manifest.held and _is_newer(run, live)]
     sound, since = "nothing is published", None
     if live is not None:
         since = datetime.fromtimestamp((root / POINTER_NAME).stat().st_mtime, UTC)
@@ -71,38 +85,38 @@ def status_of(output: str, root: Path) -> OutputStatus:
             sound = "yes"
         except RecsysError as error:
             sound = str(error)
+    elif (root / POINTER_NAME).exists():
+        sound = _why_unreadable(root)
     return OutputStatus(
         output=output,
         live=live,
         since=since,
         sound=sound,
-        num_stored=len(runs),
-        held=newer[-1] if newer else None,
+        others=tuple(run for run in runs if not run.is_current),
+        held=newest_held(runs),
     )
 
 
-def go_back(root: Path, run_id: str | None) -> PublishedRun:
-    """Make a stored run live: the one named, or the one published before the live one.
-
-    Raises:
-        PublishError: There is no such run.
-    """
-    if run_id is None:
-        run_id = _run_before(root).manifest.run_id
-    return rollback(root, run_id)
-
-
-def _run_before(root: Path) -> PublishedRun:
-    runs, live = published_runs(root), live_run(root)
-    if live is not None:
-        earlier = [run for run in runs if not run.manifest.held and _is_newer(live, run)]
-        if earlier:
-            return earlier[-1]
-    raise PublishError(
-        f"{root}: expected a run that was published before the live one, got none; "
-        "name one of the stored runs with --to"
-    )
+def newest_held(runs: Sequence[PublishedRun]) -> PublishedRun | None:
+    """The newest of the runs that were held, if it is newer than the live one."""
+    live = next((run for run in runs if run.is_current), None)
+    newer = [
+        run
+        for run in runs
+        if run.manifest.held and (live is None or run.manifest.sequence > live.manifest.sequence)
+    ]
+    return newer[-1] if newer else None
 
 
-def _is_newer(run: PublishedRun, than: PublishedRun | None) -> bool:
-    return than is None or run.manifest.sequence > than.manifest.sequence
+def _source(item: tuple[str, str]) -> str:
+    what, value = item
+    is_digest = len(value) == 64 and value.isalnum()
+    return f"{what} {value[:_DIGEST_LENGTH] if is_digest else value}"
+
+
+def _why_unreadable(root: Path) -> str:
+    try:
+        current_run(root)
+    except PublishError as error:
+        return str(error)
+    return "the live run has no sound manifest"

@@ -21,7 +21,7 @@ def tell_match(
         even_if_empty: Whether a table without rows is refused too.
 
     Raises:
-        GateError: Nothing was found.
+        CheckError: Nothing was found.
     """
     match.require_some(remedy=remedy, even_if_empty=even_if_empty)
     if match.is_little:

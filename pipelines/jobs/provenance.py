@@ -1,4 +1,4 @@
-"""What a run's outputs follow from, as digests: the same again gives the same outputs."""
+"""Provenance of a run: digests of everything that its outputs follow from."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _WITHOUT_EFFECT = {
     "drift",
     "promotion",
 }
-"""Sections that say where things are, or what is refused, but not what comes out."""
-_TOLD = (
+"""Sections, by their stored names, that do not change the outputs: paths, limits, tracking."""
+_MEASUREMENTS = (
     "metrics.json",
     "promotion.json",
     "report/",
     "index/documents/report.json",  # has speeds
     "index/manifest.json",  # has that file's digest
 )
-"""Files of a run that tell how it went: durations and the like differ from run to run."""
+"""Files of a run with durations and the like, which differ from run to run."""
 
 
 def settings_and_version(config: object) -> dict[str, str]:
@@ -52,15 +52,15 @@ def file_digests(**files: Path | None) -> dict[str, str]:
 
 
 def output_digest(run: PublishedRun) -> str:
-    """One digest of all outputs of a run but those that tell how long it took."""
+    """One digest of all outputs of a run except measurements."""
     files = {
         name: record.sha256
         for name, record in sorted(run.manifest.files.items())
-        if not name.startswith(_TOLD)
+        if not name.startswith(_MEASUREMENTS)
     }
     return sha256(json.dumps(files).encode()).hexdigest()
 
 
 def publication_order(run: PublishedRun) -> str:
-    """When a run was published, as a text that sorts: what versions in the registry are told by."""
+    """When a run was published, as a text that sorts; it orders versions in the registry."""
     return f"{run.manifest.logical_date}/{run.manifest.sequence:08}"

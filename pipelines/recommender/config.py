@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from pipelines.jobs.job_run import DeadlinesConfig
 from pipelines.jobs.settings import OutputConfig, read_config
 from recsys.config import config_class
 from recsys.datasets.dataset import ColumnsConfig, DataConfig, FeaturesConfig
-from recsys.datasets.input_checks import GatesConfig
+from recsys.datasets.input_checks import InputChecksConfig
 from recsys.datasets.splits import SplitConfig
 from recsys.datasets.validation import ValidationConfig
 from recsys.drift.config import DriftConfig
@@ -24,20 +23,23 @@ from recsys.recommender.config import (
     RecommenderConfig,
     TwoTowerConfig,
 )
-from recsys.recommender.nightly_config import GuardsConfig, PromotionConfig
+from recsys.recommender.nightly_config import ListChecksConfig, PromotionConfig
 from recsys.tracking import TrackingConfig
 from recsys.training import TrainingConfig
+
+_MAX_K = 2**31 - 1
+"""The longest list: ranks are numbers of 32 bits."""
 
 
 @config_class
 class ListsConfig:
     """What lists are written."""
 
-    k: int = Field(default=20, ge=1, le=2**31 - 1)
+    k: int = Field(default=20, ge=1, le=_MAX_K)
     """Items a list; a list is no longer than the catalogue."""
     filter_seen: bool = True
     """Whether items that a user already interacted with are left out. Models are chosen and
-    measured under the same rule; where lists may hold such items again, these gain by how often
+    measured under the same rule; if lists may repeat such items, their scores rise with how often
     they were taken."""
     deny: Path | None = None
     """Table of pairs user_id, item_id that must not be recommended."""
@@ -75,12 +77,16 @@ class JobConfig:
     """Where outputs go."""
     drift: DriftConfig = DriftConfig()
     """What `recsys check-drift` compares, and when it calls a difference drift."""
-    gates: GatesConfig = GatesConfig()
-    """What the newest day of the data may be like."""
+    input_checks: InputChecksConfig = Field(
+        default=InputChecksConfig(), validation_alias="gates", serialization_alias="gates"
+    )
+    """How far the newest day of the data may differ from the days before it."""
     promotion: PromotionConfig = PromotionConfig()
     """When a new model becomes live."""
-    guards: GuardsConfig = GuardsConfig()
-    """What lists may be like beside those of the night before."""
+    output_checks: ListChecksConfig = Field(
+        default=ListChecksConfig(), validation_alias="guards", serialization_alias="guards"
+    )
+    """How far lists may differ from those of the night before."""
     deadlines: DeadlinesConfig = DeadlinesConfig()
     """How long a job may take."""
 
@@ -108,7 +114,7 @@ class JobConfig:
         return RecommenderConfig(model=self.model, training=self.training)
 
     def within(self, num_items: int) -> JobConfig:
-        """The settings with lists that are no longer than the catalogue: what is beyond costs."""
+        """The settings with lists that are no longer than the catalogue."""
         k = min(self.evaluation.k, max(num_items, 1))
         return replace(self, evaluation=replace(self.evaluation, k=k))
 
@@ -137,44 +143,22 @@ def load_job_config(
     """Read a config file; relative paths in it start at its folder, those of options do not.
 
     Args:
-        path: A TOML file; None for nothing but defaults and options.
+        path: A TOML file; None for defaults and options alone.
         overrides: Options `--set section.key=value`.
         data: Paths of tables given as options, by name; None where not given.
 
     Raises:
         ConfigError: The file or an override is wrong.
     """
-    return _rebased(
-        *read_config(JobConfig, path, overrides=overrides, data=data, fill_in=_measure_as_written)
-    )
+    return read_config(JobConfig, path, overrides=overrides, data=data, fill_in=_measure_as_written)
 
 
 def _measure_as_written(mapping: dict[str, object]) -> dict[str, object]:
     """Lists are measured at the length that they are written with, unless another one is set."""
     lists, evaluation = mapping.get("lists", {}), mapping.get("evaluation", {})
-    if not isinstance(lists, dict) or not isinstance(evaluation, dict) or "k" not in lists:
+    if not isinstance(lists, dict) or not isinstance(evaluation, dict):
         return mapping
-    return {**mapping, "evaluation": {"k": lists["k"], **evaluation}}
-
-
-def _rebased(config: JobConfig, folder: Path) -> JobConfig:
-    """Every relative path made absolute."""
-
-    def at(path: Path) -> Path:
-        return Path(os.path.normpath(folder / path))
-
-    def given(path: Path | None) -> Path | None:
-        return None if path is None else at(path)
-
-    data, lists = config.data, config.lists
-    return replace(
-        config,
-        data=replace(
-            data,
-            interactions=at(data.interactions),
-            users=given(data.users),
-            items=given(data.items),
-        ),
-        lists=replace(lists, deny=given(lists.deny), eligible=given(lists.eligible)),
-        output=replace(config.output, directory=at(config.output.directory)),
-    )
+    k = lists.get("k")
+    if not isinstance(k, int) or not 1 <= k <= _MAX_K:  # whoever reads `lists` says so
+        return mapping
+    return {**mapping, "evaluation": {"k": k, **evaluation}}

@@ -11,6 +11,7 @@ from pipelines.jobs.job import end_of, require_live
 from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pyarrow as pa
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CheckedDataset:
-    """Tables that may be used. `num_rows` is `num_used` and the sum of `num_left_out`."""
+    """Tables that passed their checks. `num_rows` is `num_used` and the sum of `num_left_out`."""
 
     dataset: Dataset
     """The tables, with the interactions that are used."""
@@ -37,7 +38,7 @@ class CheckedDataset:
     num_left_out: dict[str, int]
     """Interactions by the reason why they are not used."""
     findings: list[Finding]
-    """What the gates found of the newest day; empty without `--as-of`."""
+    """Findings of the input checks on the newest day; empty without `--as-of`."""
 
     def counts(self) -> dict[str, object]:
         """Counts for the status line."""
@@ -53,23 +54,24 @@ def load_checked(
     *,
     needs_time: bool,
 ) -> CheckedDataset:
-    """Read the tables, refuse them where they break a rule, and leave out what must not count.
+    """Read the tables, refuse them if they break a rule, and leave out unusable interactions.
 
-    What is left out of what is learnt, such as events beyond the cap of a user, is still what the
-    user has.
+    Interactions that are left out of training, such as events beyond the cap of a user, still count
+    as items that the user has.
 
-    Events that lie in the future now are faults. Events after the day of the run are none: a run
-    for an earlier day reads a log that has gone on, and leaves them alone.
+    Events in the future are faults. Events after the day of the run are not: a run for an earlier
+    day reads a log that goes on after it, and ignores them.
 
     Raises:
         DataError: The first refusal.
-        GateError: The newest day is not like the days before it.
+        CheckError: The newest day differs from the days before it by more than a limit.
     """
     from recsys.datasets.cleaning import clean_interactions, rows_until
     from recsys.datasets.input_checks import raise_if_held
     from recsys.datasets.validation import validate_dataset
 
     dataset = inputs.dataset(config.data, config.columns, config.features)
+    inputs.tell_passed_over(reporter)
     report = validate_dataset(
         dataset, as_of=datetime.now(UTC), limits=config.validation, needs_time=needs_time
     )
@@ -78,6 +80,8 @@ def load_checked(
     had = dataset.interactions if until is None else rows_until(dataset.interactions, until)
     inputs.table("interactions", had)
     log, left_out = clean_interactions(dataset, until=until, limits=config.validation)
+    num_left_out = {**dataset.num_left_out, **left_out}
+    num_rows = dataset.interactions.num_rows + sum(dataset.num_left_out.values())
     findings = [] if as_of is None else newest_day_findings(config, dataset, as_of)
     raise_if_held(findings)
     reporter.say(
@@ -85,15 +89,12 @@ def load_checked(
         f"{report.num_items:,} items"
     )
     _tell_side_tables(config, report, reporter)
-    told = {reason: count for reason, count in left_out.items() if count}
-    if told:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in told.items())
-        reporter.say(f"  left out: {counts} of {report.num_interactions:,} rows")
+    tell_left_out(num_left_out, num_rows, reporter)
     return CheckedDataset(
         dataset=replace(dataset, interactions=log),
         had=had,
-        num_rows=report.num_interactions,
-        num_left_out=left_out,
+        num_rows=num_rows,
+        num_left_out=num_left_out,
         findings=findings,
     )
 
@@ -102,7 +103,7 @@ def _tell_side_tables(config: JobConfig, report: ValidationReport, reporter: Rep
     """How many interactions the users and the items table know.
 
     Raises:
-        GateError: A table knows none.
+        CheckError: A table knows none.
     """
     from pipelines.jobs.matches import tell_match
     from recsys.datasets.matching import Match
@@ -121,18 +122,31 @@ def _tell_side_tables(config: JobConfig, report: ValidationReport, reporter: Rep
             tell_match(match, reporter)
 
 
+def tell_left_out(num_left_out: Mapping[str, int], num_rows: int, reporter: Reporter) -> None:
+    """Say how many interactions are not used, by reason; warn of those with a time far off."""
+    reported = {reason: count for reason, count in num_left_out.items() if count}
+    if reported:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in reported.items())
+        reporter.say(f"  left out: {counts} of {num_rows:,} rows")
+    if reported.get("far_before"):
+        reporter.warn(
+            f"{reported['far_before']:,} interactions lie far before all others, as a missing time "
+            "written as 1970 does; they are not used"
+        )
+
+
 def newest_day_findings(config: JobConfig, dataset: Dataset, day: date) -> list[Finding]:
-    """What the gates find of the day of a run, in interactions with times."""
+    """Findings of the input checks on the day of a run, for interactions with times."""
     from recsys.datasets.cleaning import rows_until
     from recsys.datasets.input_checks import check_newest_day
 
     log = dataset.interactions
-    if not config.gates.enabled or EVENT_TIME not in log.column_names:
+    if not config.input_checks.enabled or EVENT_TIME not in log.column_names:
         return []
     return check_newest_day(
         rows_until(log, end_of(day)),
         day,
-        config.gates,
+        config.input_checks,
         terms=[USER_ID, ITEM_ID],
         origin=partial(dataset.origin, "interactions"),
     )
@@ -141,8 +155,8 @@ def newest_day_findings(config: JobConfig, dataset: Dataset, day: date) -> list[
 def open_live_model(inputs: Inputs, config: JobConfig) -> tuple[Path, Recommender]:
     """Folder of the published model that is live, and the model with its index.
 
-    A process of its own opens the index first: whoever can write to the outputs has no way to end a
-    job without a word.
+    A child process opens the index first, so that a damaged or hostile index cannot crash the job
+    without a message.
 
     Raises:
         ArtifactError: There is none yet, or it is damaged.

@@ -18,10 +18,10 @@ from pipelines.jobs.inputs import Inputs
 from pipelines.recommender.config import JobConfig
 from pipelines.recommender.data import load_checked
 from pipelines.recommender.write_lists import FILE_NAME
+from recsys.arrays import Int64Array
 from recsys.datasets.dataset import Dataset, FeatureConfig
 from recsys.datasets.feature_columns import FeatureKind
 from recsys.drift.columns import Column, Kind, number_terms
-from recsys.drift.stability import Counts
 from recsys.drift.windows import Windows, sample_rows
 from recsys.features.encoder import rows_of
 from recsys.publishing import PublishedRun, current_run, live_run, published_runs
@@ -30,26 +30,26 @@ from recsys.recommender.model import RecommenderModel
 from recsys.recommender.model_bundle import load_model
 from recsys.recommender.ranking.by_source import POPULARITY
 from recsys.schema import EVENT_TIME, ITEM_ID, SCORE, SOURCE, USER_ID, WEIGHT
+from recsys.time_units import US_PER_DAY, US_PER_HOUR
 
 SAMPLE_ROWS = 50_000
 """Rows of either window that are embedded, and rows of lists that are read of a run."""
 
 _MAX_RUNS = 4
-_US_PER_DAY, _US_PER_HOUR = 86_400_000_000, 3_600_000_000
 
 
 def recommender_columns(
-    config: JobConfig, windows: Windows, reporter: Reporter
+    inputs: Inputs, config: JobConfig, windows: Windows, reporter: Reporter
 ) -> Iterator[Column]:
-    """All columns of a recommender, those of a model or of lists where there are any.
+    """All columns of a recommender, including those of the model and of lists if they exist.
 
     Raises:
         DataError: The tables are refused, or no event lies in one of the windows.
     """
     # Later events than the day are no fault: a check of an earlier day reads a log that went on.
-    dataset = load_checked(Inputs(), config, None, reporter, needs_time=True).dataset
+    dataset = load_checked(inputs, config, None, reporter, needs_time=True).dataset
     times_N = np.asarray(dataset.interactions[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
-    blocks_N = windows.blocks(times_N // _US_PER_DAY)
+    blocks_N = windows.blocks(times_N // US_PER_DAY)
     windows.require_rows(blocks_N, dataset.origin("interactions", EVENT_TIME))
     is_used = pa.array(blocks_N >= 0)
     log, blocks_N = dataset.interactions.filter(is_used), blocks_N[blocks_N >= 0]
@@ -66,9 +66,9 @@ def recommender_columns(
     yield from _list_columns(config, windows)
 
 
-def _event_columns(log: pa.Table, blocks_N: Counts) -> Iterator[Column]:
+def _event_columns(log: pa.Table, blocks_N: Int64Array) -> Iterator[Column]:
     times_N = np.asarray(log[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
-    hours_N = times_N % _US_PER_DAY / _US_PER_HOUR
+    hours_N = times_N % US_PER_DAY / US_PER_HOUR
     yield Column(name="hour_of_day", kind="numeric", values=hours_N, blocks_N=blocks_N)
     if WEIGHT in log.column_names:
         yield Column(name=WEIGHT, kind="numeric", values=_flat(log[WEIGHT]), blocks_N=blocks_N)
@@ -78,7 +78,7 @@ def _event_columns(log: pa.Table, blocks_N: Counts) -> Iterator[Column]:
 
 
 def _feature_columns(
-    dataset: Dataset, log: pa.Table, blocks_N: Counts, users_N: Counts
+    dataset: Dataset, log: pa.Table, blocks_N: Int64Array, users_N: Int64Array
 ) -> Iterator[Column]:
     """Features of the user and of the item of each event."""
     sides = {
@@ -95,7 +95,7 @@ def _feature_columns(
 
 
 def _feature_column(
-    name: str, feature: FeatureConfig, values: pa.Array, blocks_N: Counts, users_N: Counts
+    name: str, feature: FeatureConfig, values: pa.Array, blocks_N: Int64Array, users_N: Int64Array
 ) -> Column:
     """A feature as its kind asks for; each term of a list counts by itself."""
     rows_N, kind = np.arange(len(values)), feature.kind
@@ -122,17 +122,17 @@ def _model_columns(
     model: RecommenderModel,
     dataset: Dataset,
     log: pa.Table,
-    blocks_N: Counts,
+    blocks_N: Int64Array,
     *,
-    users_N: Counts,
+    users_N: Int64Array,
     seed: int,
 ) -> Iterator[Column]:
-    """What the live model knows of the events, and where it sees their users and items."""
+    """Whether the live model knows the users and items of events, and its embeddings of them."""
     known = {
         "known_users": model.users.numbers(log[USER_ID]) >= 0,
         "known_items": model.items.numbers(log[ITEM_ID]) >= 0,
     }
-    # The model has seen all of the weeks before its training: they are no yardstick.
+    # The model has seen all of the weeks before its training, so they are not comparable.
     whole_N = np.minimum(blocks_N, 1)
     for name, known_N in known.items():
         terms = pa.array(np.where(known_N, "known", "unknown"))

@@ -1,4 +1,4 @@
-"""Lists with titles, for a person to judge: what some users did last and what they are given."""
+"""Example lists with titles: what some users did last and what is recommended to them."""
 
 from __future__ import annotations
 

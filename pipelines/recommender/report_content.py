@@ -141,10 +141,10 @@ def _items(dataset: Dataset, item_ids: pa.Array) -> tuple[ExampleItem, ...]:
 def _details(dataset: Dataset, item_ids: pa.Array) -> list[str]:
     """The terms of the first multi-hot or categorical feature, for people to read."""
     features = dataset.features.items
-    told = [name for name, one in features.items() if one.kind in ("multi_hot", "categorical")]
-    if dataset.items is None or not told or TITLE not in dataset.items.column_names:
+    described = [name for name, one in features.items() if one.kind in ("multi_hot", "categorical")]
+    if dataset.items is None or not described or TITLE not in dataset.items.column_names:
         return [""] * len(item_ids)
-    values = rows_of(dataset.items, ITEM_ID, item_ids)[told[0]].to_pylist()
+    values = rows_of(dataset.items, ITEM_ID, item_ids)[described[0]].to_pylist()
     return [
         ", ".join(str(term) for term in value) if isinstance(value, list) else str(value or "")
         for value in values

@@ -1,4 +1,4 @@
-"""What the config leaves out of lists: pairs that are denied, items that are not eligible."""
+"""The rules of lists in the config: denied pairs and eligible items."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from recsys.schema import ITEM_ID, USER_ID
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rules:
-    """Tables that say what lists must not hold; None where the config names none."""
+    """The tables of denied pairs and eligible items; None where the config names none."""
 
     denied: pa.Table | None
     """Pairs user_id, item_id."""
@@ -40,7 +40,14 @@ def load_rules(inputs: Inputs, config: JobConfig, model: RecommenderModel) -> Ru
     for role, names in {"deny": (USER_ID, ITEM_ID), "eligible": (ITEM_ID,)}.items():
         path: Path | None = getattr(config.lists, role)
         if path is not None:
-            table = inputs.ids(role, path, names, columns=config.columns, csv=config.data.csv)
+            table = inputs.ids(
+                role,
+                path,
+                names,
+                columns=config.columns,
+                csv=config.data.csv,
+                where={str(name): text for name, text in config.data.where.items()},
+            )
             check_id_types(model, table, file=str(path), columns=config.columns)
             tables[role] = table
     return Rules(denied=tables["deny"], eligible=tables["eligible"])
@@ -63,18 +70,18 @@ def filters_of(
         users: Users of the run.
         items: The catalogue.
         had: Every item that each user had, whether it was learnt from or not.
-        reporter: Whom to tell.
+        reporter: Prints progress.
 
     Raises:
-        GateError: A table has rows, and none of them has an effect.
+        CheckError: A table has rows, and none of them has an effect.
     """
     denied = eligible = None
     if rules.denied is not None:
         denied, match = user_item_pairs(rules.denied, users=users, items=items)
-        _tell("deny list", config.lists.deny, match, reporter, needs_some=False)
+        _report("deny list", config.lists.deny, match, reporter, needs_some=bool(match.num_rows))
     if rules.eligible is not None:
         eligible, match = eligible_items(rules.eligible, items=items)
-        _tell("eligible items", config.lists.eligible, match, reporter, needs_some=True)
+        _report("eligible items", config.lists.eligible, match, reporter, needs_some=True)
     return Filters(
         num_items=len(items),
         seen=had if config.lists.filter_seen else None,
@@ -83,7 +90,7 @@ def filters_of(
     )
 
 
-def _tell(
+def _report(
     what: str, place: Path | None, match: MatchReport, reporter: Reporter, *, needs_some: bool
 ) -> None:
     unknown = {"users": match.num_unknown_users, "items": match.num_unknown_items}

@@ -29,8 +29,8 @@ def similar_items_job(
     Args:
         config: Settings.
         as_of: The day that the run stands for; today by default.
-        reporter: Whom to tell.
-        force: Whether to write again what the day's neighbours were made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's neighbours were made from the same inputs.
 
     Returns:
         What happened, for the status line.
@@ -44,8 +44,8 @@ def _write_similar(
 ) -> dict[str, object]:
     with job.stage("load"):
         run, recommender = open_live_model(job.inputs, config)
-        made_from = job.made_from(config)
-    job.skip_if_done(day, made_from)
+        provenance = job.provenance(config)
+    job.skip_if_done(day, provenance)
     items = recommender.model.items
     k = list_length(config.lists.k, len(items))
     with job.stage("work"):
@@ -58,9 +58,11 @@ def _write_similar(
     outcome = job.publish(
         day,
         write,
-        made_from=made_from,
+        provenance=provenance,
         keep=config.output.keep,
-        judge=lambda folder, summary: check_floor(summary, folder / FILE_NAME, config.guards),
+        find_faults=lambda folder, summary: check_floor(
+            summary, folder / FILE_NAME, config.output_checks
+        ),
         audit=lambda folder, summary: audit_similar_items(folder / FILE_NAME, k=k, summary=summary),
     )
     outcome.raise_if_held()

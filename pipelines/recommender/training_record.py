@@ -1,4 +1,4 @@
-"""What a training run leaves at the tracking server: tables, figures, report and model."""
+"""What a training run sends to the tracking server: tables, figures, report and model."""
 
 from __future__ import annotations
 

@@ -1,26 +1,32 @@
-"""The job that says what the data holds and whether it would be accepted."""
+"""The job that reports what the data holds and whether jobs would accept it."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
 from pipelines.jobs.console import Reporter
+from pipelines.jobs.inputs import Inputs
 from pipelines.recommender.config import JobConfig
-from pipelines.recommender.data import newest_day_findings
-from recsys.datasets.loading import load_dataset
+from pipelines.recommender.data import newest_day_findings, tell_left_out
+from recsys.datasets.cleaning import clean_interactions
 from recsys.datasets.validation import ValidationReport, validate_dataset
 
 
-def validate_job(config: JobConfig, as_of: date | None, reporter: Reporter) -> ValidationReport:
+def validate_job(
+    config: JobConfig, as_of: date | None, reporter: Reporter
+) -> tuple[ValidationReport, dict[str, object]]:
     """Report what the tables hold; every reason to refuse them is one line.
 
     Returns:
-        The report; the command fails with its first refusal.
+        The report, of which the first refusal makes the command fail, and what the status line
+        says beside it: rows that jobs would leave out, and what the tables were read from.
     """
-    dataset = load_dataset(config.data, config.columns, config.features)
+    inputs = Inputs()
+    dataset = inputs.dataset(config.data, config.columns, config.features)
+    inputs.tell_passed_over(reporter)
     report = validate_dataset(
         dataset,
-        as_of=datetime.now(UTC),  # as in jobs: a log may go on after the day of the run
+        as_of=datetime.now(UTC),  # as in jobs: a log may continue after the day of the run
         limits=config.validation,
         needs_time=config.split.needs_time,
     )
@@ -32,7 +38,13 @@ def validate_job(config: JobConfig, as_of: date | None, reporter: Reporter) -> V
                 reporter.say(f"jobs with --as-of {as_of} would be held: {finding.error}")
     for refusal in report.refusals[1:]:
         reporter.say(f"refused: {refusal}")
-    return report
+    num_rows = dataset.interactions.num_rows + sum(dataset.num_left_out.values())
+    num_left_out = dict(dataset.num_left_out)
+    if not report.refusals:
+        num_left_out |= clean_interactions(dataset, until=None, limits=config.validation)[1]
+        tell_left_out(num_left_out, num_rows, reporter)
+    found = {"rows": num_rows, "left_out": num_left_out, "inputs": inputs.found()}
+    return report, found
 
 
 def _lines(report: ValidationReport) -> list[str]:

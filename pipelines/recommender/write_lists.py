@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -11,13 +10,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.jobs.console import Reporter
-from pipelines.jobs.job import logical_date
+from pipelines.jobs.job import held_since, logical_date
 from pipelines.jobs.job_run import JobRun, job_run
 from pipelines.recommender.config import JobConfig
 from pipelines.recommender.data import CheckedDataset, load_checked, open_live_model
+from pipelines.recommender.live_lists import LISTS_FILE, LiveLists, live_lists
 from pipelines.recommender.rules import Rules, filters_of, load_rules
 from recsys.datasets.dataset import Dataset
-from recsys.errors import GateError
+from recsys.errors import CheckError
 from recsys.features.history import (
     UserItemMatrix,
     history_matrix,
@@ -25,7 +25,6 @@ from recsys.features.history import (
     user_item_matrix,
 )
 from recsys.features.vocabulary import Vocabulary
-from recsys.publishing import live_run, verify_run
 from recsys.recommender.compatibility import check_tables
 from recsys.recommender.lists.audit import audit_recommendations
 from recsys.recommender.lists.filters import Filters
@@ -35,13 +34,13 @@ from recsys.recommender.ranking.ranker import list_length
 from recsys.recommender.serving import Recommender
 from recsys.schema import USER_ID
 
-FILE_NAME = "recommendations.parquet"
+FILE_NAME = LISTS_FILE
 """The file of a published run."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Request:
-    """Whom to write lists for, and all that they are made from."""
+    """The users to write lists for, and everything that the lists are made from."""
 
     recommender: Recommender
     users: Vocabulary
@@ -50,7 +49,7 @@ class _Request:
     filters: Filters
     user_table: pa.Table | None
     k: int
-    """Length of the lists: what is asked for, or the whole catalogue."""
+    """Length of the lists: as configured, or the whole catalogue if that is shorter."""
 
 
 def write_recommendations_job(
@@ -61,8 +60,8 @@ def write_recommendations_job(
     Args:
         config: Settings.
         as_of: The day that the run stands for; today by default.
-        reporter: Whom to tell.
-        force: Whether to write again what the day's lists were made from.
+        reporter: Prints progress.
+        force: Whether to run even if the day's lists were made from the same inputs.
 
     Returns:
         What happened, for the status line.
@@ -82,25 +81,25 @@ def _write_lists(
         checked = load_checked(job.inputs, config, as_of, reporter, needs_time=False)
         check_tables(recommender.model, checked.dataset)
         rules = load_rules(job.inputs, config, recommender.model)
-        made_from = job.made_from(config)
-    job.skip_if_done(day, made_from)
+        provenance = job.provenance(config)
+    job.skip_if_done(day, provenance)
     _warn_of_model(config, recommender, as_of, reporter)
     with job.stage("work"):
         request = _request(config, recommender, checked, rules, reporter)
-        live, has_same_rules = live_lists(config, made_from)
+        live = live_lists(config, provenance)
     outcome = job.publish(
         day,
         partial(_write, request),
-        made_from=made_from,
+        provenance=provenance,
         keep=config.output.keep,
-        judge=partial(_faults, config, live, has_same_rules=has_same_rules),
+        find_faults=partial(_faults, config, live),
         audit=lambda folder, summary: audit_recommendations(
             folder / FILE_NAME, k=request.k, summary=summary
         ),
     )
     outcome.raise_if_held()
     summary = outcome.written
-    _tell(summary, request.k, reporter)
+    _report(summary, request.k, reporter)
     return outcome.status(
         file=str(outcome.run.folder / FILE_NAME),
         model=str(run),
@@ -109,6 +108,9 @@ def _write_lists(
         rows=summary.num_rows,
         short_lists=summary.num_short_lists,
         empty_lists=summary.num_empty_lists,
+        lists=summary.num_lists - summary.num_empty_lists,
+        ranking=recommender.model.selection.ranking,
+        held_model=held_since(config.models) or None,
         sources=summary.lists_by_source,
     )
 
@@ -120,7 +122,7 @@ def _request(
     rules: Rules,
     reporter: Reporter,
 ) -> _Request:
-    """What is learnt from goes into vectors; what users had, learnt from or not, into filters."""
+    """Vectors come from the interactions used; filters from all items that users had."""
     model, log = recommender.model, checked.dataset.interactions
     users = all_users(checked.dataset, checked.had)
     had = user_item_matrix(checked.had, users=users, items=model.items)
@@ -161,25 +163,28 @@ def _write(request: _Request, folder: Path) -> ListsSummary:
 
 
 def _faults(
-    config: JobConfig,
-    live: Path | None,
-    folder: Path,
-    summary: ListsSummary,
-    *,
-    has_same_rules: bool,
-) -> list[GateError]:
+    config: JobConfig, live: LiveLists, folder: Path, summary: ListsSummary
+) -> list[CheckError]:
     """Why the lists must not become live, if anything."""
     place = folder / FILE_NAME
     return [
-        *check_floor(summary, place, config.guards),
-        *check_lists(place, live, config.guards, same_rules=has_same_rules),
+        *check_floor(summary, place, config.output_checks),
+        *check_lists(
+            place,
+            live.file,
+            config.output_checks,
+            same_rules=live.has_same_rules,
+            retraining=live.retraining,
+        ),
     ]
 
 
 def _warn_of_model(
     config: JobConfig, recommender: Recommender, as_of: date | None, reporter: Reporter
 ) -> None:
-    """Say where the model was made for another day or for other lists."""
+    """Say where the model was made for another day or for other lists, or a newer one was held."""
+    if told := held_since(config.models):
+        reporter.warn(f"models: {told}")
     model = recommender.model
     until = None if model.learnt_until is None else model.learnt_until.date()
     if as_of is not None and until is not None and until > as_of:
@@ -195,7 +200,7 @@ def _warn_of_model(
         )
 
 
-def _tell(summary: ListsSummary, k: int, reporter: Reporter) -> None:
+def _report(summary: ListsSummary, k: int, reporter: Reporter) -> None:
     sources = ", ".join(f"{count:,} from {name}" for name, count in summary.lists_by_source.items())
     reporter.say(
         f"lists: {summary.num_lists:,} users ({sources}) at {summary.lists_per_s:,.0f} users/s"
@@ -207,28 +212,8 @@ def _tell(summary: ListsSummary, k: int, reporter: Reporter) -> None:
         )
 
 
-def live_lists(config: JobConfig, made_from: Mapping[str, str]) -> tuple[Path | None, bool]:
-    """The file of lists that is live, and whether it was made by the same settings and rules.
-
-    Rules may name other items or pairs than in the night before: those change from day to day.
-
-    Raises:
-        PublishError: The live run is damaged.
-    """
-    live = live_run(config.recommendations)
-    if live is None or not (live.folder / FILE_NAME).is_file():
-        return None, False
-    if config.guards.enabled:
-        verify_run(live.folder)
-    before = live.manifest.made_from
-    same = before.get("settings") == made_from.get("settings") and all(
-        (name in before) == (name in made_from) for name in ("deny", "eligible")
-    )
-    return live.folder / FILE_NAME, same
-
-
 def all_users(dataset: Dataset, had: pa.Table) -> Vocabulary:
-    """Everyone who did something, learnt from or not, or is in the users table; ascending."""
+    """All users with an interaction, used or not, or in the users table; ascending."""
     chunks = list(had[USER_ID].chunks)
     if dataset.users is not None:
         chunks += dataset.users[USER_ID].chunks

@@ -1,4 +1,4 @@
-"""The commands `recsys schedule`: a schedule checked, and made into what schedulers read."""
+"""The commands `recsys schedule`: check a schedule, and export it for schedulers."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def check_command(
         typer.Option(
             "--from",
             formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
-            help="Moment after which times are told, in UTC; now if not given.",
+            help="Moment from which next times are listed, in UTC; now if not given.",
         ),
     ] = None,
 ) -> None:
-    """Check a schedule, and tell its jobs in upstream order with their next times."""
+    """Check a schedule, and list its jobs in upstream order with their next times."""
     from pipelines.schedule.schedule import load_schedule
 
     found = load_schedule(path)
@@ -76,7 +76,7 @@ def systemd_command(
     path: SchedulePath,
     out: Out,
     recsys: Recsys = None,
-    user: Annotated[str, typer.Option(help="Whom the jobs run as.")] = "recsys",
+    user: Annotated[str, typer.Option(help="User that the jobs run as.")] = "recsys",
 ) -> None:
     """Write a service and a timer for each job."""
     from pipelines.schedule.manifests import systemd_manifests
@@ -120,7 +120,7 @@ def kubernetes_command(
 
 
 def add_schedule_commands(app: typer.Typer) -> None:
-    """Put the commands beside those of the jobs."""
+    """Add the commands to the command line."""
     app.add_typer(schedule, name="schedule")
 
 

@@ -1,7 +1,7 @@
-"""Cron texts of five fields, as far as cron, systemd, Kubernetes and Dagster agree on them.
+"""Cron expressions of five fields, as far as cron, systemd, Kubernetes and Dagster agree.
 
-They disagree on days of the month and of the week together, on 7 for Sunday, on steps without a
-range and on letters such as L; such texts are refused.
+They disagree on days of the month combined with days of the week, on 7 for Sunday, on steps without
+a range and on letters such as L; such expressions are refused.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def parse_cron(text: str) -> CronTimes:
     """Read a cron text.
 
     Raises:
-        ValueError: It is none, or schedulers would read it in different ways.
+        ValueError: It is not a cron expression, or schedulers would read it in different ways.
 
     Examples:
         >>> parse_cron("30 1 * * MON-FRI").systemd_calendar()

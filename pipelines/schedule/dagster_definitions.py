@@ -1,4 +1,4 @@
-"""A schedule as Dagster has it: one asset a job, one partition a day. The only importer of Dagster.
+"""A schedule for Dagster: one asset per job, one partition per day. The only importer of Dagster.
 
     RECSYS_SCHEDULE=/srv/shop/schedule.toml dagster dev -m pipelines.schedule.dagster_definitions
 
@@ -37,9 +37,9 @@ from pipelines.schedule.schedule import (
 DAYS = dg.DailyPartitionsDefinition(start_date="2020-01-01", timezone="UTC")
 """Logical days, of which the last one that is over is the latest."""
 RETRIES = dg.RetryPolicy(max_retries=1, delay=300)
-"""For runs that failed; those that were held or ran out of time are not tried again."""
+"""Retries of runs that failed; those that were held or ran out of time are not retried."""
 POOL = "recsys"
-"""What bounds how many jobs run at once: days that are made up for have to go one by one."""
+"""Pool that limits how many jobs run at once: a backfill has to run one day at a time."""
 
 
 def definitions(
@@ -64,7 +64,7 @@ def definitions(
 
 
 def asset_name(name: str) -> str:
-    """The asset of a job: Dagster knows no hyphens."""
+    """The asset of a job: Dagster allows no hyphens."""
     return name.replace("-", "_")
 
 
@@ -75,7 +75,7 @@ def run_command(arguments: list[str], *, deadline_s: float) -> tuple[int, dict[s
         The exit code, and the status line, empty where there is none.
     """
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
-    # A file and no pipe: what the command leaves running could hold a pipe open for ever.
+    # A file instead of a pipe: processes that the command left running could keep a pipe open.
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         process = subprocess.Popen(  # noqa: S603  the schedule says what is run
             arguments, stdout=output, env=environment, umask=0o077, start_new_session=True
@@ -133,7 +133,7 @@ def _asset(
 
 
 def _result(code: int, status: Mapping[str, object]) -> dg.MaterializeResult:
-    """What a run comes to.
+    """The result of a run.
 
     Raises:
         Failure: It was held, failed or ran out of time.

@@ -1,4 +1,4 @@
-"""A schedule as what cron, systemd and Kubernetes read.
+"""Exports a schedule for cron, systemd and Kubernetes.
 
 Each job runs `recsys COMMAND CONFIG --as-of DAY`, the day being the last one that is over, in UTC.
 Functions return files by name; `write_manifests` writes them.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipelines.jobs.products import load_either_config
+from pipelines.operations.products import load_either_config
 from pipelines.schedule.schedule import STOP_S, UNDATED, JobSchedule, ScheduleConfig
 from recsys.errors import ConfigError
 from recsys.files import PRIVATE_FOLDER, replace
@@ -59,12 +59,12 @@ def systemd_manifests(
         schedule: The jobs, the paths of their configs absolute.
         source: The file of the schedule, for those who read the result.
         recsys: The command on the machine.
-        user: Whom the jobs run as.
+        user: User that the jobs run as.
         folder: Where they run.
 
     Raises:
-        ConfigError: A config cannot be read, so that nobody knows where its job writes, or the name
-            of the user is none.
+        ConfigError: A config cannot be read, so that it is unknown where its job writes, or the
+        user name is invalid.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,31}", user):
         raise ConfigError(f"--user: expected the name of a user, got {user!r}")
@@ -145,7 +145,7 @@ def write_manifests(files: Mapping[str, str], out: Path) -> list[Path]:
 
 
 def _cron_command(job: JobSchedule, recsys: Path) -> str:
-    """The line after the times: no overlap of its own, as the job has a lock."""
+    """The command of a crontab line; runs cannot overlap, since the job has a lock."""
     day = f" --as-of {_YESTERDAY}" if job.command not in UNDATED else ""
     run = f"{shlex.quote(str(recsys))} {job.command} {shlex.quote(str(job.config))}{day}"
     limit = f"timeout --signal=TERM --kill-after={STOP_S} {job.deadline_s}"
@@ -172,7 +172,7 @@ def _command_word(value: object) -> str:
 
 
 def _specifiers(value: object) -> str:
-    """Text in which `%` is no specifier of systemd."""
+    """Text with `%` escaped, which systemd would read as a specifier."""
     return str(value).replace("%", "%%")
 
 

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.schedule.cron_times import CYCLE_DAYS, CronTimes, parse_cron
 from recsys.config import config_class, parse_config, read_toml
 from recsys.errors import ConfigError
+from recsys.time_units import S_PER_DAY
 
 CommandName = Literal[
     "validate",
@@ -33,12 +34,12 @@ CommandName = Literal[
 COMMANDS: tuple[CommandName, ...] = get_args(CommandName)
 """All of them."""
 UNDATED: frozenset[CommandName] = frozenset({"validate-transactions"})
-"""Those that take no day."""
+"""Commands without a day."""
 
 STOP_S = 30
 """Seconds that a job has to end after SIGTERM; then it is killed."""
 PUBLISHED, HELD, SKIPPED, DEADLINE_PASSED = 0, 3, 7, 8
-"""Exit codes that a scheduler tells apart; 0 is that of a job that only looks, too."""
+"""Exit codes that a scheduler distinguishes; a job that only reports also ends with 0."""
 
 SHIPPED_SCHEDULE = Path(__file__).parents[1] / "schedule.toml"
 """The example, to be copied and edited."""
@@ -58,8 +59,8 @@ class JobSchedule:
     cron: str
     """When it is due in UTC: minute, hour, day of the month, month, day of the week."""
     upstream: tuple[str, ...] = ()
-    """Jobs that go before it, where they run on the same day."""
-    deadline_s: int = Field(gt=0, le=7 * 86_400)
+    """Jobs that run before it, if they run on the same day."""
+    deadline_s: int = Field(gt=0, le=7 * S_PER_DAY)
     """Seconds after which it is stopped."""
     description: str = ""
     """What it is for, in one line."""
@@ -136,7 +137,7 @@ def installed_recsys() -> Path:
 
 
 def _check_names(jobs: Mapping[str, JobSchedule]) -> None:
-    """Names that every scheduler takes, and no work twice.
+    """Check that all schedulers accept the names, and that no work is done twice.
 
     Raises:
         ValueError: A name is wrong, or unknown, or two jobs do the same.
@@ -163,7 +164,7 @@ def _check_names(jobs: Mapping[str, JobSchedule]) -> None:
 
 
 def _check_cycles(jobs: Mapping[str, JobSchedule]) -> None:
-    """Jobs that can be put in order.
+    """Check that upstream links have no cycle.
 
     Raises:
         ValueError: A job is upstream of itself.
@@ -178,10 +179,10 @@ def _check_cycles(jobs: Mapping[str, JobSchedule]) -> None:
 
 
 def _check_order(name: str, job: JobSchedule, upstream: str, other: JobSchedule) -> None:
-    """A job that is due only when its upstream has ended or was stopped, and on no day before it.
+    """Check that a job is due only after its upstream has ended or was stopped, that day.
 
     Raises:
-        ValueError: There is a day on which it is not so.
+        ValueError: There is a day on which that is not the case.
     """
     clash = _overlap(other.times, job.times, other.deadline_s + STOP_S)
     if clash is not None:
@@ -208,7 +209,7 @@ def _overlap(first: CronTimes, second: CronTimes, needed_s: int) -> tuple[str, s
     """
     starts, dues = first.minutes_of_day(), second.minutes_of_day()
     days, due_days = first.days_of_cycle(), second.days_of_cycle()
-    for shift in range(needed_s // 86_400 + 2):
+    for shift in range(needed_s // S_PER_DAY + 2):
         if all((day + shift) % CYCLE_DAYS not in due_days for day in days):
             continue
         for start in starts:

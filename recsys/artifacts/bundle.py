@@ -6,8 +6,8 @@
     documents/NAME.json        any JSON value
     blobs/NAME.bin             bytes in a format of their own, e.g. a search index
 
-Equal content has an equal fingerprint: a digest of the manifest but for the library's version. A
-bundle that depends on another one, as an index on its model, names that one's fingerprint.
+Equal content has an equal fingerprint: a digest of the manifest without the library's version. A
+bundle that depends on another one, as an index on its model, holds that one's fingerprint.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Bundle:
 
     @contextmanager
     def _parsing(self, part: str, name: str) -> Iterator[None]:
-        """Refuse a file whose digest is right and whose content is not what it should be."""
+        """Refuse a file whose digest is right but whose content cannot be parsed."""
         try:
             yield
         except (safetensors.SafetensorError, pa.ArrowException, ValueError) as error:
@@ -137,7 +137,7 @@ def write_bundle(
     parents: Mapping[str, str] = _NOTHING,
     data_digests: Mapping[str, str] = _NOTHING,
 ) -> Bundle:
-    """Write a bundle and bring it down to the disk; the manifest comes last.
+    """Write a bundle and flush it to the disk; the manifest comes last.
 
     Args:
         folder: Where to write. It must not exist, the folder around it must.
@@ -151,15 +151,16 @@ def write_bundle(
         data_digests: `digest_table` of the tables that the content was made from, by name.
 
     Raises:
-        ArtifactError: The folder exists, or a name, a value or the disk is at fault. Nothing stays.
+        ArtifactError: The folder exists, a name or value cannot be written, or the disk fails.
+        Nothing is left behind.
     """
     if folder.exists():
         raise ArtifactError(f"{folder}: expected a new folder for the bundle, got one that exists")
     with _disk_errors(folder, "write"), new_folder(folder):
         contents = _encode(tensors=tensors, tables=tables, documents=documents, blobs=blobs)
         files = {name: _write(folder / name, data) for name, data in contents}
-        made_from = {"parents": parents, "data_digests": data_digests}
-        manifest = seal(kind=kind, config=config, files=files, **made_from)
+        provenance = {"parents": parents, "data_digests": data_digests}
+        manifest = seal(kind=kind, config=config, files=files, **provenance)
         write_new(folder / MANIFEST_NAME, json_bytes(config_to_dict(manifest)))
         sync_tree(folder)
     return Bundle(folder=folder, manifest=manifest)
@@ -207,7 +208,7 @@ def _file_name(part: str, name: str) -> str:
 
 
 def _tensors_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    # safetensors writes the memory of an array as it lies and ignores its strides.
+    # safetensors writes the raw memory of an array and ignores its strides.
     dense = {name: np.require(array, requirements="C") for name, array in arrays.items()}
     for name, array in dense.items():
         if array.dtype.kind not in "biuf" or name == "__metadata__":

@@ -50,7 +50,7 @@ def _value_type(column_type: pa.DataType) -> pa.DataType:
 
 
 def _update(digest: hashlib._Hash, array: pa.Array) -> None:
-    """Add which entries are null and the values of the others; null slots hold chance bytes."""
+    """Add which entries are null and the values of the others; null slots hold arbitrary bytes."""
     digest.update(np.array([len(array), array.null_count]).tobytes())
     if array.null_count:
         digest.update(np.packbits(_numpy(array.is_valid())).tobytes())

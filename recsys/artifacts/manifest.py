@@ -122,7 +122,8 @@ def json_bytes(value: JsonValue) -> bytes:
     """A JSON value as text with sorted keys; equal values give equal bytes.
 
     Raises:
-        ArtifactError: The value would not read back as it was: it has NaN, tuples or other keys.
+        ArtifactError: The value would not read back unchanged: it has NaN, tuples or keys that are
+        not strings.
     """
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, indent=1, sort_keys=True)
@@ -135,7 +136,7 @@ def json_bytes(value: JsonValue) -> bytes:
 
 
 def _parse(folder: Path, fields: object) -> BundleManifest:
-    """The manifest in checked form; a later format is told apart from a damaged file."""
+    """The checked manifest; a later format is distinguished from a damaged file."""
     if not isinstance(fields, dict) or fields.get("format") != _FORMAT:
         raise ArtifactError(f"{folder}: expected a bundle, got a folder of another format")
     version, author = fields.get("format_version"), fields.get("created_by")

@@ -5,9 +5,9 @@
         tensors/NAME.safetensors     weights, best weights, state of the optimizers, what is carried
         documents/progress.json      epochs, scalars of the optimizers, states of random generators
 
-Each checkpoint is written into a new folder, brought down to the disk and renamed, so that a kill
-leaves it whole or not there. The newest two of a fit stay: where one is damaged, the one before
-counts. A fit that goes on from a checkpoint ends, on the same CPU, in the same bits as one that
+Each checkpoint is written into a new folder, flushed to the disk and renamed, so that after a kill
+it is either complete or absent. The newest two of a fit are kept: if one is damaged, the one before
+is used. On the same CPU, a fit that goes on from a checkpoint ends with the same bits as one that
 was never stopped.
 """
 
@@ -43,12 +43,13 @@ _Coded = dict[str, str | int | bool | None]  # a float is hexadecimal, which kee
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Progress:
-    """How far a fit is."""
+    """How far a fit has come."""
 
     epochs: Sequence[Mapping[str, Scalar]] = ()
     """Results of the epochs that were run."""
     best: dict[str, Tensor] | None = None
-    """Weights of the best epoch so far, where one is chosen; on the CPU once they were read."""
+    """Weights of the best epoch so far, where one is chosen; on the CPU after they were read
+    back."""
     is_complete: bool = False
     """Whether the fit is over; then the weights of the module are the final ones."""
 
@@ -74,7 +75,8 @@ class Checkpoints:
     root: Path
     """Made when the first checkpoint is written."""
     min_interval_s: float = 20.0
-    """Seconds between two checkpoints at least; at the end of a fit one is written anyway."""
+    """Least number of seconds between two checkpoints; at the end of a fit one is always
+    written."""
     _num_stages: int = field(default=0, init=False)
     _latest_save: float = field(default_factory=time.perf_counter, init=False)
 
@@ -91,8 +93,8 @@ class Checkpoints:
         Args:
             module: What is fitted, at its start.
             optimizers: They hold its parameters.
-            carried: What steps bring along besides.
-            settings: What the fit depends on; a checkpoint of others is not used.
+            carried: Other state of the steps.
+            settings: What the fit depends on; a checkpoint of other settings is not used.
         """
         self._num_stages += 1
         trainee = Trainee(module=module, optimizers=optimizers, carried=carried or Carried())
@@ -135,7 +137,7 @@ class Stage:
     """Digest of what the fit depends on."""
 
     def resume(self) -> Progress:
-        """Bring the trainee to where its newest valid checkpoint stands; no progress without one.
+        """Restore the newest valid checkpoint; without one there is no progress.
 
         Checkpoints that are damaged, or of another fit, are removed.
 
@@ -223,7 +225,7 @@ class Stage:
         )
 
     def _load(self, folder: Path) -> Progress:
-        """Nothing is changed before all has been read.
+        """Read a checkpoint and restore it; nothing is changed before all of it was read.
 
         Raises:
             ArtifactError: The checkpoint is damaged, or of another fit.
@@ -250,7 +252,7 @@ class Stage:
 
 
 def _read_tensors(bundle: Bundle) -> dict[str, dict[str, Tensor]]:
-    """All groups of tensors, in memory of their own: that of a file cannot be written to."""
+    """All groups of tensors, copied: the mapped memory of a file is read-only."""
     groups = [Path(name).stem for name in bundle.manifest.files if name.startswith("tensors/")]
     return {
         group: {name: torch.tensor(array) for name, array in bundle.tensors(group).items()}

@@ -1,4 +1,4 @@
-"""What a fit changes, and how all of it is read and put back to the bit."""
+"""What a fit changes, and how all of it is saved and restored exactly."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Scalar = float | int | bool | None
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Carried:
-    """What steps bring along from batch to batch besides weights and optimizers."""
+    """State that steps carry from batch to batch besides weights and optimizers."""
 
     generators: Sequence[torch.Generator] = ()
-    """Generators that batches and steps draw from; torch's own ones are looked after anyway."""
+    """Generators that batches and steps draw from; torch's own are always included."""
     read: Callable[[], Mapping[str, Tensor]] = dict
     """Gives all else, as tensors by name."""
     write: Callable[[Mapping[str, Tensor]], object] = dict
-    """Takes it back; the tensors are on the CPU, and its own to keep."""
+    """Restores it from tensors on the CPU, which it may keep."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,7 +71,7 @@ class Trainee:
     def restore_optimizers(
         self, tensors: Mapping[str, Tensor], scalars: Mapping[str, Scalar]
     ) -> None:
-        """Put states back. Rates and other options stay: the loop sets rates before each step."""
+        """Restore states. Rates and other options stay: the loop sets rates before each step."""
         states: list[dict[int, dict[str, Tensor | Scalar]]] = [{} for _ in self.optimizers]
         for name, value in (*tensors.items(), *scalars.items()):
             number, parameter, key = name.split(".", 2)
@@ -91,7 +91,7 @@ class Trainee:
         return {name: state.numpy().tobytes() for name, state in states.items()}
 
     def restore_random_states(self, states: Mapping[str, bytes]) -> None:
-        """Put generators back; one that is not here, as CUDA's on a CPU, is left out."""
+        """Restore generators; one that does not exist here, such as CUDA's on a CPU, is skipped."""
         for name, data in states.items():
             state = torch.frombuffer(bytearray(data), dtype=torch.uint8)
             if name == "torch":

@@ -1,6 +1,6 @@
-"""Interactions that must not count: later than the run, told twice, or far too many of one user.
+"""Interactions that must not count: too late, far before all others, told twice, or too many.
 
-Whatever is left out is counted, so that rows in are rows used and rows left out.
+Everything left out is counted, so that rows used and rows left out add up to all rows.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 from datetime import datetime
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import stats
 
+from recsys.arrays import BoolArray, Int64Array
 from recsys.datasets.daily import repeated
 from recsys.datasets.dataset import Dataset
+from recsys.datasets.far_times import is_far_before
 from recsys.datasets.validation import ValidationConfig
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, USER_ID
+from recsys.time_units import US_PER_DAY
 
-_US_PER_DAY = 86_400_000_000
 _LEAST_CAP, _CAP_FACTOR, _TAIL_SHARES = 1000, 5, (0.75, 0.9)
 
 
@@ -33,11 +33,15 @@ def clean_interactions(
         limits: The cap of events of one user.
 
     Returns:
-        The rows, and counts of `later`, `duplicate` and `capped`.
+        The rows, and counts of `later`, `far_before`, `duplicate` and `capped`.
     """
     log = dataset.interactions
     kept = log if until is None else rows_until(log, until)
-    counts = {"later": log.num_rows - kept.num_rows, "duplicate": 0, "capped": 0}
+    counts = {"later": log.num_rows - kept.num_rows, "far_before": 0, "duplicate": 0, "capped": 0}
+    if EVENT_TIME in kept.column_names:
+        is_far_N = is_far_before(kept[EVENT_TIME].cast(pa.int64()).to_numpy())
+        counts["far_before"] = int(np.count_nonzero(is_far_N))
+        kept = kept.filter(pa.array(~is_far_N)) if counts["far_before"] else kept
     zone = dataset.columns.event_time_zone or "UTC"
     if EVENT_TIME in kept.column_names and _has_times_of_day(kept, zone):
         is_repeated_N = repeated(kept)
@@ -57,19 +61,21 @@ def rows_until(log: pa.Table, moment: datetime) -> pa.Table:
 
 
 def _has_times_of_day(log: pa.Table, zone: str) -> bool:
-    """Whether times are more than dates: then equal rows are one event told twice.
+    """Whether times are more than dates: then equal rows are duplicates of one event.
 
-    Dates are midnights where they were written, which in UTC may be any hour.
+    Dates are midnights in UTC, or where they were written, which in UTC may be any hour.
     """
+    if not np.any(log[EVENT_TIME].cast(pa.int64()).to_numpy() % US_PER_DAY):
+        return False
     local = pc.local_timestamp(log[EVENT_TIME].cast(pa.timestamp("us", tz=zone)))
-    return bool(np.any(local.cast(pa.int64()).to_numpy() % _US_PER_DAY))
+    return bool(np.any(local.cast(pa.int64()).to_numpy() % US_PER_DAY))
 
 
-def _within_cap(log: pa.Table, cap: int | None) -> npt.NDArray[np.bool_]:
+def _within_cap(log: pa.Table, cap: int | None) -> BoolArray:
     """Whether each event is among the latest of its user that count, by `default_cap` if not set.
 
-    Of events at one time, those whose other columns sort first go first, so that nothing depends
-    on the order of rows; in a log without times that order is all there is.
+    Among events at the same time, those whose other columns sort first come first, so that nothing
+    depends on the order of rows. In a log without times the order of rows decides.
     """
     codes = log[USER_ID].combine_chunks().dictionary_encode().indices.to_numpy()
     counts = np.bincount(codes)
@@ -87,22 +93,24 @@ def _within_cap(log: pa.Table, cap: int | None) -> npt.NDArray[np.bool_]:
     return within
 
 
-def default_cap(counts: npt.NDArray[np.int64]) -> int:
-    """The most events of a user that can be a person's: beyond, the latest ones count.
+def default_cap(counts: Int64Array) -> int:
+    """Default cap: the most events that one person can have; beyond it only the latest count.
 
     The number of events of a person is roughly lognormal, so that the busiest of N people is
     expected at the median times exp(s z), where z is the normal quantile of 1/N and s the spread of
-    the logs. Both are taken from places that a few accounts cannot move, whatever they do: the
-    median, and how far the upper quarter and the upper tenth lie above it. The highest number
-    itself, or one in a thousand, is what bots are made of. Five times the expectation leaves people
-    alone: on Gowalla, MovieLens 1M, MovieTweetings and Complete Journey the busiest user has 0.2 to
-    1.5 times the expectation. Nobody is capped below 1000.
+    the logs. Both are estimated from quantiles that a few accounts cannot move: the median, and the
+    distances of the upper quartile and the upper decile from it. The highest counts, up to one in a
+    thousand, are often those of bots. Five times the expectation does not affect people: on
+    Gowalla, MovieLens 1M, MovieTweetings and Complete Journey the busiest user has 0.2 to 1.5 times
+    the expectation. The cap is never below 1000.
 
     Args:
         counts: Events of each user, one or more.
     """
     if not len(counts):
         return _LEAST_CAP
+    from scipy import stats  # slow to import, and who only validates needs it not
+
     logs = np.log(np.maximum(counts, 1))
     middle = float(np.quantile(logs, 0.5, method="lower"))
     spread = max(

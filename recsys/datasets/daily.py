@@ -1,4 +1,4 @@
-"""Figures of each day of a log, beside those of the days before it.
+"""Figures of each day of a log, compared with the days before it.
 
 Shapes: N rows, T days from the first of a log to the last, both included.
 """
@@ -8,42 +8,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import BoolArray, Float64Array, Int64Array
 from recsys.schema import AMOUNT, EVENT_TIME
+from recsys.time_units import US_PER_DAY
 
-Floats = npt.NDArray[np.float64]
-Numbers = npt.NDArray[np.int64]
-
-_US_PER_DAY = 86_400_000_000
 _WEEKS, _MIN_KNOWN = 4, 7
 
 
 @dataclass(frozen=True, kw_only=True)
 class DailyFigure:
-    """A figure of the judged day, and what it was on days before, oldest first.
+    """A figure of the newest day, and its values on the days before, oldest first.
 
     Args:
-        observed: Of the judged day; NaN where it cannot be said.
+        observed: Value of the newest day; NaN where there is none.
         before: Of each earlier day of the reference window that has one.
-        num_rows: Rows of the judged day.
+        num_rows: Rows of the newest day.
     """
 
     observed: float
-    before: Floats
+    before: Float64Array
     num_rows: int
 
 
-def day_numbers(table: pa.Table) -> Numbers:
+def day_numbers(table: pa.Table) -> Int64Array:
     """Day of each row, as days since 1970 in UTC. Shape (N,)."""
     times = table[EVENT_TIME].cast(pa.int64()).to_numpy()
-    return np.asarray(times // _US_PER_DAY, dtype=np.int64)
+    return np.asarray(times // US_PER_DAY, dtype=np.int64)
 
 
-def day_counts(days_N: Numbers, day: int) -> Numbers:
-    """Rows of each day, from the first one of a log to the judged one. Shape (T,)."""
+def day_counts(days_N: Int64Array, day: int) -> Int64Array:
+    """Rows of each day, from the first one of a log to the newest. Shape (T,)."""
     earlier_N = days_N[days_N <= day]
     if not len(earlier_N):
         return np.zeros(1, dtype=np.int64)
@@ -51,15 +48,15 @@ def day_counts(days_N: Numbers, day: int) -> Numbers:
     return np.bincount(earlier_N - first, minlength=day - first + 1).astype(np.int64)
 
 
-def volume(counts_T: Numbers, *, num_days: int) -> tuple[DailyFigure, float]:
-    """Log of a day's rows over what the days before let expect, and that expectation.
+def volume(counts_T: Int64Array, *, num_days: int) -> tuple[DailyFigure, float]:
+    """Log of a day's rows over the number expected from the days before, and that number.
 
-    What is expected is the median of four weeks, or of the same weekday in them, whichever told
-    the days before the judged one better.
+    The expectation is the median of four weeks, or of the same weekday in them, whichever predicted
+    the days before better.
 
     Args:
-        counts_T: Rows of each day, the judged one last. Shape (T,).
-        num_days: Days before the judged one that are looked at.
+        counts_T: Rows of each day, the newest last. Shape (T,).
+        num_days: Days before the newest that are used.
     """
     found = []
     for step in (1, 7):
@@ -77,11 +74,11 @@ def volume(counts_T: Numbers, *, num_days: int) -> tuple[DailyFigure, float]:
     return min(usable or found[:1], key=lambda one: _spread(one[0].before))
 
 
-def _spread(values: Floats) -> float:
+def _spread(values: Float64Array) -> float:
     return float(np.std(values)) if len(values) else 0.0
 
 
-def _trailing_median(counts_T: Numbers, step: int) -> Floats:
+def _trailing_median(counts_T: Int64Array, step: int) -> Float64Array:
     """Median of the last four weeks before each day, every day or every seventh; NaN early on."""
     lags = np.arange(step, 7 * _WEEKS + 1, step)
     padded = np.concatenate([np.full(lags[-1], np.nan), counts_T.astype(np.float64)])
@@ -94,15 +91,15 @@ def _trailing_median(counts_T: Numbers, step: int) -> Floats:
     return medians_T
 
 
-def stale_days(counts_T: Numbers, *, num_days: int) -> tuple[int, int]:
+def stale_days(counts_T: Int64Array, *, num_days: int) -> tuple[int, int]:
     """Days without rows at the end of a log, and how many are usual on such a day.
 
-    Where the days without rows follow the week, as with a shop that is closed on Sundays, usual is
-    what the same weekday had in the weeks before; elsewhere, the longest gap.
+    If days without rows follow the week, as with a shop that is closed on Sundays, the usual number
+    is that of the same weekday before; otherwise it is the longest gap.
 
     Args:
-        counts_T: Rows of each day, the judged one last. Shape (T,).
-        num_days: Days before the judged one that are looked at.
+        counts_T: Rows of each day, the newest last. Shape (T,).
+        num_days: Days before the newest that are used.
     """
     has_rows = np.flatnonzero(counts_T)
     if not len(has_rows):
@@ -121,10 +118,8 @@ def stale_days(counts_T: Numbers, *, num_days: int) -> tuple[int, int]:
     return end - last, max((day - int(has_rows[has_rows <= day][-1]) for day in same), default=0)
 
 
-def daily_share(
-    marked_N: npt.NDArray[np.bool_], days_N: Numbers, day: int, *, num_days: int
-) -> DailyFigure:
-    """Share of marked rows on the judged day, and on each day before it."""
+def daily_share(marked_N: BoolArray, days_N: Int64Array, day: int, *, num_days: int) -> DailyFigure:
+    """Share of marked rows on the newest day, and on each day before it."""
     within_N = (days_N <= day) & (days_N >= day - num_days)
     number_N = days_N[within_N] - (day - num_days)
     rows = np.bincount(number_N, minlength=num_days + 1)
@@ -137,7 +132,7 @@ def daily_share(
     )
 
 
-def first_seen(column: pa.ChunkedArray, days_N: Numbers) -> npt.NDArray[np.bool_]:
+def first_seen(column: pa.ChunkedArray, days_N: Int64Array) -> BoolArray:
     """Whether each row lies on the first day on which its term occurs; never for nulls. (N,)."""
     codes = column.combine_chunks().dictionary_encode()
     is_null_N = np.asarray(pc.is_null(codes))
@@ -147,7 +142,7 @@ def first_seen(column: pa.ChunkedArray, days_N: Numbers) -> npt.NDArray[np.bool_
     return np.asarray((first_T[codes_N] == days_N) & ~is_null_N)
 
 
-def repeated(table: pa.Table) -> npt.NDArray[np.bool_]:
+def repeated(table: pa.Table) -> BoolArray:
     """Whether each row repeats an earlier one in every column. Shape (N,)."""
     numbered = table.append_column("__row", pa.array(np.arange(table.num_rows)))
     first = numbered.group_by(table.column_names).aggregate([("__row", "min")])["__row_min"]
@@ -156,7 +151,7 @@ def repeated(table: pa.Table) -> npt.NDArray[np.bool_]:
     return is_repeated_N
 
 
-def first_of_each(table: pa.Table, key: str, *, most: int) -> npt.NDArray[np.bool_]:
+def first_of_each(table: pa.Table, key: str, *, most: int) -> BoolArray:
     """Whether each row is among the first rows of its key and day, by time. Shape (N,)."""
     days_N = day_numbers(table)
     codes_N = np.asarray(table[key].combine_chunks().dictionary_encode().indices.fill_null(-1))
@@ -173,17 +168,17 @@ def first_of_each(table: pa.Table, key: str, *, most: int) -> npt.NDArray[np.boo
     return is_first_N
 
 
-def shift(values: Floats, usual: float) -> float:
-    """How far the median of values lies from what is usual."""
+def shift(values: Float64Array, usual: float) -> float:
+    """Distance of the median of values from the usual one."""
     return abs(float(np.median(values)) - usual)
 
 
-def share_outside(values: Floats, ends: Floats) -> float:
+def share_outside(values: Float64Array, ends: Float64Array) -> float:
     """Share of values below the first or above the second of two ends."""
     return float(np.mean((values < ends[0]) | (values > ends[1])))
 
 
-def distance(values: Floats, reference: Floats) -> float:
+def distance(values: Float64Array, reference: Float64Array) -> float:
     """Kolmogorov-Smirnov distance of two samples (Kolmogorov 1933, Smirnov 1948).
 
     Args:

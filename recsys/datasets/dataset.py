@@ -1,8 +1,10 @@
-"""The three tables of a recommender: what the user calls them, and what they are in memory."""
+"""The three tables of a recommender: their settings, and their form in memory."""
 
 from __future__ import annotations
 
+import dataclasses
 import zoneinfo
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -11,14 +13,18 @@ import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
 from recsys.config import config_class
+from recsys.datasets.contents import is_csv
+from recsys.datasets.epochs import TimeUnit
 from recsys.datasets.feature_columns import FeatureKind
 from recsys.datasets.ids import IdType
 from recsys.datasets.origin import Origin
-from recsys.datasets.tables import is_csv
-from recsys.datasets.times import TimeUnit
+from recsys.datasets.row_filters import RowFilters
+from recsys.datasets.times import AmbiguousTimes
 from recsys.schema import ITEM_ID, TITLE, USER_ID
 
 TableName = Literal["interactions", "users", "items"]
+FilteredTable = Literal["interactions", "users", "items", "deny", "eligible"]
+"""Tables of a recommender that a row filter may stand for."""
 
 
 @config_class
@@ -45,6 +51,9 @@ class DataConfig:
     """Items and their features, one row each."""
     item_title: str | None = "title"
     """Column of the items table to show to people; need not exist."""
+    where: RowFilters[FilteredTable] = Field(default_factory=dict)
+    """Rows that count, by table, e.g. `interactions = "quantity > 0"`; others are counted and left
+    out."""
     csv: CsvConfig = CsvConfig()
     """How CSV files are read."""
 
@@ -71,6 +80,9 @@ class ColumnsConfig:
     """Time zone of times that name none, e.g. "Europe/Paris"."""
     event_time_unit: TimeUnit | None = None
     """Unit of times that are integers since 1970."""
+    ambiguous_times: AmbiguousTimes = "refuse"
+    """Local times that occur twice or never as clocks change: refused, or read as the "earlier" or
+    "later" of their two moments."""
 
     @field_validator("event_time_zone")
     @classmethod
@@ -135,7 +147,7 @@ class FeaturesConfig:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """The tables under standard names and types, with what is needed to speak of them.
+    """The tables under standard names and types, with their origin for messages.
 
     Args:
         interactions: user_id, item_id and, where configured, event_time, weight, event_type, split.
@@ -144,6 +156,7 @@ class Dataset:
         data: Where the tables came from.
         columns: The user's names of the standard columns.
         features: The features that `users` and `items` hold.
+        num_left_out: Interactions of the file that are not in the table, by reason.
     """
 
     interactions: pa.Table
@@ -152,6 +165,7 @@ class Dataset:
     data: DataConfig
     columns: ColumnsConfig
     features: FeaturesConfig
+    num_left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def origin(self, table: TableName, column: str = "") -> Origin:
         """Where a table, or a column by its standard name, came from."""
@@ -169,9 +183,10 @@ def find_origin(
     path = {"interactions": data.interactions, "users": data.users, "items": data.items}[table]
     declared = {"interactions": {}, "users": features.users, "items": features.items}[table]
     if column in declared:
-        name = declared[column].column or column
+        name, setting = declared[column].column or column, f"[features.{table}] {column}"
     elif column == TITLE and table == "items":
-        name = data.item_title or column
+        name, setting = data.item_title or column, "[data] item_title"
     else:
-        name = getattr(columns, column, None) or column
-    return Origin(file=str(path), column=name, is_text=path is not None and is_csv(path))
+        name, setting = getattr(columns, column, None) or column, f"[columns] {column}"
+    is_text = path is not None and is_csv(path)
+    return Origin(file=str(path), column=name, is_text=is_text, setting=column and setting)

@@ -5,7 +5,7 @@
     numeric       float32
     dense         fixed_size_list<float32, num_dims>
 
-Types are settled here; whether values are finite is for validation to say.
+Types are settled here; validation checks whether values are finite.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.datasets.common_types import is_list
 from recsys.datasets.ids import plain_column, widened
 from recsys.datasets.origin import Origin
 from recsys.datasets.text import lists_from_text, numbers_from_text
@@ -47,7 +48,9 @@ def feature_column(
         return number_column(values, origin)
     if separator is not None and pa.types.is_string(values.type):
         values, origin = lists_from_text(values, separator), replace(origin, is_text=True)
-    if not _is_list(values.type):
+    if pa.types.is_null(values.type):
+        values = values.cast(pa.list_(pa.string() if kind == "multi_hot" else pa.float32()))
+    if not is_list(values.type):
         raise origin.refusal(
             expected=f"lists, as the feature is {kind}",
             got=str(values.type),
@@ -68,10 +71,11 @@ def term_column(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
     if pa.types.is_integer(values.type):
         return widened(values, origin)
     if not pa.types.is_string(values.type):
+        other_kind = " or give the feature another kind," if "features" in origin.setting else ""
         raise origin.refusal(
-            expected="terms: strings, integers or booleans",
+            expected="text, integers or booleans",
             got=str(values.type),
-            remedy="write the column as one of these, or give the feature another kind",
+            remedy=f"write the column as one of these,{other_kind} or {origin.remapping}",
         )
     return values
 
@@ -82,13 +86,15 @@ def number_column(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
     Raises:
         DataError: Values of another type, or CSV text that is no number.
     """
+    column = plain_column(column)
     if pa.types.is_string(column.type) and origin.is_text:
         column = numbers_from_text(column, origin)
     if not _is_number(column.type):
+        other_kind = " or make the feature categorical," if "features" in origin.setting else ""
         raise origin.refusal(
             expected="numbers: integers, floats or decimals",
             got=str(column.type),
-            remedy="write the column as one of these, or make the feature categorical",
+            remedy=f"write the column as one of these,{other_kind} or {origin.remapping}",
         )
     # Integers beyond 2^24 lose digits in float32, which for a feature is no fault.
     return column.cast(pa.float64(), safe=False).cast(pa.float32())
@@ -138,11 +144,6 @@ def _map_chunk(
 
 def _declared_size(found: pa.DataType) -> int:
     return int(found.list_size) if pa.types.is_fixed_size_list(found) else 0
-
-
-def _is_list(found: pa.DataType) -> bool:
-    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(test(found) for test in tests)
 
 
 def _is_number(found: pa.DataType) -> bool:

@@ -1,36 +1,28 @@
-"""A first guess at what the columns of unknown tables are; a person corrects it once, in TOML."""
+"""Guesses what the columns of unknown tables are; a person corrects the guess once, in TOML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from recsys.datasets.column_names import KNOWN_NAMES, folded
+from recsys.datasets.epochs import TimeUnit
 from recsys.datasets.feature_columns import FeatureKind
-from recsys.datasets.times import TimeUnit
-from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
 
-_NAMES: Mapping[str, Sequence[str]] = {
-    USER_ID: ("user_id", "userid", "user", "customer_id", "customer", "visitor_id", "visitorid",
-              "member_id", "account_id", "client_id", "uid"),
-    ITEM_ID: ("item_id", "itemid", "item", "product_id", "product", "movie_id", "movieid",
-              "article_id", "sku", "asin", "track_id", "book_id", "business_id"),
-    EVENT_TIME: ("event_time", "timestamp", "time", "datetime", "created_at", "event_timestamp",
-                 "ts", "date", "t_dat", "order_date"),
-}  # fmt: skip
 _MAX_TERMS_SHARE = 0.5
 """Texts of which more than this share are distinct are names or prose, not categories."""
 _MAX_CODES = 100
-"""Integers with at most so many distinct values are codes, with more they are numbers."""
+"""Integers with at most this many distinct values are codes; with more they are numbers."""
 
 
 def guess_column(names: Sequence[str], standard_name: str) -> str | None:
     """The column that a standard name most likely stands for; None where no name is known."""
-    lowered = {name.lower(): name for name in reversed(names)}
-    found = [lowered[known] for known in _NAMES[standard_name] if known in lowered]
+    lowered = {folded(name): name for name in reversed(names)}
+    found = [lowered[known] for known in KNOWN_NAMES[standard_name] if known in lowered]
     return found[0] if found else None
 
 
@@ -41,7 +33,9 @@ def guess_time_unit(column: pa.ChunkedArray) -> TimeUnit | None:
     digits = len(str(abs(pc.max(column).as_py())))
     if digits <= 11:
         return "s"
-    return "ms" if digits <= 14 else "us"
+    if digits <= 14:
+        return "ms"
+    return "us" if digits <= 17 else "ns"
 
 
 def guess_features(table: pa.Table, *, besides: Sequence[str]) -> dict[str, FeatureKind]:

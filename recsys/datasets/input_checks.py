@@ -1,13 +1,14 @@
-"""Whether the newest day of a log is like the days before it, before anything is made from it.
+"""Input checks: whether the newest day of a log is like the days before it.
 
-Each rule has a limit from the config, and gives way where the log's own earlier days went further:
-a shop that is closed on Sundays is not stale on Mondays. Counts of few rows vary by chance, and
-limits leave room for that. A log shorter than two weeks is judged by its freshness alone.
+Each rule has a limit from the config, which is widened if earlier days of the log went further: a
+shop that is closed on Sundays is not stale on Mondays. Limits allow for the chance variation of
+small counts. Of a log shorter than two weeks only the freshness is checked.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -18,11 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from recsys.arrays import Float64Array, Int64Array
 from recsys.config import config_class
 from recsys.datasets.daily import (
     DailyFigure,
-    Floats,
-    Numbers,
     daily_share,
     day_counts,
     day_numbers,
@@ -36,30 +36,30 @@ from recsys.datasets.daily import (
     volume,
 )
 from recsys.datasets.origin import Origin
-from recsys.errors import GateError
+from recsys.errors import CheckError
 from recsys.schema import AMOUNT, CURRENCY, EVENT_TIME
 
 _MIN_DAYS, _MIN_ROWS, _MARGIN = 7, 100, 1.25
 _MIN_HISTORY = 14
-_MAX_AMOUNTS = 3  # of an account's day: one fraud must not look like a wrong unit
+_MAX_AMOUNTS = 3  # amounts amounts of an account's day: one fraud must not look like a wrong unit
 _SETTLING_DAYS = 7  # at the start of a log almost every id is new
-_CHANCE = 4.0  # standard deviations that a figure may go by chance
+_CHANCE = 4.0  # standard deviations allowed for chance
 _CHANCE_OF_DISTANCE = 2.1  # of the Kolmogorov distribution: 3 days in 10,000 go further
 _EPOCH = date(1970, 1, 1)
 
 
 @config_class
-class GatesConfig:
-    """Limits of what the newest day may be like, for runs with `--as-of`; beyond them: HELD."""
+class InputChecksConfig:
+    """Limits of the newest day, for runs with `--as-of`; beyond them the run is HELD."""
 
     enabled: bool = True
-    """Whether the newest day is looked at."""
-    reference_days: int = Field(default=28, ge=7)
-    """Days before it that show what is usual."""
+    """Whether the newest day is checked."""
+    reference_days: int = Field(default=28, ge=7, le=36_525)
+    """Days before it that it is compared with."""
     max_stale_days: int = Field(default=0, ge=0)
     """Days without any event up to the day of the run, which counts."""
     min_volume: float = Field(default=0.6, ge=0, le=1)
-    """Least rows of the day, as a share of what the days before let expect."""
+    """Least rows of the day, as a share of the number expected from the days before."""
     max_volume: float = Field(default=2.5, ge=1)
     """Most rows of the day, as a multiple of that."""
     max_duplicate_share: float = Field(default=0.05, ge=0, le=1)
@@ -73,8 +73,8 @@ class GatesConfig:
     max_amount_distance: float = Field(default=0.04, ge=0, le=1)
     """Kolmogorov-Smirnov distance that the day's amounts may have from those of the days before."""
     max_amount_extremes: float = Field(default=0.02, ge=0, le=1)
-    """Share of the day's amounts that may lie outside of what 99.8 % of those before lay within."""
-    lookback_days: int = Field(default=3, ge=0)
+    """Share of the day's amounts that may lie outside the central 99.8 % of those before."""
+    lookback_days: int = Field(default=3, ge=0, le=36_525)
     """Days before the day of a run whose late transactions `score-accounts` still learns."""
     max_late_share: float = Field(default=0.05, ge=0)
     """Transactions that came too late to be learnt, as a share of those of the day."""
@@ -89,14 +89,14 @@ class Finding:
         observed: The figure of the day.
         low: Least that passes.
         high: Most that passes.
-        error: What a refusal says; None where the figure passes or cannot be judged.
+        error: The error if the figure fails; None if it passes or cannot be checked.
     """
 
     rule: str
     observed: float
     low: float
     high: float
-    error: GateError | None = None
+    error: CheckError | None = None
 
 
 Naming = Callable[[str], Origin]
@@ -106,16 +106,16 @@ Naming = Callable[[str], Origin]
 def check_newest_day(
     table: pa.Table,
     day: date,
-    config: GatesConfig,
+    config: InputChecksConfig,
     *,
     terms: list[str],
     origin: Naming,
     exported: pa.Table | None = None,
 ) -> list[Finding]:
-    """Judge a day of a log by the days before it.
+    """Compare a day of a log with the days before it.
 
     Args:
-        table: Usable rows, with event_time; later days are not looked at.
+        table: Usable rows, with event_time; later days are ignored.
         day: The day that the run stands for.
         config: Limits.
         terms: Columns of ids and terms, of which new ones are counted; first that of who acts.
@@ -123,7 +123,7 @@ def check_newest_day(
         exported: The rows as they came, where repeated ones are not in `table` any more.
 
     Returns:
-        A finding for each rule that could be judged.
+        A finding for each rule that could be checked.
     """
     days_N, number = day_numbers(table), (day - _EPOCH).days
     counts_T = day_counts(days_N, number)
@@ -152,7 +152,7 @@ def raise_if_held(findings: list[Finding]) -> None:
             raise finding.error
 
 
-def _staleness(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Finding:
+def _staleness(counts_T: Int64Array, config: InputChecksConfig, origin: Naming) -> Finding:
     stale, usual = stale_days(counts_T, num_days=config.reference_days)
     limit = max(config.max_stale_days, usual)
     error = None
@@ -163,17 +163,18 @@ def _staleness(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Findin
         error = _refusal(
             "freshness", origin(EVENT_TIME), got,
             f"events on the day of the run, or at most {limit} days before it",
-            "wait for the export, run for the day that it has, or raise [gates] max_stale_days",
+            "wait for the export, run for the day that it has, or raise [input_checks] "
+            "max_stale_days",
         )  # fmt: skip
     return Finding(rule="freshness", observed=float(stale), low=0, high=float(limit), error=error)
 
 
-def _volume(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Iterator[Finding]:
+def _volume(counts_T: Int64Array, config: InputChecksConfig, origin: Naming) -> Iterator[Finding]:
     figure, expected = volume(counts_T, num_days=config.reference_days)
     if len(figure.before) < _MIN_DAYS or math.isnan(figure.observed):
         return
-    # What counts of this size do by chance (Poisson), and what the days before did: all but the
-    # one that went furthest, so that an outage does not open the gate for those to come.
+    # The chance variation of such counts (Poisson), and the range of the days before without the
+    # most extreme one: otherwise one outage would let later ones pass.
     chance = _CHANCE / math.sqrt(max(expected, 1))
     before = np.sort(figure.before)
     low = min(math.log(config.min_volume or 1e-9), _MARGIN * float(before[1]))
@@ -186,8 +187,8 @@ def _volume(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Iterator[
             "volume", origin(""),
             f"{counts_T[-1]:,} rows, {math.exp(figure.observed):.0%} of the usual {expected:,.0f}",
             f"{math.exp(low):.0%} to {math.exp(high):.0%} of the usual number of rows of a day",
-            "check the export, or " + ("raise [gates] max" if figure.observed > high else
-            "lower [gates] min") + "_volume",
+            "check the export, or " + ("raise [input_checks] max" if figure.observed > high else
+            "lower [input_checks] min") + "_volume",
         )  # fmt: skip
     yield Finding(
         rule="volume", observed=math.exp(figure.observed), low=math.exp(low), high=math.exp(high),
@@ -196,7 +197,7 @@ def _volume(counts_T: Numbers, config: GatesConfig, origin: Naming) -> Iterator[
 
 
 def _duplicates(
-    table: pa.Table, day: int, config: GatesConfig, origin: Naming
+    table: pa.Table, day: int, config: InputChecksConfig, origin: Naming
 ) -> Iterator[Finding]:
     days_N = day_numbers(table)
     window = (days_N <= day) & (days_N >= day - config.reference_days)
@@ -206,7 +207,7 @@ def _duplicates(
 
 
 def _share(
-    rule: str, column: str, figure: DailyFigure, config: GatesConfig, origin: Naming
+    rule: str, column: str, figure: DailyFigure, config: InputChecksConfig, origin: Naming
 ) -> Iterator[Finding]:
     """A share of the day's rows with an upper limit."""
     if len(figure.before) < _MIN_DAYS or math.isnan(figure.observed):
@@ -216,7 +217,7 @@ def _share(
         setting, what = "max_duplicate_share", "repeat an earlier one"
     elif column == CURRENCY:
         setting = "max_new_currency_share"
-    # Above what the days before had, but never so high that nothing could be above it.
+    # Above the shares of the days before, but never so high that nothing could exceed it.
     most = float(figure.before.max())
     high = max(getattr(config, setting), min(_MARGIN * most, (1 + most) / 2))
     high = min(high + _CHANCE * math.sqrt(high * (1 - high) / figure.num_rows), 1.0)
@@ -225,21 +226,26 @@ def _share(
         error = _refusal(
             rule, origin(column), f"{figure.observed:.1%}",
             f"at most {high:.1%} of the day's rows that {what}",
-            f"check the export and how ids are written, or raise [gates] {setting}",
+            f"check the export and how ids are written, or raise [input_checks] {setting}",
         )  # fmt: skip
     name = f"{rule}.{column}" if column else rule
     yield Finding(rule=name, observed=figure.observed, low=0.0, high=high, error=error)
 
 
 def _amounts(
-    recent: pa.Table, days_N: Numbers, day: int, config: GatesConfig, origin: Naming
+    recent: pa.Table, days_N: Int64Array, day: int, config: InputChecksConfig, origin: Naming
 ) -> Iterator[Finding]:
-    """The day's amounts against those of the days before, each currency for itself."""
+    """The day's amounts against those of the days before, by currency."""
     amounts_N = np.log(np.maximum(np.abs(recent[AMOUNT].to_numpy()), 1e-9))
     groups = {"": np.ones(len(days_N), dtype=np.bool_)}
     if CURRENCY in recent.column_names:
         codes = sorted(pc.unique(recent[CURRENCY].drop_null()).to_pylist())
-        groups = {str(c): np.asarray(pc.equal(recent[CURRENCY], c).fill_null(False)) for c in codes}
+        groups = {
+            _currency_name(code, number): np.asarray(
+                pc.equal(recent[CURRENCY], code).fill_null(False)
+            )
+            for number, code in enumerate(codes, start=1)
+        }
     for currency, mine_N in groups.items():
         today = amounts_N[mine_N & (days_N == day)]
         before = {
@@ -251,19 +257,24 @@ def _amounts(
             yield from _shift(currency, today, list(before.values()), config, origin)
 
 
+def _currency_name(code: object, number: int) -> str:
+    """A currency for messages: its code where it is one, as another column may be mapped to it."""
+    return str(code) if re.fullmatch(r"[A-Z]{3}", str(code)) else f"currency{number}"
+
+
 def _shift(
     currency: str,
-    today: Floats,
-    before: list[Floats],
-    config: GatesConfig,
+    today: Float64Array,
+    before: list[Float64Array],
+    config: InputChecksConfig,
     origin: Naming,
 ) -> Iterator[Finding]:
-    """Median and distribution of log amounts; the days before say how far both may go."""
+    """Median and distribution of log amounts, with limits from the days before."""
     pooled = np.sort(np.concatenate(before))
     usual = float(np.median(pooled))
     where = f".{currency}" if currency else ""
     ends = np.quantile(pooled, [0.001, 0.999])
-    figures: dict[str, tuple[Callable[[Floats], float], float]] = {
+    figures: dict[str, tuple[Callable[[Float64Array], float], float]] = {
         "amount_shift": (partial(shift, usual=usual), math.log(config.max_amount_shift)),
         "amount_distance": (partial(distance, reference=pooled), config.max_amount_distance),
         "amount_extremes": (partial(share_outside, ends=ends), config.max_amount_extremes),
@@ -281,7 +292,8 @@ def _shift(
                 rule, origin(AMOUNT), _amount_text(rule, observed), f"at most "
                 f"{_amount_text(rule, high)}, by the days before"
                 + (f" in {currency}" if currency else ""),
-                f"check the unit and the currency of the amounts, or raise [gates] max_{rule}",
+                f"check the unit and the currency of the amounts, or raise [input_checks] "
+                f"max_{rule}",
             )  # fmt: skip
         yield Finding(rule=f"{rule}{where}", observed=observed, low=0.0, high=high, error=error)
 
@@ -292,8 +304,8 @@ def _amount_text(rule: str, value: float) -> str:
     return f"a factor of {math.exp(value):.2f}" if rule == "amount_shift" else f"{value:.3f} away"
 
 
-def _refusal(rule: str, origin: Origin, observed: str, limit: str, remedy: str) -> GateError:
-    return GateError(
+def _refusal(rule: str, origin: Origin, observed: str, limit: str, remedy: str) -> CheckError:
+    return CheckError(
         rule=rule, place=origin.file, column=origin.column,
         observed=observed, limit=limit, remedy=remedy,
     )  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from recsys.datasets.dataset import (
 )
 from recsys.datasets.feature_columns import feature_column, number_column, term_column
 from recsys.datasets.ids import id_column
-from recsys.datasets.origin import Origin, listing
-from recsys.datasets.tables import read_table
+from recsys.datasets.origin import Origin
+from recsys.datasets.row_filters import parsed_filters
+from recsys.datasets.tables import Note, TableReader, read_input
 from recsys.datasets.text import first_row
 from recsys.datasets.times import time_column
 from recsys.errors import ConfigError
@@ -35,16 +37,21 @@ def load_dataset(
     data: DataConfig,
     columns: ColumnsConfig | None = None,
     features: FeaturesConfig | None = None,
+    *,
+    note: Note | None = None,
+    read: TableReader | None = None,
 ) -> Dataset:
     """Read the tables, rename their columns to the standard names and settle their types.
 
-    Ids stay exact. What only a look at the values can tell (null ids of interactions, numbers
-    that are not finite, times in the future) is left to `recsys.datasets.validation`.
+    Ids stay exact. Checks of values (null ids of interactions, numbers that are not finite, times
+    in the future) are left to `recsys.datasets.validation`.
 
     Args:
         data: Where the tables are.
         columns: The user's names of the standard columns; the standard names when None.
         features: The features to read; none when None.
+        note: Told of each table that is read.
+        read: What reads tables in place of files, such as frames in memory.
 
     Raises:
         ConfigError: Features of a table that is not given.
@@ -53,27 +60,94 @@ def load_dataset(
     """
     columns = columns or ColumnsConfig()
     features = features or FeaturesConfig()
+    reader = _Reader(data=data, columns=columns, features=features, note=note, read_as=read)
+    interactions, num_left_out = _read_interactions(reader)
     dataset = Dataset(
-        interactions=_read_interactions(data, columns, features),
-        users=_read_side("users", data.users, data, columns, features),
-        items=_read_side("items", data.items, data, columns, features),
+        interactions=interactions,
+        users=_read_side("users", data.users, reader),
+        items=_read_side("items", data.items, reader),
         data=data,
         columns=columns,
         features=features,
+        num_left_out=num_left_out,
     )
     _check_keys(dataset, "users", USER_ID)
     _check_keys(dataset, "items", ITEM_ID)
     return dataset
 
 
-def _read_interactions(
-    data: DataConfig, columns: ColumnsConfig, features: FeaturesConfig
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """What is needed to read any of the tables."""
+
+    data: DataConfig
+    columns: ColumnsConfig
+    features: FeaturesConfig
+    note: Note | None
+    read_as: TableReader | None
+
+    def read(
+        self,
+        table: TableName,
+        path: Path,
+        converters: dict[str, Converter],
+        optional: list[str],
+    ) -> tuple[pa.Table, int]:
+        """The columns that `converters` names, under these names, each in its standard type.
+
+        Returns:
+            The table, and how many rows a row filter left out.
+        """
+        origins = {
+            name: find_origin(table, name, self.data, self.columns, self.features)
+            for name in converters
+        }
+        found = read_input(
+            path,
+            columns=[origins[name].column for name in converters if name not in optional],
+            optional=[origins[name].column for name in optional],
+            delimiter=self.data.csv.delimiter,
+            where=parsed_filters(self.data.where).get(table),
+            read=self.read_as,
+        )
+        if self.note is not None:
+            self.note(table, found)
+        return settled(found.table, converters, origins), found.num_filtered
+
+
+def settled(
+    raw: pa.Table, converters: Mapping[str, Converter], origins: Mapping[str, Origin]
 ) -> pa.Table:
+    """Columns of a table as its files, or a program, hold them, in their standard types.
+
+    Args:
+        raw: The table, by its own names of columns.
+        converters: How to read each column, by its standard name.
+        origins: Where each came from; one that `raw` does not have is left out.
+    """
+    present = {name: origins[name].column for name in converters}
+    present = {name: own for name, own in present.items() if own in raw.column_names}
+    # Without rows a type says nothing: it is what a writer guessed that saw none.
+    empty = None if raw.num_rows else pa.chunked_array([pa.nulls(0)])
+    return pa.table(
+        {
+            name: converters[name](raw[own] if empty is None else empty, origins[name])
+            for name, own in present.items()
+        }
+    )
+
+
+def _read_interactions(reader: _Reader) -> tuple[pa.Table, dict[str, int]]:
+    """Interactions, and how many rows of the file are left out by reason."""
+    data, columns = reader.data, reader.columns
     converters: dict[str, Converter] = {
         USER_ID: partial(id_column, text_type=data.csv.user_id_type),
         ITEM_ID: partial(id_column, text_type=data.csv.item_id_type),
         EVENT_TIME: partial(
-            time_column, zone=columns.event_time_zone, unit=columns.event_time_unit
+            time_column,
+            zone=columns.event_time_zone,
+            unit=columns.event_time_unit,
+            ambiguous=columns.ambiguous_times,
         ),
         WEIGHT: number_column,
         EVENT_TYPE: _text_column,
@@ -81,22 +155,20 @@ def _read_interactions(
     }
     named = {name: convert for name, convert in converters.items() if getattr(columns, name)}
     optional = [EVENT_TIME] if columns.event_time == EVENT_TIME else []
-    origins = {name: find_origin("interactions", name, data, columns, features) for name in named}
-    table = _read(data.interactions, named, origins, optional, data.csv.delimiter)
-    if columns.event_types is None:
-        return table
-    return _with_event_types(table, columns.event_types, origins[EVENT_TYPE])
+    table, num_filtered = reader.read("interactions", data.interactions, named, optional)
+    num_left_out = {"filtered": num_filtered} if data.where.get("interactions") else {}
+    if columns.event_types is not None:
+        origin = find_origin("interactions", EVENT_TYPE, data, columns, reader.features)
+        kept = _with_event_types(table, columns.event_types, origin)
+        num_left_out["other_event_type"] = table.num_rows - kept.num_rows
+        table = kept
+    return table, num_left_out
 
 
-def _read_side(
-    side: TableName,
-    path: Path | None,
-    data: DataConfig,
-    columns: ColumnsConfig,
-    features: FeaturesConfig,
-) -> pa.Table | None:
+def _read_side(side: TableName, path: Path | None, reader: _Reader) -> pa.Table | None:
     """The users or the items table, or None when its path is not given."""
-    declared: dict[str, FeatureConfig] = getattr(features, side)
+    data = reader.data
+    declared: dict[str, FeatureConfig] = getattr(reader.features, side)
     if path is None:
         if declared:
             raise ConfigError(
@@ -111,29 +183,7 @@ def _read_side(
         converters[name] = partial(feature_column, kind=feature.kind, separator=feature.separator)
     optional = [TITLE] if side == "items" and data.item_title else []
     converters.update(dict.fromkeys(optional, _text_column))
-    origins = {name: find_origin(side, name, data, columns, features) for name in converters}
-    return _read(path, converters, origins, optional, data.csv.delimiter)
-
-
-def _read(
-    path: Path,
-    converters: dict[str, Converter],
-    origins: dict[str, Origin],
-    optional: list[str],
-    delimiter: str,
-) -> pa.Table:
-    """The columns that `converters` names, under these names, each in its standard type."""
-    required = [origins[name].column for name in converters if name not in optional]
-    welcome = [origins[name].column for name in optional]
-    raw = read_table(path, columns=required, optional=welcome, delimiter=delimiter)
-    present = {name for name in converters if origins[name].column in raw.column_names}
-    return pa.table(
-        {
-            name: convert(raw[origins[name].column], origins[name])
-            for name, convert in converters.items()
-            if name in present
-        }
-    )
+    return reader.read(side, path, converters, optional)[0]
 
 
 def _text_column(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
@@ -146,8 +196,9 @@ def _with_event_types(table: pa.Table, kept: tuple[str, ...], origin: Origin) ->
     if table.num_rows > 0 and result.num_rows == 0:
         raise origin.refusal(
             expected=f"rows with the event types {', '.join(kept)}",
-            got=f"only {listing([str(name) for name in pc.unique(table[EVENT_TYPE])])}",
-            remedy="correct [columns] event_types",
+            got=f"none of them among {pc.count_distinct(table[EVENT_TYPE]).as_py():,} others in "
+            f"{table.num_rows:,} rows",
+            remedy="correct [columns] event_types, which is compared letter by letter",
         )
     return result
 
@@ -156,6 +207,8 @@ def _check_keys(dataset: Dataset, side: TableName, key: str) -> None:
     """Refuse a users or items table whose ids are of another type, null or repeated."""
     table: pa.Table | None = getattr(dataset, side)
     if table is None:
+        return
+    if not table.num_rows:
         return
     ids, origin = table[key], dataset.origin(side, key)
     expected_type = dataset.interactions.schema.field(key).type

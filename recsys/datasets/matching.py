@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recsys.errors import GateError
+from recsys.errors import CheckError
 
 LITTLE = 0.5
 """Share of the rows below which finding so few is a warning."""
@@ -50,10 +50,10 @@ class Match:
             even_if_empty: Whether a table without rows is refused too.
 
         Raises:
-            GateError: Nothing was found.
+            CheckError: Nothing was found.
         """
         if (self.num_rows or even_if_empty) and not self.num_found:
-            raise GateError(
+            raise CheckError(
                 rule=self.what,
                 place=self.place,
                 observed=f"none of its {self.num_rows:,} rows"

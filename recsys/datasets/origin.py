@@ -1,7 +1,8 @@
-"""Where a column came from, so that every refusal speaks the user's own words."""
+"""Where a column came from, so that messages use the user's own names."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from recsys.errors import DataError
@@ -17,14 +18,21 @@ class Origin:
         file: Path as the user wrote it.
         column: The user's name of the column; empty when a whole table is meant.
         is_text: Whether the file is CSV, in which every value is text.
+        setting: The setting that names the column, for remedies; empty where none does.
     """
 
     file: str
     column: str = ""
     is_text: bool = False
+    setting: str = ""
+
+    @property
+    def remapping(self) -> str:
+        """The remedy where a column is not the one that was meant."""
+        return f"name another column in {self.setting}" if self.setting else "map another column"
 
     def refusal(self, *, expected: str, got: str, remedy: str) -> DataError:
-        """The error that says what is wrong here."""
+        """The error for a fault at this origin."""
         return DataError(
             file=self.file,
             column=self.column,
@@ -41,14 +49,22 @@ def one_line(text: str, max_chars: int = 240) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error says, as one line; of a key that is not there, that it is not there."""
+    """The message of an error in one line; for a `KeyError`, which key is missing."""
     if isinstance(error, KeyError) and error.args:
         return one_line(f"one without {error.args[0]!r}")
     return one_line(str(error))
 
 
+def reason_without_values(error: Exception) -> str:
+    """What a library says of a file, without what it quotes: that may be a value."""
+    if isinstance(error, OSError) and error.strerror:
+        return one_line(error.strerror)
+    text = re.sub(r"'[^']*'|\"[^\"]*\"", "...", str(error))
+    return one_line(re.sub(r"(?i)(value|got|found|:)\s*-?[\d.]{4,}.*", r"\1 ...", text))
+
+
 def printable(text: str) -> str:
-    """Text with what terminals do not show, such as a byte order mark, written as an escape."""
+    """Text with invisible characters, such as a byte order mark, written as escapes."""
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
     )

@@ -1,9 +1,8 @@
-"""Splits of interactions into train, valid and test: the leak rules, in one file to review.
+"""Splits of interactions into train, valid and test: all leak rules are in this file.
 
-    global_time      everything at or after a cut is test: what a scheduled job meets
-    leave_last_out   each user's last interaction is test, the one before it valid
-    random           a share of each user's interactions, for logs without time
-    brought          the data says, in its column `split`
+    global_time      everything at or after a cut is test, as for a scheduled job leave_last_out
+    each user's last interaction is test, the one before it valid random           a share of each
+    user's interactions, for logs without time brought          the data says, in its column `split`
 
 Rows keep their order within a part, and every row is in exactly one.
 
@@ -22,15 +21,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
+from recsys.arrays import Int8Array, Int64Array
 from recsys.config import config_class
 from recsys.datasets.origin import Origin, listing
+from recsys.datasets.text import first_row
 from recsys.errors import DataError
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, SPLIT, USER_ID
 
 SplitKind = Literal["global_time", "leave_last_out", "random", "brought"]
 
-Parts = npt.NDArray[np.int8]
-"""Part of each row: one of `_TRAIN`, `_VALID` and `_TEST`."""
 
 _TRAIN, _VALID, _TEST = 0, 1, 2
 _NAMES = ["train", "valid", "test"]
@@ -86,7 +85,7 @@ def split_interactions(interactions: pa.Table, config: SplitConfig, *, seed: int
     Args:
         interactions: A table with standard columns.
         config: The rule and its shares.
-        seed: Seed of the random rule; the others do not look at it.
+        seed: Seed of the random rule; the others do not use it.
 
     Raises:
         DataError: A column that the rule needs is missing or has nulls, or a part that is asked
@@ -134,7 +133,7 @@ def _by_time(interactions: pa.Table, config: SplitConfig) -> Split:
     return replace(split, valid_from=cuts.get(_VALID), test_from=cuts.get(_TEST))
 
 
-def _last_per_user(interactions: pa.Table, config: SplitConfig) -> Parts:
+def _last_per_user(interactions: pa.Table, config: SplitConfig) -> Int8Array:
     """The last rows of each user with enough of them; of equal times the later row is the later."""
     times_N = _column(interactions, EVENT_TIME).cast(pa.int64()).to_numpy()
     users_N = _user_codes(interactions)
@@ -148,7 +147,7 @@ def _last_per_user(interactions: pa.Table, config: SplitConfig) -> Parts:
 
 def _random_per_user(
     interactions: pa.Table, config: SplitConfig, rng: np.random.Generator
-) -> Parts:
+) -> Int8Array:
     """A share of each user's rows, rounded up or down at random, at least one left to train on."""
     users_N = _user_codes(interactions)
     ranks_N, totals_N = _rank_in_user(users_N, rng.random(len(users_N)))
@@ -161,16 +160,15 @@ def _random_per_user(
     return parts
 
 
-def _brought(interactions: pa.Table) -> Parts:
+def _brought(interactions: pa.Table) -> Int8Array:
     """The parts that the column `split` names."""
     names = _column(interactions, SPLIT)
     parts = pc.index_in(names, value_set=pa.array(_NAMES))
     if parts.null_count:
-        others = pc.unique(names.filter(parts.is_null())).to_pylist()
         raise _refusal(
             SPLIT,
             expected=f"{', '.join(_NAMES)} in every row",
-            got=listing([repr(name) for name in others]),
+            got=f"other text in {parts.null_count:,} rows, {first_row(pc.is_null(parts))}",
             remedy="rename the parts or remove the rows",
         )
     return np.asarray(parts, dtype=np.int8)
@@ -181,7 +179,7 @@ def _asked(config: SplitConfig) -> set[int]:
     return {_TRAIN} | {part for part, share in shares.items() if share > 0}
 
 
-def _split(interactions: pa.Table, parts_N: Parts, *, asked: set[int]) -> Split:
+def _split(interactions: pa.Table, parts_N: Int8Array, *, asked: set[int]) -> Split:
     """The parts as tables; none that is asked for may be empty."""
     tables = {part: interactions.filter(pa.array(parts_N == part)) for part in sorted(asked)}
     for part, table in tables.items():
@@ -195,15 +193,15 @@ def _split(interactions: pa.Table, parts_N: Parts, *, asked: set[int]) -> Split:
     return Split(train=tables[_TRAIN], valid=tables.get(_VALID), test=tables.get(_TEST))
 
 
-def _user_codes(interactions: pa.Table) -> npt.NDArray[np.int64]:
+def _user_codes(interactions: pa.Table) -> Int64Array:
     """A number for each user, in the order of first appearance. Shape (N,)."""
     users = _column(interactions, USER_ID)
     return np.asarray(pc.index_in(users, value_set=pc.unique(users)), dtype=np.int64)
 
 
 def _rank_in_user(
-    users_N: npt.NDArray[np.int64], *keys_N: npt.NDArray[np.generic]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    users_N: Int64Array, *keys_N: npt.NDArray[np.generic]
+) -> tuple[Int64Array, Int64Array]:
     """Place of each row among its user's rows by the keys, from 0, and the number of these rows."""
     totals_U = np.bincount(users_N)
     starts_U = np.cumsum(totals_U) - totals_U

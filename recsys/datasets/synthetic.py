@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float64Array, Int64Array
 from recsys.datasets.dataset import (
     ColumnsConfig,
     DataConfig,
@@ -27,6 +27,7 @@ from recsys.datasets.dataset import (
 from recsys.datasets.ids import IdType
 from recsys.errors import ConfigError
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, ITEM_ID, TITLE, USER_ID
+from recsys.time_units import US_PER_DAY, US_PER_S
 
 SYNTHETIC_FEATURES = FeaturesConfig(
     users={
@@ -50,8 +51,6 @@ _LOYALTY = 0.8  # share of interactions with items of the user's own cluster
 _HINT = 0.9  # share of users and items whose term names their own cluster
 _BLOCK = 2**20  # interactions drawn at once, which bounds the memory of the draw
 
-Numbers = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SyntheticLog:
@@ -64,8 +63,8 @@ class SyntheticLog:
     """
 
     dataset: Dataset
-    user_clusters: Numbers
-    item_clusters: Numbers
+    user_clusters: Int64Array
+    item_clusters: Int64Array
 
 
 def generate_interactions(
@@ -139,11 +138,11 @@ def _dataset(interactions: pa.Table, users: pa.Table, items: pa.Table) -> Datase
 
 def _draw(
     rng: np.random.Generator,
-    user_clusters_U: Numbers,
-    item_clusters_I: Numbers,
-    popularity_I: npt.NDArray[np.float64],
+    user_clusters_U: Int64Array,
+    item_clusters_I: Int64Array,
+    popularity_I: Float64Array,
     num_interactions: int,
-) -> tuple[Numbers, Numbers]:
+) -> tuple[Int64Array, Int64Array]:
     """Users and items of each interaction, as row numbers.
 
     Items are laid out by cluster on a line, each as long as it is popular; a point drawn on the
@@ -172,8 +171,8 @@ def _draw(
 
 def _times(rng: np.random.Generator, num_interactions: int, num_days: int) -> pa.Array:
     """Event times in ascending order, uniform over the days."""
-    start_us = int(_FIRST_EVENT.timestamp()) * 10**6
-    elapsed_N = rng.integers(num_days * 86_400 * 10**6, size=num_interactions)
+    start_us = int(_FIRST_EVENT.timestamp()) * US_PER_S
+    elapsed_N = rng.integers(num_days * US_PER_DAY, size=num_interactions)
     elapsed_N.sort()
     return pa.array(start_us + elapsed_N).cast(EVENT_TIME_TYPE)
 
@@ -187,7 +186,7 @@ def _ids(num_ids: int, id_type: IdType) -> pa.Array:
 
 
 def _users(
-    rng: np.random.Generator, ids: pa.Array, clusters_U: Numbers, num_clusters: int
+    rng: np.random.Generator, ids: pa.Array, clusters_U: Int64Array, num_clusters: int
 ) -> pa.Table:
     ages_U = np.clip(rng.normal(40, 12, size=len(ids)), 16, 90)
     return pa.table(
@@ -200,7 +199,7 @@ def _users(
 
 
 def _items(
-    rng: np.random.Generator, ids: pa.Array, clusters_I: Numbers, num_clusters: int
+    rng: np.random.Generator, ids: pa.Array, clusters_I: Int64Array, num_clusters: int
 ) -> pa.Table:
     num_items = len(ids)
     prices_I = rng.lognormal(mean=3 + clusters_I % 5 / 5, sigma=0.5)
@@ -221,11 +220,11 @@ def _items(
     )
 
 
-def _hints(rng: np.random.Generator, clusters: Numbers, num_clusters: int) -> Numbers:
+def _hints(rng: np.random.Generator, clusters: Int64Array, num_clusters: int) -> Int64Array:
     """The clusters, some of them replaced by one drawn at random."""
     honest = rng.random(len(clusters)) < _HINT
     return np.where(honest, clusters, rng.integers(num_clusters, size=len(clusters)))
 
 
-def _terms(prefix: str, numbers: Numbers, separator: str = "-") -> pa.Array:
+def _terms(prefix: str, numbers: Int64Array, separator: str = "-") -> pa.Array:
     return pc.binary_join_element_wise(prefix, pa.array(numbers).cast(pa.string()), separator)

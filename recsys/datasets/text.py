@@ -1,7 +1,7 @@
-"""Text to values, for CSV: what is not written plainly is refused, never guessed.
+"""Text to values, for CSV: ambiguous text is refused, never guessed.
 
-A refusal names the row of what it refuses, from 1 and without the header, and not the value: it may
-be an id, or stand in a column that was mapped by mistake, and messages reach logs.
+A message names the row, counted from 1 without the header, and not the value: the value may be an
+id, or from a column that was mapped by mistake, and messages reach logs.
 """
 
 from __future__ import annotations
@@ -9,13 +9,72 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.datasets.common_types import is_list, is_text
 from recsys.datasets.origin import Origin
 
+_AS_STRINGS = 'read the column as strings (type "string")'
 _CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]*)$"
 
 
-def integers_from_text(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
+def check_utf8(column: pa.ChunkedArray, origin: Origin) -> None:
+    """Refuse text that is not UTF-8, in whatever encoding or list it stands: no reader can show it.
+
+    Raises:
+        DataError: Some bytes are not UTF-8.
+    """
+    start = 0
+    for chunk in column.chunks:
+        if not _is_utf8(chunk):
+            row = start + _first_not_utf8(chunk) + 1
+            raise origin.refusal(
+                expected="text in UTF-8",
+                got=f"bytes that are not, the first in row {row:,}",
+                remedy="save the table as UTF-8; names in Latin-1 or Windows-1252 are what most "
+                "often is not",
+            )
+        start += len(chunk)
+
+
+def _is_utf8(values: pa.Array) -> bool:
+    found = values.type
+    if isinstance(values, pa.ExtensionArray):
+        return _is_utf8(values.storage)
+    if pa.types.is_dictionary(found):
+        return _is_utf8(values.dictionary)
+    if is_list(found):
+        return _is_utf8(values.flatten())
+    if not is_text(found):
+        return True
+    try:
+        values.cast(pa.large_string()).cast(pa.large_binary()).cast(pa.large_string())
+    except (pa.ArrowInvalid, UnicodeError):
+        return False
+    return True
+
+
+def _first_not_utf8(values: pa.Array) -> int:
+    """Place of the first value with bytes that are not UTF-8, from 0."""
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    start, end = 0, len(values)
+    while end - start > 1:
+        middle = (start + end) // 2
+        if _is_utf8(values.slice(start, middle - start)):
+            start = middle
+        else:
+            end = middle
+    return start
+
+
+def integers_from_text(
+    column: pa.ChunkedArray, origin: Origin, *, what: str = ""
+) -> pa.ChunkedArray:
     """Text to int64 where the text is exactly how Python would print the integer; nulls stay.
+
+    Args:
+        column: The text.
+        origin: Where it comes from.
+        what: What the integers are, where they are no ids.
 
     Raises:
         DataError: Text such as "007", "+5", "1.0" or a number beyond 64 bits.
@@ -24,9 +83,9 @@ def integers_from_text(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArr
     if not pc.all(plain, min_count=0).as_py():
         strange = column.filter(pc.invert(plain))
         raise origin.refusal(
-            expected="integers as int64 prints them",
+            expected=what or "integers as int64 prints them",
             got=f"{len(strange)} others, {first_row(pc.invert(plain))}",
-            remedy='read the column as strings (type "string"), or write plain integers',
+            remedy=origin.remapping if what else _AS_STRINGS + ", or write plain integers",
         )
     try:
         return column.cast(pa.int64())
@@ -34,7 +93,7 @@ def integers_from_text(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArr
         raise origin.refusal(
             expected="integers of at most 64 bits",
             got=f"a larger one in row {unreadable_row(column, pa.int64()):,}",
-            remedy='read the column as strings (type "string")',
+            remedy=origin.remapping if what else _AS_STRINGS,
         ) from error
 
 

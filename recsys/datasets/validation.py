@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
 from recsys.config import config_class, config_to_dict
 from recsys.datasets.dataset import Dataset, FeatureConfig, TableName
+from recsys.datasets.far_times import MAX_FAR_SHARE, is_far_before
 from recsys.datasets.origin import Origin
 from recsys.datasets.text import first_row
+from recsys.datasets.wide_times import is_beyond
 from recsys.errors import DataError
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, ITEM_ID, USER_ID, WEIGHT
 
@@ -22,7 +25,7 @@ from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, ITEM_ID, USER_ID, WEIGHT
 class ValidationConfig:
     """Limits beyond which a dataset is refused."""
 
-    max_future_s: int = Field(default=300, ge=0)
+    max_future_s: int = Field(default=300, ge=0, le=3_155_760_000)
     """Seconds by which an event may lie after the date of the run, for clocks that differ."""
     max_unknown_user_share: float = Field(default=0.05, ge=0, le=1)
     """Share of interactions whose user may be absent from the users table."""
@@ -114,7 +117,7 @@ def validate_dataset(
     limits = limits or ValidationConfig()
     tables = _tables(dataset)
     log = dataset.interactions
-    times = pc.min_max(log[EVENT_TIME]).as_py() if EVENT_TIME in log.column_names else {}
+    times = _ends(log[EVENT_TIME]) if EVENT_TIME in log.column_names else {}
     return ValidationReport(
         num_interactions=log.num_rows,
         num_users=pc.count_distinct(log[USER_ID]).as_py(),
@@ -130,6 +133,12 @@ def validate_dataset(
         features={name: _summaries(dataset, name, table) for name, table in tables.items()},
         refusals=tuple(_refusals(dataset, as_of, limits, needs_time)),
     )
+
+
+def _ends(times: pa.ChunkedArray) -> dict[str, datetime]:
+    """The first and the last time that a date can have."""
+    found: dict[str, datetime] = pc.min_max(times.filter(pc.invert(is_beyond(times)))).as_py()
+    return found
 
 
 def _tables(dataset: Dataset) -> dict[TableName, pa.Table]:
@@ -231,15 +240,37 @@ def _time_refusals(
             )
         return
     yield from _null_refusals(log[EVENT_TIME], origin)
+    yield from _absurd_refusals(log[EVENT_TIME], origin)
     if as_of is None:
         return
-    limit = as_of + timedelta(seconds=limits.max_future_s)
-    future = log[EVENT_TIME].filter(pc.greater(log[EVENT_TIME], pa.scalar(limit, EVENT_TIME_TYPE)))
+    moment = as_of + timedelta(seconds=limits.max_future_s)
+    limit = pa.scalar(moment, EVENT_TIME_TYPE)
+    future = log[EVENT_TIME].filter(pc.greater(log[EVENT_TIME], limit))
     if len(future):
         yield origin.refusal(
             expected=f"no event more than {limits.max_future_s} s after {as_of.isoformat()}",
-            got=f"{len(future)} such events, the last at {pc.max(future).as_py().isoformat()}",
+            got=f"{len(future)} such events, {first_row(pc.greater(log[EVENT_TIME], limit))}",
             remedy="check the clock, zone and unit of the times, or the date of the run",
+        )
+
+
+def _absurd_refusals(times: pa.ChunkedArray, origin: Origin) -> Iterator[DataError]:
+    """Times that no date can have, and too many at one moment far before all others."""
+    is_absurd = is_beyond(times)
+    num_absurd = pc.sum(is_absurd).as_py() or 0
+    if num_absurd:
+        yield origin.refusal(
+            expected="times of the years 1 to 9999",
+            got=f"{num_absurd:,} others, {first_row(is_absurd)}",
+            remedy="check the unit and the zone of the times, or correct the rows",
+        )
+        return
+    num_far = int(np.count_nonzero(is_far_before(times.drop_null().cast(pa.int64()).to_numpy())))
+    if num_far > MAX_FAR_SHARE * len(times):
+        yield origin.refusal(
+            expected=f"at most {MAX_FAR_SHARE:.0%} of the events far before all others",
+            got=f"{num_far:,} of {len(times):,} at one moment, as a missing time written as a date",
+            remedy="fill in the times or remove the rows",
         )
 
 
@@ -253,7 +284,7 @@ def _value_refusals(dataset: Dataset) -> Iterator[DataError]:
         if num_negative:
             yield origin.refusal(
                 expected="weights of 0 or more",
-                got=f"{num_negative} negative ones, the least {pc.min(weights)}",
+                got=f"{num_negative} negative ones, {first_row(pc.less(weights, 0))}",
                 remedy="shift or clip the weights, or map no weight",
             )
     for name, table in _tables(dataset).items():

@@ -1,4 +1,4 @@
-"""Drift: how far inputs, embeddings and scores of the last days lie from those before.
+"""Drift: how far inputs, embeddings and scores of the last days differ from those before.
 
-Arrays and tables go in; which columns there are is the matter of whoever asks.
+Arrays and tables go in; the caller chooses the columns.
 """

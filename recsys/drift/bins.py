@@ -1,7 +1,7 @@
 """Bins that are learnt from a reference: quantiles of numbers, frequent terms, frequencies.
 
-Rows are counted once, by bin or term and by block of days; every comparison of some blocks with
-another one is then a sum over that table.
+Rows are counted once, by bin or term and by block of days; comparing some blocks with another is
+then a sum over that table.
 
 Shapes: N rows, K blocks, T terms, V rows of the table, B bins.
 """
@@ -12,11 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.drift.stability import Counts
+from recsys.arrays import BoolArray, Float64Array, Int64Array
 
 NUM_QUANTILES = 10
 MAX_TERMS, COVERED = 50, 0.95
@@ -31,21 +30,19 @@ RANK_LABELS = tuple(
 _MIN_TERM_ROWS = 20  # so that a quarter as many rows still holds the term five times
 _SEED = 0  # of the division of the reference: the same counts give the same index
 
-Numbers = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NumericBins:
     """Quantiles of the reference; a bin of its own for each value that many rows share."""
 
-    edges: Numbers
-    """Values where a bin ends, themselves included; ascending."""
-    starts: Numbers
-    """Those among them where a bin begins too, so that it holds that value alone; ascending."""
+    edges: Float64Array
+    """Upper ends of the bins, inclusive; ascending."""
+    starts: Float64Array
+    """Those among them where a bin begins as well: it holds that value alone. Ascending."""
 
     @classmethod
-    def fit(cls, values_N: Numbers, num_quantiles: int = NUM_QUANTILES) -> NumericBins:
-        """Edges are values of the sample, so that bins follow any increasing transform.
+    def fit(cls, values_N: Float64Array, num_quantiles: int = NUM_QUANTILES) -> NumericBins:
+        """Edges are values of the sample, so that an increasing transform keeps the bins.
 
         Args:
             values_N: The reference; NaN is missing.
@@ -62,7 +59,7 @@ class NumericBins:
     def __len__(self) -> int:
         return len(self.edges) + len(self.starts) + 2
 
-    def codes(self, values_N: Numbers) -> Counts:
+    def codes(self, values_N: Float64Array) -> Int64Array:
         """Bin of each value, the last one for missing values. Shape (N,)."""
         above_N = np.searchsorted(self.edges, values_N, "left")
         from_N = np.searchsorted(self.starts, values_N, "right")
@@ -82,19 +79,19 @@ class NumericBins:
 class BinnedColumn:
     """A column as codes of values, with a table of its rows by value and block."""
 
-    codes_N: Counts  # noqa: N815 - the shape, as everywhere
+    codes_N: Int64Array  # noqa: N815 - the shape, as everywhere
     """Code of each row's value. Shape (N,)."""
-    table_VK: Counts  # noqa: N815
+    table_VK: Int64Array  # noqa: N815
     """Rows of each value and block. Shape (V, K)."""
-    counted_VK: Counts  # noqa: N815
-    """Those that count where a block is a part of the reference. Shape (V, K)."""
-    bins: Callable[[list[int]], tuple[Counts, Counts]]
+    counted_VK: Int64Array  # noqa: N815
+    """Rows that are counted where a block is a part of the reference. Shape (V, K)."""
+    bins: Callable[[list[int]], tuple[Int64Array, Int64Array]]
     """From the blocks of a reference to the bin of each value in a row of it, and in a row of what
     is compared with it."""
     labels: Sequence[str]
     """What each bin holds."""
 
-    def counts(self, base: list[int], probe: int) -> tuple[Counts, Counts]:
+    def counts(self, base: list[int], probe: int) -> tuple[Int64Array, Int64Array]:
         """Rows of some blocks, the reference, and of another one in the same bins. Shape (B,)."""
         of_base_V, of_probe_V = self.bins(base)
         return (
@@ -102,16 +99,16 @@ class BinnedColumn:
             self._sums(of_probe_V, self.table_VK[:, probe]),
         )
 
-    def bins_of_rows(self, is_probe_N: npt.NDArray[np.bool_], base: list[int]) -> Counts:
+    def bins_of_rows(self, is_probe_N: BoolArray, base: list[int]) -> Int64Array:
         """Bin of each row, of the reference or of what is compared with it. Shape (N,)."""
         of_base_V, of_probe_V = self.bins(base)
         return np.where(is_probe_N, of_probe_V[self.codes_N], of_base_V[self.codes_N])
 
-    def _sums(self, bins_V: Counts, rows_V: Counts) -> Counts:
+    def _sums(self, bins_V: Int64Array, rows_V: Int64Array) -> Int64Array:
         return np.bincount(bins_V, weights=rows_V, minlength=len(self.labels)).astype(np.int64)
 
 
-def by_quantile(values_N: Numbers, blocks_N: Counts, num_blocks: int) -> BinnedColumn:
+def by_quantile(values_N: Float64Array, blocks_N: Int64Array, num_blocks: int) -> BinnedColumn:
     """Numbers by quantiles of the reference, which are blocks 1 and up; NaN is missing."""
     found = NumericBins.fit(values_N[blocks_N > 0])
     codes_N, same_V = found.codes(values_N), np.arange(len(found))
@@ -125,12 +122,13 @@ def by_quantile(values_N: Numbers, blocks_N: Counts, num_blocks: int) -> BinnedC
     )
 
 
-def by_term(values: pa.Array, blocks_N: Counts, num_blocks: int) -> BinnedColumn:
+def by_term(values: pa.Array, blocks_N: Int64Array, num_blocks: int) -> BinnedColumn:
     """Terms by themselves if they are frequent in the reference, else `other` or `unseen`.
 
     A row of the sample is unseen if the reference lacks its term; a row of the reference, if the
-    rest of the reference does. So both have the same chance of it (Good 1953, Biometrika 40: the
-    share of terms seen once foretells that of terms not seen yet), and a long tail is no drift.
+    rest of the reference lacks it. So both are unseen equally often (Good 1953, Biometrika 40: the
+    share of terms seen once predicts that of terms not seen yet), and a long tail is not taken for
+    drift.
     """
     terms, codes_N, table_VK = _coded(values, blocks_N, num_blocks)
     frequent = _frequent(table_VK[:-1, 1:].sum(1))
@@ -138,7 +136,7 @@ def by_term(values: pa.Array, blocks_N: Counts, num_blocks: int) -> BinnedColumn
     own_V[frequent] = np.arange(len(frequent))
     other, own_V[-1], unseen = (len(frequent) + place for place in range(3))
 
-    def bins(base: list[int]) -> tuple[Counts, Counts]:
+    def bins(base: list[int]) -> tuple[Int64Array, Int64Array]:
         rows_V = table_VK[:, base].sum(1)
         of_base_V, of_probe_V = (
             np.where(own_V >= 0, own_V, np.where(rows_V > others, other, unseen))
@@ -155,17 +153,17 @@ def by_term(values: pa.Array, blocks_N: Counts, num_blocks: int) -> BinnedColumn
     )
 
 
-def by_rank(values: pa.Array, blocks_N: Counts, num_blocks: int) -> BinnedColumn:
+def by_rank(values: pa.Array, blocks_N: Int64Array, num_blocks: int) -> BinnedColumn:
     """Terms by how frequent they are in the reference: `RANK_LABELS`, missing, unseen.
 
-    Half of the reference, drawn at random, ranks the terms, and the rest is counted: were both the
-    same, whatever was frequent by chance would seem to decline.
+    A random half of the reference ranks the terms, and the other half is counted: with the same
+    rows for both, terms that were frequent by chance would seem to decline.
     """
     _, codes_N, table_VK = _coded(values, blocks_N, num_blocks)
     ranking_VK = np.random.default_rng(_SEED).binomial(table_VK, 0.5)
     missing, unseen = len(RANK_LABELS), len(RANK_LABELS) + 1
 
-    def bins(base: list[int]) -> tuple[Counts, Counts]:
+    def bins(base: list[int]) -> tuple[Int64Array, Int64Array]:
         ranking_T = ranking_VK[:-1, base].sum(1)
         order = np.argsort(-ranking_T, kind="stable")
         before = np.cumsum(ranking_T[order]) - ranking_T[order]
@@ -183,13 +181,15 @@ def by_rank(values: pa.Array, blocks_N: Counts, num_blocks: int) -> BinnedColumn
     )
 
 
-def crosstab(codes_N: Counts, blocks_N: Counts, shape: tuple[int, int]) -> Counts:
+def crosstab(codes_N: Int64Array, blocks_N: Int64Array, shape: tuple[int, int]) -> Int64Array:
     """Rows of each code and block. Shape (V, K)."""
     counts = np.bincount(codes_N * shape[1] + blocks_N, minlength=shape[0] * shape[1])
     return counts.reshape(shape).astype(np.int64)
 
 
-def _coded(values: pa.Array, blocks_N: Counts, num_blocks: int) -> tuple[pa.Array, Counts, Counts]:
+def _coded(
+    values: pa.Array, blocks_N: Int64Array, num_blocks: int
+) -> tuple[pa.Array, Int64Array, Int64Array]:
     """Terms in ascending order, the code of each row, and the rows of each code and block.
 
     The last code is that of rows without a term.
@@ -202,10 +202,10 @@ def _coded(values: pa.Array, blocks_N: Counts, num_blocks: int) -> tuple[pa.Arra
     return encoded.dictionary.take(pa.array(order)), codes_N, table_VK
 
 
-def _frequent(rows_T: Counts) -> Counts:
+def _frequent(rows_T: Int64Array) -> Int64Array:
     """Places of the terms that have a bin of their own, the most frequent first.
 
-    Those that cover `COVERED` of the rows, at most `MAX_TERMS`, none of very few rows.
+    They cover `COVERED` of the rows, are at most `MAX_TERMS`, and none has very few rows.
     """
     order = np.argsort(-rows_T, kind="stable")
     before = np.cumsum(rows_T[order]) - rows_T[order]

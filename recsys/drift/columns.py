@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.arrays import BoolArray, Float64Array, FloatArray, Int64Array
 from recsys.drift.bins import BinnedColumn, by_quantile, by_rank, by_term
 from recsys.drift.config import DriftConfig
 from recsys.drift.stability import (
     Chance,
-    Counts,
     chance_of,
     contributions,
     design_effect,
@@ -33,7 +32,7 @@ VERDICTS: tuple[Verdict, ...] = ("stable", "moderate", "major")
 MAX_DIRECTIONS = 8
 """Principal directions of an embedding that are looked at."""
 
-_MIN_WEEK_SHARE = 0.5  # of the rows of the usual week; smaller ones are no yardstick
+_MIN_WEEK_SHARE = 0.5  # of the rows of the usual week; smaller weeks are not used
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,11 +44,11 @@ class Column:
     kind: Kind
     """numeric by quantiles, categorical by term, frequency by how often the reference has the
     term, embedding by principal directions."""
-    values: pa.Array | npt.NDArray[np.floating]
+    values: pa.Array | FloatArray
     """One a row, null or NaN where missing; shape (N,), of an embedding (N, D) without missing."""
-    blocks_N: Counts  # noqa: N815 - the shape, as everywhere
+    blocks_N: Int64Array  # noqa: N815 - the shape, as everywhere
     """0 for the current sample, 1 and up for parts of the reference, -1 for neither. Shape (N,)."""
-    groups_N: Counts | None = None  # noqa: N815
+    groups_N: Int64Array | None = None  # noqa: N815
     """Number of the user or account of each row; None where rows stand alone. Shape (N,)."""
 
 
@@ -90,7 +89,7 @@ class ColumnDrift:
     num_current: int
     """Rows of the current sample."""
     design_effect: float
-    """By how much chance is larger as rows of one user or account depend on each other."""
+    """By how much chance is larger because rows of one user or account depend on each other."""
     num_bins: int
     """Occupied bins."""
     shift: Shift
@@ -99,7 +98,7 @@ class ColumnDrift:
     """What follows."""
 
 
-def number_terms(values: pa.Array) -> Counts:
+def number_terms(values: pa.Array) -> Int64Array:
     """A number for each value, the same for the same ones; for `Column.groups_N`. Shape (N,)."""
     return np.asarray(values.dictionary_encode().indices, dtype=np.int64)
 
@@ -107,7 +106,7 @@ def number_terms(values: pa.Array) -> Counts:
 def verdict_of(
     psi: float, *, bound: float, yardstick: float | None, config: DriftConfig
 ) -> Verdict:
-    """Drift is what exceeds its limit, the bound of chance, and what earlier weeks showed."""
+    """Drift is an index above its limit, the bound of chance, and what earlier weeks showed."""
     usual = max(bound, yardstick or 0.0)
     if psi > max(config.major, usual):
         return "major"
@@ -189,23 +188,25 @@ def _design_effect(column: Column, binned: BinnedColumn, weeks: list[int]) -> fl
 
 
 def _yardstick(
-    binned: BinnedColumn, weeks: list[int], rows_K: Counts, chance: Chance, effect: float
+    binned: BinnedColumn, weeks: list[int], rows_K: Int64Array, chance: Chance, effect: float
 ) -> float | None:
-    """The largest index of a week against the others, were it as long as the current sample."""
+    """The largest index of a week against the others, scaled to the size of the current sample."""
     present = [week for week in weeks if rows_K[week]]
     usual = float(np.median(rows_K[present]))
-    judged = [week for week in present if rows_K[week] >= _MIN_WEEK_SHARE * usual]
-    if len(judged) < 2:
+    compared = [week for week in present if rows_K[week] >= _MIN_WEEK_SHARE * usual]
+    if len(compared) < 2:
         return None
     found = []
-    for week in judged:
+    for week in compared:
         others_B, week_B = binned.counts([one for one in present if one != week], week)
         expected = _chance(others_B, week_B, effect, num_tests=1).expected
         found.append(population_stability(others_B, week_B) - expected)
     return max(*found, 0.0) + chance.expected
 
 
-def _chance(reference_B: Counts, current_B: Counts, effect: float, num_tests: int) -> Chance:
+def _chance(
+    reference_B: Int64Array, current_B: Int64Array, effect: float, num_tests: int
+) -> Chance:
     return chance_of(
         num_occupied(reference_B, current_B),
         int(reference_B.sum()),
@@ -215,7 +216,7 @@ def _chance(reference_B: Counts, current_B: Counts, effect: float, num_tests: in
     )
 
 
-def _largest_shift(reference_B: Counts, current_B: Counts, labels: list[str]) -> Shift:
+def _largest_shift(reference_B: Int64Array, current_B: Int64Array, labels: list[str]) -> Shift:
     place = int(np.argmax(contributions(reference_B, current_B)))
     return Shift(
         bin=labels[place],
@@ -224,9 +225,7 @@ def _largest_shift(reference_B: Counts, current_B: Counts, labels: list[str]) ->
     )
 
 
-def _projections(
-    vectors_ND: npt.NDArray[np.float64], is_reference_N: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.float64]:
+def _projections(vectors_ND: Float64Array, is_reference_N: BoolArray) -> Float64Array:
     """Vectors along the principal directions of the reference, the widest first. Shape (N, D)."""
     centred_ND = vectors_ND - vectors_ND[is_reference_N].mean(0)
     reference_ND = centred_ND[is_reference_N]
@@ -234,16 +233,14 @@ def _projections(
     return np.asarray(centred_ND @ directions_DD[:, ::-1][:, :MAX_DIRECTIONS])
 
 
-def _numbers(values: pa.Array | npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def _numbers(values: pa.Array | FloatArray) -> Float64Array:
     if isinstance(values, np.ndarray):
         return values.astype(np.float64)
     numbers = values.cast(pa.float64(), safe=False)
     return np.asarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _where(
-    values: pa.Array | npt.NDArray[np.floating], used_N: npt.NDArray[np.bool_]
-) -> pa.Array | npt.NDArray[np.floating]:
+def _where(values: pa.Array | FloatArray, used_N: BoolArray) -> pa.Array | FloatArray:
     if isinstance(values, np.ndarray):
         return values[used_N]
     flat = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values

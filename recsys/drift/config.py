@@ -11,14 +11,15 @@ from recsys.config import config_class
 
 @config_class
 class DriftConfig:
-    """Which days `recsys check-drift` compares, and from when on a difference is called drift."""
+    """Which days `recsys check-drift` compares, and how large a difference is called drift."""
 
-    window_days: int = Field(default=7, ge=1)
+    window_days: int = Field(default=7, ge=1, le=36_525)
     """Days up to the day of the check that are judged; whole weeks leave no weekday out."""
-    reference_days: int = Field(default=28, ge=1)
+    reference_days: int = Field(default=28, ge=1, le=36_525)
     """Days before them that they are compared with."""
     moderate: float = Field(default=0.1, gt=0)
-    """Stability index above which drift is moderate, if chance and earlier weeks explain less."""
+    """Stability index above which drift is moderate, if it also exceeds chance and earlier
+    weeks."""
     major: float = Field(default=0.25, gt=0)
     """The same for major drift."""
     fail_on: Literal["never", "major"] = "never"

@@ -60,10 +60,10 @@ class DriftReport:
 
 
 def check_drift(columns: Iterable[Column], config: DriftConfig, windows: Windows) -> DriftReport:
-    """Compare every column that is asked for.
+    """Compare every requested column.
 
     Raises:
-        ConfigError: A column that is asked for is not among those that there are.
+        ConfigError: A requested column does not exist.
     """
     given = {column.name: column for column in columns}
     wanted = tuple(given) if config.columns is None else config.columns

@@ -1,4 +1,4 @@
-"""The population stability index, and how large chance alone makes it.
+"""The population stability index, and how large it gets by chance alone.
 
 Shapes: B bins.
 """
@@ -8,15 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from recsys.arrays import BoolArray, Float64Array, Int64Array
 from recsys.errors import ConfigError
 
-Counts = npt.NDArray[np.int64]
-
 CONFIDENCE = 0.999
-"""How seldom chance may exceed its bound: once in a thousand columns."""
+"""Chance exceeds its bound once in a thousand columns."""
 
 _PRIOR = 0.5
 
@@ -30,10 +28,10 @@ class Chance:
     spread: float
     """Its standard deviation."""
     bound: float
-    """What it stays below with `CONFIDENCE`."""
+    """What it stays below with probability `CONFIDENCE`."""
 
 
-def population_stability(reference_B: Counts, current_B: Counts) -> float:
+def population_stability(reference_B: Int64Array, current_B: Int64Array) -> float:
     """Population stability index of two samples, sum over bins of (p - q) ln(p / q).
 
     The symmetric divergence of Kullback and Leibler (1951), also Jeffreys' J; as PSI it comes from
@@ -60,7 +58,7 @@ def population_stability(reference_B: Counts, current_B: Counts) -> float:
     return float(contributions(reference_B, current_B).sum())
 
 
-def contributions(reference_B: Counts, current_B: Counts) -> npt.NDArray[np.float64]:
+def contributions(reference_B: Int64Array, current_B: Int64Array) -> Float64Array:
     """What each bin adds to the index, never negative. Shape (B,)."""
     occupied_B = (reference_B > 0) | (current_B > 0)
     p_B, q_B = (_shares(counts_B, occupied_B) for counts_B in (reference_B, current_B))
@@ -99,11 +97,11 @@ def chance_of(
 
 
 def design_effect(
-    bins_N: Counts, is_current_N: npt.NDArray[np.bool_], groups_N: Counts, num_bins: int
+    bins_N: Int64Array, is_current_N: BoolArray, groups_N: Int64Array, num_bins: int
 ) -> float:
-    """By how much shares differ more than those of as many rows that stand alone; at least 1.
+    """By how much more shares vary than those of as many independent rows; at least 1.
 
-    Rows of one user or account come together: groups are what is drawn, not rows. The factor is the
+    Rows of one user or account are not independent: groups are drawn, not rows. The factor is the
     mean generalised design effect of Rao and Scott (1981, Journal of the American Statistical
     Association 76), of the difference between both samples: its variance between groups, over that
     of a multinomial. A group that is in both counts once, with its own difference.
@@ -148,11 +146,11 @@ def design_effect(
     return max(float(scale / (1 / num_reference + 1 / num_current)), 1.0)
 
 
-def num_occupied(reference_B: Counts, current_B: Counts) -> int:
+def num_occupied(reference_B: Int64Array, current_B: Int64Array) -> int:
     """Bins that hold a row of either sample."""
     return int(np.count_nonzero((reference_B > 0) | (current_B > 0)))
 
 
-def _shares(counts_B: Counts, occupied_B: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def _shares(counts_B: Int64Array, occupied_B: BoolArray) -> Float64Array:
     total = counts_B.sum() + _PRIOR * np.count_nonzero(occupied_B)
     return (counts_B + _PRIOR) / np.where(total > 0, total, 1)

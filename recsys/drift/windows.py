@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import Int64Array
 from recsys.datasets.origin import Origin
 from recsys.drift.config import DriftConfig
-from recsys.drift.stability import Counts
 
 CURRENT, OUTSIDE = 0, -1
-"""Block of the days that are judged, and of those that are not looked at."""
+"""Block of the current days, and of days that are not compared."""
 
 _EPOCH = date(1970, 1, 1)
 
@@ -25,12 +24,12 @@ _EPOCH = date(1970, 1, 1)
 class Windows:
     """The current window ends with a day; the reference is cut into weeks that end where it starts.
 
-    Block 0 is the current window, block 1 the week before, and so on. What is left of a reference
-    that is no multiple of the window belongs to its oldest week.
+    Block 0 is the current window, block 1 the week before, and so on. If the reference is not a
+    multiple of the window, the rest belongs to its oldest week.
     """
 
     last_day: date
-    """The last day that is judged."""
+    """The last day of the current window."""
     window_days: int
     """Length of the current window, and of the weeks."""
     reference_days: int
@@ -65,7 +64,7 @@ class Windows:
         """First day of the reference."""
         return self.first_current - timedelta(days=self.reference_days)
 
-    def blocks(self, days_N: npt.NDArray[np.int64]) -> Counts:
+    def blocks(self, days_N: Int64Array) -> Int64Array:
         """Block of each row, `OUTSIDE` for days before and after. Shape (N,).
 
         Args:
@@ -76,7 +75,7 @@ class Windows:
         inside_N = (age_N >= 0) & (age_N < self.window_days + self.reference_days)
         return np.where(inside_N, blocks_N, OUTSIDE).astype(np.int64)
 
-    def require_rows(self, blocks_N: Counts, origin: Origin) -> None:
+    def require_rows(self, blocks_N: Int64Array, origin: Origin) -> None:
         """Refuse a log without an event in one of the windows.
 
         Args:
@@ -99,8 +98,8 @@ class Windows:
                 )
 
 
-def sample_rows(blocks_N: Counts, *, limit: int, seed: int) -> npt.NDArray[np.int64]:
-    """Rows of the current sample and of the reference, at most so many of each, in their order.
+def sample_rows(blocks_N: Int64Array, *, limit: int, seed: int) -> Int64Array:
+    """Rows of the current sample and of the reference, at most `limit` of each, in their order.
 
     Args:
         blocks_N: Block of each row. Shape (N,).

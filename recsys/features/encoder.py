@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.datasets.dataset import FeatureConfig
 from recsys.errors import DataError
 from recsys.features.scaling import RobustScaler
@@ -99,8 +100,8 @@ class EncodedSizes:
 class TableEncoder:
     """Fitted columns by name; a name is in one of the four mappings.
 
-    Terms that are null get the code `MISSING`; terms not known, the rare ones among them,
-    `UNSEEN`. An empty list has no codes.
+    A null gets the code `MISSING`; a term that training did not see often enough gets `UNSEEN`. An
+    empty list has no codes.
     """
 
     categorical: Mapping[str, Vocabulary]
@@ -203,7 +204,7 @@ def _check_type(name: str, found: pa.DataType, expected: pa.DataType) -> None:
         )
 
 
-def _codes(column: pa.ChunkedArray, terms: Vocabulary) -> npt.NDArray[np.int64]:
+def _codes(column: pa.ChunkedArray, terms: Vocabulary) -> Int64Array:
     """Code of each value."""
     numbers = terms.numbers(column)
     missing = np.asarray(column.is_null().combine_chunks())
@@ -217,7 +218,7 @@ def _ragged(column: pa.ChunkedArray, terms: Vocabulary) -> Ragged:
     return Ragged(codes=torch.from_numpy(codes), offsets=torch.from_numpy(offsets))
 
 
-def _floats(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
+def _floats(column: pa.ChunkedArray) -> Float32Array:
     """Values with NaN for null."""
     return np.asarray(pc.fill_null(column, float("nan")), dtype=np.float32)
 

@@ -27,7 +27,7 @@ def encoder_document(encoder: TableEncoder) -> JsonValue:
             for name, scaler in encoder.numeric.items()
         },
         "dense": dict(encoder.dense),
-        # Weights go by the place of a column, and keys of an object have no order.
+        # Weights depend on the order of the columns, and the keys of a JSON object have no order.
         "order": [*encoder.numeric, *encoder.dense],
     }
 

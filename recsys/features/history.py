@@ -9,18 +9,17 @@ from datetime import datetime
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
+from recsys.arrays import BoolArray, Float32Array, Int64Array
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
 from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID, WEIGHT
+from recsys.time_units import US_PER_DAY
 
 UserItemMatrix = sparse.csr_array[np.float32, tuple[int, int]]
 """Stored entries are interactions, whatever their value. Rows are users, columns items."""
-
-_DAY_US = 86_400_000_000
 
 
 def user_item_matrix(
@@ -28,7 +27,7 @@ def user_item_matrix(
     *,
     users: Vocabulary,
     items: Vocabulary,
-    values: npt.NDArray[np.float32] | None = None,
+    values: Float32Array | None = None,
 ) -> UserItemMatrix:
     """Matrix of interactions; events of users or items that are not known are left out.
 
@@ -90,11 +89,12 @@ def repeat_matrix(
         interactions: Columns user_id and item_id, and what `event_values` reads.
         users: Rows of the matrix.
         items: Columns of the matrix.
-        half_life_days: Age, back from the last event, at which an event counts half; None for none.
+        half_life_days: Age, counted back from the last event, at which an event counts half; None:
+            age does not matter.
 
     Returns:
-        Matrix of shape (U, C), columns ascending within a row; an entry for each pair, above 0 as
-        far as float32 tells it from it.
+        Matrix of shape (U, C), columns ascending within a row; each pair has an entry, greater than
+        0 unless too small for float32.
     """
     matrix = user_item_matrix(interactions, users=users, items=items)
     user_numbers = users.numbers(interactions[USER_ID])
@@ -117,7 +117,7 @@ def last_event(interactions: pa.Table) -> datetime | None:
     return found
 
 
-def event_places(interactions: pa.Table) -> npt.NDArray[np.float32]:
+def event_places(interactions: pa.Table) -> Float32Array:
     """Place of each event among those of its user, 1 for the earliest.
 
     Events at one time stay in the order of their rows, and so do all events of a log without
@@ -143,7 +143,7 @@ def event_places(interactions: pa.Table) -> npt.NDArray[np.float32]:
 
 def event_values(
     interactions: pa.Table, *, half_life_days: float | None, as_of: datetime | None = None
-) -> npt.NDArray[np.float32]:
+) -> Float32Array:
     """How much each event counts: its weight times 0.5 to the power of its age in half-lives.
 
     Args:
@@ -152,7 +152,7 @@ def event_values(
         as_of: Time that ages are counted to; the last event by default.
 
     Returns:
-        Values greater than 0, as far as float32 tells them from it. Shape (N,), float32.
+        Values greater than 0 unless too small for float32. Shape (N,), float32.
     """
     values = np.ones(interactions.num_rows, dtype=np.float64)
     if WEIGHT in interactions.column_names:
@@ -160,11 +160,11 @@ def event_values(
     if half_life_days is not None and interactions.num_rows:
         times = np.asarray(interactions[EVENT_TIME].cast(pa.int64()))
         last = times.max() if as_of is None else int(as_of.timestamp() * 1e6)
-        values *= 0.5 ** (np.maximum(last - times, 0) / _DAY_US / half_life_days)
+        values *= 0.5 ** (np.maximum(last - times, 0) / US_PER_DAY / half_life_days)
     return np.maximum(values, np.finfo(np.float32).tiny).astype(np.float32)
 
 
-def rows_or_empty(matrix: UserItemMatrix, rows: npt.NDArray[np.int64]) -> UserItemMatrix:
+def rows_or_empty(matrix: UserItemMatrix, rows: Int64Array) -> UserItemMatrix:
     """Rows of a matrix by number, empty ones for `UNKNOWN`. Shape (len(rows), C)."""
     if matrix.shape[0] == 0:
         empty = sparse.csr_array((len(rows), matrix.shape[1]), dtype=np.float32)
@@ -174,7 +174,7 @@ def rows_or_empty(matrix: UserItemMatrix, rows: npt.NDArray[np.int64]) -> UserIt
     return found if known.all() else _without(found, ~known)
 
 
-def _without(matrix: UserItemMatrix, rows: npt.NDArray[np.bool_]) -> UserItemMatrix:
+def _without(matrix: UserItemMatrix, rows: BoolArray) -> UserItemMatrix:
     """The matrix with some rows emptied."""
     lengths = np.diff(matrix.indptr)
     kept = np.repeat(~rows, lengths)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from recsys.arrays import Float32Array, FloatArray
 
 _IQR_OF_A_NORMAL = 1.349  # distance between the quartiles of a standard normal distribution
 _CLIP = 10.0
@@ -21,7 +22,7 @@ class RobustScaler:
     """Interquartile range over 1.349, the standard deviation of a normal column; greater than 0."""
 
     @classmethod
-    def fit(cls, values: npt.NDArray[np.floating]) -> RobustScaler:
+    def fit(cls, values: FloatArray) -> RobustScaler:
         """Measure centre and spread of the finite values; 0 and 1 where there are none."""
         finite = values[np.isfinite(values)].astype(np.float64)
         if not len(finite):
@@ -33,7 +34,7 @@ class RobustScaler:
         spread = float(high - low) / _IQR_OF_A_NORMAL or float(finite.std())
         return cls(median=float(median), spread=spread)
 
-    def scale(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    def scale(self, values: FloatArray) -> Float32Array:
         """Scaled values within ±10, 0 for NaN. Same shape."""
         scaled = (values.astype(np.float64) - self.median) / self.spread
         return np.nan_to_num(np.clip(scaled, -_CLIP, _CLIP), nan=0.0).astype(np.float32)

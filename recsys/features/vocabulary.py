@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Int64Array, IntArray
 from recsys.errors import DataError
 
 UNKNOWN = -1
@@ -52,8 +52,8 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.terms)
 
-    def numbers(self, column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
-        """Numbers of the terms in a column, `UNKNOWN` for nulls and terms not known.
+    def numbers(self, column: pa.Array | pa.ChunkedArray) -> Int64Array:
+        """Numbers of the terms in a column; `UNKNOWN` for nulls and for terms of no number.
 
         Args:
             column: Shape (N,).
@@ -65,6 +65,8 @@ class Vocabulary:
             DataError: The column has another type than the terms.
         """
         values = _as_array(column)
+        if not len(values):  # nothing to number, whatever its type
+            return np.empty(0, np.int64)
         if values.type != self.terms.type:
             raise DataError(
                 file="vocabulary",
@@ -75,7 +77,7 @@ class Vocabulary:
         positions = pc.index_in(values, value_set=self.terms, skip_nulls=True)
         return np.asarray(pc.fill_null(positions, UNKNOWN), dtype=np.int64)
 
-    def lookup(self, numbers: npt.NDArray[np.integer]) -> pa.Array:
+    def lookup(self, numbers: IntArray) -> pa.Array:
         """Terms at the given numbers, each in [0, len(self)). Shape (len(numbers),)."""
         return self.terms.take(pa.array(numbers, type=pa.int64()))
 

@@ -1,6 +1,6 @@
-"""What an account did over the days before each transaction: sums in windows of several lengths.
+"""Sums over an account's earlier transactions, in windows of several lengths.
 
-One unusual transaction may be chance; several within days are a stolen card. No label is read here.
+One unusual transaction may be chance; several within days suggest a stolen card. Uses no labels.
 
 Shapes: N transactions in the order of time, V values of a transaction, W windows, A accounts.
 """
@@ -11,14 +11,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from recsys.arrays import Float32Array, Float64Array, Int64Array
 from recsys.compiled import compiled
 from recsys.errors import ConfigError
-from recsys.fraud.profiles.arrays import Codes, Days, Floats
 
 
 def sums_before(
-    account_N: Codes, day_N: Days, values_NV: Floats, *, windows_days: Sequence[float]
-) -> Floats:
+    account_N: Int64Array,
+    day_N: Float64Array,
+    values_NV: Float32Array,
+    *,
+    windows_days: Sequence[float],
+) -> Float32Array:
     """Sums over the account's transactions before each one, at most a window of days before it.
 
     Rows of the same time count as before if they come earlier in the log. A column of ones among
@@ -49,7 +53,7 @@ def sums_before(
 
 
 @compiled
-def _following(account_N: Codes, num_accounts: int) -> Codes:
+def _following(account_N: Int64Array, num_accounts: int) -> Int64Array:
     """The account's next transaction after each one; N after its last."""
     following_N = np.full(len(account_N), len(account_N))
     next_A = np.full(num_accounts, len(account_N))
@@ -61,13 +65,13 @@ def _following(account_N: Codes, num_accounts: int) -> Codes:
 
 @compiled
 def _sum_before(
-    account_N: Codes,
-    day_N: Days,
-    values_NV: Floats,
+    account_N: Int64Array,
+    day_N: Float64Array,
+    values_NV: Float32Array,
     window_days: float,
-    sums_NV: Floats,
+    sums_NV: Float32Array,
 ) -> None:
-    """One pass, in which a pointer an account follows to the transactions that leave the window."""
+    """One pass, with a pointer for each account to the transactions that leave the window."""
     num_accounts, num_values = account_N.max() + 1, values_NV.shape[1]
     following_N = _following(account_N, num_accounts)
     oldest_A = np.full(num_accounts, -1)
@@ -80,7 +84,7 @@ def _sum_before(
                 running_AV[account, value] -= values_NV[oldest, value]
             oldest = following_N[oldest]
         if oldest == row:
-            running_AV[account, :] = 0.0  # rounding does not pile up
+            running_AV[account, :] = 0.0  # rounding errors do not accumulate
         oldest_A[account] = oldest
         for value in range(num_values):
             sums_NV[row, value] = running_AV[account, value]

@@ -1,4 +1,4 @@
-"""Settings of the fraud scorer, apart from what they set: reading a config file loads no torch."""
+"""Settings of the fraud scorer, in a module of their own: reading a config file loads no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from recsys.config import config_class
-from recsys.fraud.labels.meta_model import StackerConfig
 
 
 @config_class
@@ -27,7 +26,7 @@ class AutoencoderConfig:
     trim_share: float = Field(default=0.02, ge=0, lt=1)
     """Share of each batch, the rows of the highest loss, that training does not learn from."""
     max_rows_per_account: float = Field(default=4.0, gt=0)
-    """Rows that an account counts for at most, in multiples of the median account's rows."""
+    """Largest total weight of an account's rows, in multiples of the median account's rows."""
     max_rows: int = Field(default=200_000, ge=1)
     """Rows to train on at most, drawn at random."""
     num_steps: int = Field(default=500, ge=1)
@@ -49,10 +48,10 @@ class AutoencoderConfig:
 
 @config_class
 class ProfilesConfig:
-    """What is kept of each account, and what it is compared with."""
+    """The state of each account, and what it is compared with."""
 
     strength: float = Field(default=20.0, gt=0)
-    """Transactions that the peers' behaviour counts for beside the account's own."""
+    """Weight of the peers' behaviour beside the account's own, as a number of transactions."""
     num_clusters: int = Field(default=16, ge=1)
     """Clusters of transaction embeddings, of which each account has its own mixture."""
     cold_transactions: int = Field(default=20, ge=0)
@@ -69,7 +68,7 @@ class ScoringConfig:
     """Days of it at most."""
     learn_episodes: Literal["auto", "never"] = "auto"
     """Whether evidence may be combined by trees that learn from neighbouring transactions; auto
-    takes them where they do clearly better than weights on accounts they did not see."""
+    uses them if they do clearly better than weights on accounts they did not see."""
     num_rounds: int = Field(default=60, ge=1)
     """Trees."""
     min_rows_per_leaf: int = Field(default=200, ge=1)
@@ -77,13 +76,38 @@ class ScoringConfig:
 
 
 @config_class
+class MetaModelConfig:
+    """How the trees over all evidence are fitted."""
+
+    num_rounds: int = Field(default=300, ge=1)
+    """Trees."""
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
+    """Share of each tree's step that is taken."""
+    num_leaves: int = Field(default=15, ge=2)
+    """Leaves of a tree."""
+    min_rows_per_leaf: int = Field(default=100, ge=1)
+    """Transactions that a leaf stands for at least; of few rows a hundredth."""
+    num_bins: int = Field(default=1023, ge=2)
+    """Values of a feature that the trees distinguish; too few would merge the rare, high
+    amounts."""
+    shrinkage: float = Field(default=10.0, ge=0)
+    """L2 penalty on the values of leaves."""
+    max_legitimate_rows: int = Field(default=100_000, ge=1)
+    """Legitimate rows to learn from at most, drawn at random and weighted for all of them."""
+    min_frauds: int = Field(default=20, ge=1)
+    """Known frauds below which no meta-model is fitted."""
+
+
+@config_class
 class LabelsConfig:
     """What is done with confirmed labels, where a table of them is given."""
 
-    delay_days: float = Field(default=7.0, ge=0)
+    delay_days: float = Field(default=7.0, ge=0, le=36_525)
     """Days after a transaction from which on its label counts as known."""
-    stacker: StackerConfig = StackerConfig()
-    """The trees that weigh evidence and labels together."""
+    meta_model: MetaModelConfig = Field(
+        default=MetaModelConfig(), validation_alias="stacker", serialization_alias="stacker"
+    )
+    """The meta-model: trees over evidence and labels together."""
 
 
 @config_class
@@ -98,5 +122,5 @@ class FraudConfig:
     """How evidence becomes a score."""
     labels: LabelsConfig = LabelsConfig()
     """What is done with confirmed labels."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
     """Seed of everything random."""

@@ -1,4 +1,4 @@
-"""A fitted fraud scorer: one pooled model, and a state that holds what it knows of each account.
+"""A fitted fraud scorer: one model for all accounts, and a state with the history of each.
 
 Shapes: N transactions, J kinds of evidence, K clusters, D width of an embedding.
 """
@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float64Array
 from recsys.errors import DataError
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.embedding.autoencoder import FittedAutoencoder
@@ -23,7 +23,7 @@ from recsys.fraud.embedding.inputs import TransactionInputs
 from recsys.fraud.embedding.observed import Clusters, Observed, observe
 from recsys.fraud.labels.memory import RecentTransactions
 from recsys.fraud.labels.supervised import Supervised
-from recsys.fraud.prefetch import computed_ahead
+from recsys.fraud.prefetch import prefetched
 from recsys.fraud.profiles.arrays import (
     EVIDENCE,
     Excess,
@@ -40,16 +40,17 @@ from recsys.fraud.profiles.passing import (
 )
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.account_days import AccountDays
-from recsys.fraud.scoring.scorer import Judge
+from recsys.fraud.scoring.scorer import EvidenceScorer
 from recsys.fraud.scoring.scores import Scores, joined, joined_scores
 from recsys.fraud.scoring.tails import Tail
 from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, EVENT_TIME, TRANSACTION_ID
+from recsys.time_units import US_PER_DAY
 
 PART_ROWS = 30_240
-"""Transactions that are scored at once, so that memory does not grow with their number. What they
-are on their own is found out ahead, while the pass goes over those before."""
+"""Transactions that are scored at once, so that memory does not grow with their number. Those of
+the next part are embedded in advance, while the pass goes over the present one."""
 BLOCK_ROWS = 8 * PART_ROWS
-"""Transactions that labels are looked up for at once: every time the last weeks are read again."""
+"""Transactions that labels are looked up for at once: each time the last weeks are read again."""
 
 
 class _Part(NamedTuple):
@@ -70,17 +71,17 @@ class FraudModel:
     autoencoder: FittedAutoencoder
     """The embedding of transactions."""
     clusters: Clusters
-    """What embeddings look like."""
+    """Clusters of normal embeddings."""
     priors: Priors
     """What holds for peer groups."""
     excess: Excess
     """From which excess on an account does not learn from a transaction."""
-    judge: Judge
+    scorer: EvidenceScorer
     """How evidence is weighed."""
     account_tail: Tail
     """Calibration of the highest combined score of an account-day."""
     supervised: Supervised | None = None
-    """What labels taught; None where there were too few."""
+    """The meta-model and its calibration; None where there were too few labels."""
     supervised_account_tail: Tail | None = None
     """The calibration of account-days with labels."""
 
@@ -100,7 +101,7 @@ class FraudModel:
         return evidence_names(self.autoencoder)
 
     def observe(self, table: pa.Table) -> Observed:
-        """What transactions are before any account is looked at; rows do not see each other."""
+        """Transactions as the embedding sees them; each row is independent of the others."""
         return observe(table, self.inputs, self.autoencoder, self.clusters)
 
     def score(
@@ -111,12 +112,12 @@ class FraudModel:
         num_threads: int,
         labels: pa.Table | None = None,
     ) -> tuple[Scores, ProfileState]:
-        """Score transactions, and give the state after them.
+        """Score transactions, and return the state after them.
 
         Args:
             table: Transactions under their standard names, in the order of time, none of them
                 before `state.until`.
-            state: What is known of the accounts; it stays as it is.
+            state: The state of the accounts; it is not changed.
             num_threads: Threads of the trees; they do not change a score.
             labels: transaction_id and is_fraud of earlier transactions. Each is used from its
                 delay on; they have no effect on a model that was fitted without labels.
@@ -131,9 +132,7 @@ class FraudModel:
         state = state.grown(table[ACCOUNT_ID], counterparties)
         numbers = numbers_of(table, state)
         blocks = _blocks(table.num_rows)
-        ahead = computed_ahead(
-            lambda rows: self.observe(_rows(table, rows)), itertools.chain(*blocks)
-        )
+        ahead = prefetched(lambda rows: self.observe(_rows(table, rows)), itertools.chain(*blocks))
         found, recent = [], state.recent
         with contextlib.closing(ahead) as observed:  # no work goes on after an error
             for block in blocks:
@@ -144,7 +143,7 @@ class FraudModel:
                 ids = _rows(table, slice(block[0].start, block[-1].stop))[TRANSACTION_ID]
                 scores, recent = self._joined(parts, ids, recent, labels, num_threads=num_threads)
                 found.append(scores)
-        until = float(pc.max(table[EVENT_TIME]).cast(pa.int64()).as_py() or 0) / 86_400_000_000
+        until = float(pc.max(table[EVENT_TIME]).cast(pa.int64()).as_py() or 0) / US_PER_DAY
         return joined_scores(found), replace(state, until=max(state.until, until), recent=recent)
 
     def _score_part(
@@ -154,11 +153,11 @@ class FraudModel:
         rows = rows_of(numbers, observed.coded, observed.log_density)
         passed = pass_over(rows, state, self.layout, self.priors, self.excess)
         evidence_NJ = np.hstack([passed.evidence, observed.reconstruction])
-        judgement = self.judge.judge(
+        calibrated = self.scorer.score(
             evidence_NJ, observed.coded, rows.account, state, num_threads=num_threads
         )
         scores = Scores(
-            account=rows.account, evidence=evidence_NJ, passed=passed, judgement=judgement
+            account=rows.account, evidence=evidence_NJ, passed=passed, calibrated=calibrated
         )
         return _Part(scores, rows._replace(log_density=rows.log_density[:0]))
 
@@ -176,20 +175,20 @@ class FraudModel:
         if self.supervised is None or recent is None or not len(ids):
             return scores, recent
         rows = Rows._make(map(joined, zip(*(part.rows for part in parts), strict=True)))
-        new = RecentTransactions.of(ids, rows, scores.evidence, self.judge)
+        new = RecentTransactions.of(ids, rows, scores.evidence, self.scorer)
         delay = self.supervised.delay_days
         memory = RecentTransactions(table=recent).followed_by(new)
-        memory = memory if labels is None else memory.told(labels, delay)
+        memory = memory if labels is None else memory.with_labels(labels, delay)
         memory = memory.remembered(float(rows.day[0]), delay)
         if labels is not None:
-            judgement = self.supervised.judge(
-                scores.judgement, self.judge, scores.evidence, scores.passed, rows.hour, memory,
+            calibrated = self.supervised.score(
+                scores.calibrated, self.scorer, scores.evidence, scores.passed, rows.hour, memory,
                 num_threads=num_threads,
             )  # fmt: skip
-            scores = replace(scores, judgement=judgement)
+            scores = replace(scores, calibrated=calibrated)
         return scores, memory.table
 
-    def account_p_values(self, days: AccountDays, *, with_labels: bool) -> npt.NDArray[np.float64]:
+    def account_p_values(self, days: AccountDays, *, with_labels: bool) -> Float64Array:
         """Probability of so high a score of an account-day under normal behaviour. Shape (M,).
 
         Args:
@@ -207,9 +206,9 @@ def evidence_names(autoencoder: FittedAutoencoder) -> tuple[str, ...]:
 
 
 def _check_order(table: pa.Table, state: ProfileState) -> None:
-    """Refuse what the state cannot learn from in turn."""
+    """Refuse transactions that are out of order, or earlier than the state."""
     times_N = np.asarray(table[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
-    if len(times_N) and (np.any(np.diff(times_N) < 0) or times_N[0] / 86_400e6 < state.until):
+    if len(times_N) and (np.any(np.diff(times_N) < 0) or times_N[0] / US_PER_DAY < state.until):
         raise DataError(
             file="transactions",
             column=EVENT_TIME,

@@ -1,4 +1,4 @@
-"""Work that is done ahead of whoever takes its results."""
+"""Computes the next result in a thread while the present one is used."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 
-def computed_ahead(
+def prefetched(
     function: Callable[[ItemT], ResultT], items: Iterable[ItemT]
 ) -> Generator[ResultT, None, None]:
-    """Results of a function in the order of the items, the next one computed meanwhile.
+    """Results of a function in the order of the items; the next one is computed in the meantime.
 
-    No more than two results are kept at a time: that which was given last, and the next. Closing
-    the generator waits for the call that goes on and starts no other.
+    At most two results are kept: the present and the next. Closing the generator waits for the
+    running call and starts no other.
 
     Args:
         function: Called in a thread of its own, for one item at a time; what it raises is raised

@@ -35,10 +35,10 @@ _MADE_COLUMNS = (HOUR, WEEKDAY, LOG_AMOUNT)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FraudScorer:
-    """Scores transactions after the state; the state itself stays as it is."""
+    """Scores transactions later than the state; the state itself is not changed."""
 
     model: FraudModel
-    """Measures and weighs."""
+    """The fitted model."""
     state: ProfileState
     """What is known of the accounts."""
 
@@ -90,7 +90,7 @@ class FraudScorer:
             table.take(pa.array(order_N)), self.state, num_threads=num_threads
         )
         anomaly_N = np.empty(table.num_rows)
-        anomaly_N[order_N] = scores.judgement.anomaly_score
+        anomaly_N[order_N] = scores.calibrated.anomaly_score
         return pa.table({TRANSACTION_ID: table[TRANSACTION_ID], ANOMALY_SCORE: anomaly_N})
 
 
@@ -107,7 +107,7 @@ def load_fraud_scorer(model_folder: Path, state_folder: Path) -> FraudScorer:
 
 
 def _check_values(table: pa.Table) -> None:
-    """Refuse what no score can be given for."""
+    """Refuse transactions that cannot be scored."""
     for name in (TRANSACTION_ID, ACCOUNT_ID, EVENT_TIME, AMOUNT):
         num_wrong = table[name].null_count
         if name == AMOUNT:

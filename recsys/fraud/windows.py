@@ -6,16 +6,15 @@ Shapes: N transactions in the order of time, A accounts.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import Float64Array, Int64Array
 from recsys.compiled import compiled
-from recsys.fraud.profiles.arrays import Codes, Days
-
-Array = npt.NDArray[np.float64]
 
 
-def sum_around(account_N: Codes, day_N: Days, values_N: Array, *, window_days: float) -> Array:
-    """Sum of the values of the account's other transactions at most a window away, either side.
+def sum_around(
+    account_N: Int64Array, day_N: Float64Array, values_N: Float64Array, *, window_days: float
+) -> Float64Array:
+    """Sum of the values of the account's other transactions within a window before and after.
 
     Args:
         account_N: Account of each transaction.
@@ -38,11 +37,15 @@ def sum_around(account_N: Codes, day_N: Days, values_N: Array, *, window_days: f
 
 @compiled
 def _sum_before(
-    account_N: Codes, day_N: Days, values_N: Array, num_accounts: int, window_days: float
-) -> Array:
+    account_N: Int64Array,
+    day_N: Float64Array,
+    values_N: Float64Array,
+    num_accounts: int,
+    window_days: float,
+) -> Float64Array:
     """Sum over the rows before of the same account, at most a window away.
 
-    A pointer an account walks after the window, so that the time does not grow with its length.
+    A pointer for each account follows the window, so that the time does not grow with its length.
     """
     num_rows = len(account_N)
     sums_N = np.zeros(num_rows)
@@ -57,7 +60,7 @@ def _sum_before(
             running_A[account] -= values_N[oldest]
             oldest = following_N[oldest]
         if oldest < 0:
-            running_A[account] = 0.0  # rounding does not pile up
+            running_A[account] = 0.0  # rounding errors do not accumulate
             oldest = row
         oldest_A[account] = oldest
         sums_N[row] = max(running_A[account], 0.0)

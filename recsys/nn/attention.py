@@ -13,14 +13,14 @@ from recsys.errors import ConfigError
 
 
 class AttentionBlock(nn.Module):
-    """Causal self-attention and a layer of each place by itself, both added to their input.
+    """Causal self-attention, then a layer applied to each place alone; both are residual.
 
     Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762, section 3), with the norm before each
     part (Xiong et al. 2020, https://arxiv.org/abs/2002.04745).
 
     Shape:
         - Input: (B, L, D), and which places are taken, (B, L), all at the end of a sequence
-        - Output: (B, L, D); what places that are not taken hold means nothing
+        - Output: (B, L, D); the values at places that are not taken are meaningless
     """
 
     def __init__(self, width: int, *, num_heads: int, dropout: float) -> None:
@@ -54,7 +54,8 @@ class AttentionBlock(nn.Module):
     def _forward(self, x_BQD: Tensor, context_BLD: Tensor, seen_BQL: Tensor) -> Tensor:
         query = self._heads(self.query(self.attention_norm(x_BQD)))
         key, value = self.key_value(self.attention_norm(context_BLD)).chunk(2, dim=-1)
-        # A place that is not taken sees nothing, and the softmax of nothing is NaN: let it see all.
+        # An empty place may attend to nothing, and the softmax of nothing is NaN: let it attend to
+        # all.
         seen_BQL = seen_BQL | ~seen_BQL.any(dim=-1, keepdim=True)
         mixed = functional.scaled_dot_product_attention(
             query, self._heads(key), self._heads(value), attn_mask=seen_BQL[:, None]

@@ -19,17 +19,16 @@ from torch.nn import functional
 from recsys.nn.losses import Positives, check_loss_inputs
 
 _ROWS = 1024
-"""Batches of more queries are filled up to a multiple of it with queries that do not count: the
-library of matrix products keeps something for each size it meets, and of sequences no two batches
-have one size."""
+"""Larger batches are padded to a multiple of this with queries of weight 0. The matrix library
+caches something for each size it meets, and batches of sequences hardly ever have the same size."""
 
 _LEAST_PROBABILITY = 1e-30
-"""Probability from which on a float32 or bfloat16 has all its digits, with a margin."""
+"""A float32 or bfloat16 probability of at least this has full precision, with a margin."""
 
 
 @dataclass(eq=False)
 class ScoreBuffer:
-    """Memory for the scores of a batch, kept between batches: fresh pages cost a third of the time.
+    """Memory for the scores of a batch, kept between batches: allocation takes a third of the time.
 
     Args:
         dtype: Type of the matrix products: float32 or bfloat16.
@@ -57,7 +56,7 @@ def catalogue_softmax_loss(
     """Softmax cross-entropy over all candidates, averaged over the positives by weight.
 
     Arguments and value are those of `recsys.nn.losses.softmax_loss`; `buffer` sets the precision.
-    Scores may lie as far apart as they like: the vectors of popular items grow long.
+    Scores may differ by any amount: the vectors of popular items grow long.
     """
     check_loss_inputs(query_BD, candidate_CD, temperature)
     missing = -len(query_BD) % _ROWS if len(query_BD) > _ROWS else 0
@@ -92,8 +91,8 @@ class _CatalogueSoftmax(torch.autograd.Function):
         margin_P = log_sum_B[positives.rows] - score_P
         loss = (share_P * functional.softplus(margin_P)).sum()
 
-        # By a rival's score the gradient is its probability times the weight of the query, which is
-        # the sum of what the query's positives have; theirs are those parts with a minus.
+        # The gradient with respect to a rival's score is its probability times the query's weight,
+        # the sum of the weights of its positives. A positive's gradient is its own part, negative.
         pull_P = share_P * torch.sigmoid(margin_P)
         weight_B = query_BD.new_zeros(len(query)).index_add_(0, positives.rows, pull_P)
         part_P = pull_P / weight_B[positives.rows].clamp(min=torch.finfo(dtype).tiny)
@@ -116,7 +115,7 @@ class _CatalogueSoftmax(torch.autograd.Function):
 def _softmax_of_rivals(
     scores_BC: Tensor, query_BD: Tensor, candidate_CD: Tensor, positives: Positives
 ) -> tuple[Tensor, Tensor]:
-    """Softmax over the candidates that are no positives of the query, in place of the scores.
+    """Overwrite the scores with the softmax over the candidates that are not the query's positives.
 
     Returns:
         Log of the sum of exp(scores) of the rivals, minus infinity where there are none, in float32
@@ -131,8 +130,8 @@ def _softmax_of_rivals(
     scores_BC.index_fill_(0, alone, 0)
     probs_BC = torch.softmax(scores_BC, dim=1, out=scores_BC)
     prob_B = probs_BC[first_B].to(dtype)
-    # One score and its probability give the logarithm of the sum: no other pass is needed, but
-    # where that rival is so far below the others that its probability has no digits.
+    # One score and its probability give the logarithm of the sum, so no further pass is needed,
+    # except where that rival is so far below the others that its probability underflows.
     far = ((prob_B < _LEAST_PROBABILITY) & ~alone_B).nonzero().squeeze(1)
     if len(far):
         prob_F, best_F = probs_BC[far].max(dim=1)
@@ -145,10 +144,10 @@ def _softmax_of_rivals(
 def _first_rivals(
     positives: Positives, num_queries: int, num_candidates: int
 ) -> tuple[Tensor, Tensor]:
-    """The first candidate that is no positive of each query, and where there is none. (B,) each."""
+    """First candidate that is not a positive of each query; which queries have none. (B,) each."""
     rows, columns = positives.rows, positives.columns
     most = int(torch.bincount(rows, minlength=1).max())
-    # With so many positives one of the first `most + 1` candidates is a rival.
+    # A query with at most `most` positives has a rival among its first `most + 1` candidates.
     width = min(most + 1, num_candidates)
     taken_BN = torch.zeros(num_queries, width, dtype=torch.uint8, device=rows.device)  # for argmin
     early_P = columns < width

@@ -69,7 +69,7 @@ def bag_mean(weight_VE: Tensor, bags: Ragged) -> Tensor:
 
 
 def _table(num_codes: int) -> nn.Parameter:
-    """One row a code. Reserved codes start at zero: until they are trained they say nothing."""
+    """One row for each code; reserved codes start at zero, to have no effect until trained."""
     width = embedding_width(num_codes)
     weight_VE = torch.randn(num_codes, width) * width**-0.5
     weight_VE[:NUM_RESERVED] = 0

@@ -42,9 +42,9 @@ def softmax_loss(
         -\frac{1}{\sum_p w_p} \sum_p w_p \log
         \frac{e^{s_p / t}}{e^{s_p / t} + \sum_{c \notin known} e^{s_c / t}}
 
-    Each positive competes with the candidates that are no positives of its query, and not with
-    the other positives. With one positive a query it is the multinomial likelihood of Liang et
-    al. 2018 (https://arxiv.org/abs/1802.05814, section 2.2) with inner products s as logits.
+    Each positive competes with the candidates that are not positives of its query, and not with the
+    other positives. With one positive a query it is the multinomial likelihood of Liang et al. 2018
+    (https://arxiv.org/abs/1802.05814, section 2.2) with inner products s as logits.
 
     Args:
         query_BD: Query embeddings.
@@ -115,8 +115,8 @@ def log_inclusion(
 
     A sample holds the positives of `batch_size` queries drawn without order from `num_queries`,
     and `num_uniform` items drawn uniformly from the catalogue: the mixed negatives of Yang et al.
-    2020 (https://doi.org/10.1145/3366424.3386195). Draws count as independent, which for a batch
-    much smaller than the log they are.
+    2020 (https://doi.org/10.1145/3366424.3386195). Draws are taken as independent, which is nearly
+    true of a batch much smaller than the log.
 
     Args:
         num_queries_C: Number of queries that each item is a positive of. Shape (C,).

@@ -13,8 +13,8 @@ from recsys.errors import ConfigError
 class MLP(nn.Module):
     """Linear layers with GELU between them.
 
-    The last layer starts at zero, so that what the output is added to comes through unchanged at
-    first; He et al. 2016 call such a branch residual.
+    The last layer starts at zero. Added to its input, as a residual branch (He et al. 2016), the
+    output at first changes nothing.
 
     Shape:
         - Input: (*, input_dim)

@@ -11,8 +11,8 @@ _QUERIES, _WIDTH, _ITEMS = 256, 128, 16384
 """The shape of a block of scores."""
 _TRIALS = 5
 _WORTH_IT = 1.5
-"""How many times as fast bfloat16 has to be: it loses digits, and a near tie must not depend on
-what else the machine was doing."""
+"""How many times as fast bfloat16 has to be. It loses precision, and where both are about as fast
+the choice must not depend on what else the machine was doing."""
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def one_thread_an_operation() -> Iterator[int]:
-    """Let torch use one thread an operation: blocks side by side take half the time.
+    """Let torch use one thread for each operation: running blocks in parallel takes half the time.
 
     Yields:
         The number of threads that torch uses otherwise.

@@ -18,8 +18,8 @@ def unit_length(vectors_BD: Tensor, *, length: float = 1.0) -> Tensor:
     """Bring each vector to unit length, or to another one; zero vectors stay zero.
 
     At a zero vector the gradient is that of a vector of length 1. `torch.nn.functional.normalize`
-    makes it 1e12 times as large there: one user without history in the first batch, and Adam takes
-    no step worth the name for the rest of training.
+    makes it 1e12 times as large there: after one user without history in the first batch, Adam
+    takes only tiny steps for the rest of training.
 
     Args:
         vectors_BD: Vectors. Shape (B, D).

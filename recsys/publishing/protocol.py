@@ -28,6 +28,7 @@ from recsys.files import (
     sync_tree,
     write_new,
 )
+from recsys.publishing.moves import live_before, move_back, move_to
 from recsys.publishing.runs import (
     RUN_ID,
     RUN_MANIFEST_NAME,
@@ -39,7 +40,6 @@ from recsys.publishing.runs import (
     read_pointer,
     run_folder,
     verify_run,
-    write_pointer,
 )
 from recsys.publishing.signing import sign
 
@@ -55,7 +55,8 @@ def publish(
     run_id: str,
     audit: Callable[[Path], None] | None = None,
     hold: Callable[[Path], str] | None = None,
-    made_from: Mapping[str, str] = _UNKNOWN,
+    provenance: Mapping[str, str] = _UNKNOWN,
+    note: str = "",
     keep: int = 10,
 ) -> PublishedRun:
     """Write the outputs of one run and make them live.
@@ -71,14 +72,15 @@ def publish(
         run_id: A name for the run: letters, digits, `_` and `-`; unique in `root`.
         audit: Reads the outputs back, and refuses them by raising an error of its own.
         hold: Looks at the written outputs and says why they must not become live; an empty text
-            lets them.
-        made_from: What the outputs follow from, to be told from runs that follow from other things.
+            means that they may.
+        provenance: What the outputs follow from: a run that follows from the same is the same.
+        note: What people should know of the outputs.
         keep: How many runs stay, at least 1, by order of publication, and as many that are held.
             The live one always stays.
 
     Raises:
-        PublishError: The run id is taken, or the disk refuses. The live run is the one before,
-            unless the message leaves that open.
+        PublishError: The run id is taken, or the disk fails. The earlier run stays live unless the
+        message says that this is not certain.
         SkippedError: Another publisher is at work.
         HeldError: The audit found outputs that break their contract.
     """
@@ -94,11 +96,14 @@ def publish(
             run_id=run_id,
             sequence=_next_sequence(root, folder),
             files={},
-            made_from=dict(made_from),
+            provenance=dict(provenance),
+            note=note,
         )
         with _draft_of(folder) as draft:
             write(draft)
-            manifest = _seal(draft, manifest, held="" if hold is None else hold(draft))
+            # The draft is gone once the run has its name, which is what people will look for.
+            held = "" if hold is None else hold(draft).replace(str(draft), str(folder))
+            manifest = _seal(draft, replace(manifest, held=held))
             _audit(draft, audit)
             manifest = _commit(draft, folder, manifest)
         _check_lock(lock, root)
@@ -107,23 +112,41 @@ def publish(
     return run
 
 
-def rollback(root: Path, run_id: str) -> PublishedRun:
+def rollback(root: Path, run_id: str | None) -> PublishedRun:
     """Make a stored run live, after checking each of its files: an earlier one, or one held.
+
+    Without a name the last move of the pointer is undone, whatever made it: what was live before
+    it is again. Asked once more, it goes back one move further.
 
     Raises:
         PublishError: There is no such run, or it is damaged.
         SkippedError: Another publisher is at work.
     """
-    root, run_id = root.absolute(), _checked_run_id(run_id)
+    root = root.absolute()
+    if run_id is not None:
+        _checked_run_id(run_id)
     if not root.is_dir():
         raise PublishError(f"{root}: expected stored runs, got no such folder; publish one first")
     with _publisher(root):
-        folder = find_run(root, run_id)
+        folder = live_before(root) if run_id is None else find_run(root, run_id)
         if folder is None:
-            raise PublishError(f"{root}: expected a stored run {run_id!r}, got none of that name")
+            raise PublishError(_no_run(root, run_id))
         manifest = verify_run(folder)
-        write_pointer(root, folder)
+        if run_id is None:
+            move_back(root, folder)
+        else:
+            move_to(root, folder)
     return PublishedRun(folder=folder, manifest=manifest, is_current=True)
+
+
+def _no_run(root: Path, run_id: str | None) -> str:
+    remedy = "`recsys status CONFIG` lists the runs that --to takes"
+    if run_id is None:
+        return (
+            f"{root}: expected a run that was live before the live one and is still stored, got "
+            f"none; {remedy}"
+        )
+    return f"{root}: expected a stored run {run_id!r}, got none of that name; {remedy}"
 
 
 def _make_root(root: Path) -> None:
@@ -135,7 +158,7 @@ def _make_root(root: Path) -> None:
 
 @contextmanager
 def _publisher(root: Path) -> Iterator[int]:
-    """Hold the lock of `root`, a descriptor; it goes with the process that holds it."""
+    """Hold the lock of `root`; yields its descriptor. It is released when the process ends."""
     with disk_errors(root, "cannot publish", remedy="what was live before still is"):
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(root / ".lock", flags, PRIVATE_FILE)
@@ -161,7 +184,7 @@ def take_lock(descriptor: int, root: Path) -> None:
 
 
 def _check_lock(descriptor: int, root: Path) -> None:
-    """The lock file is still the one that is held: whoever removed it may have let in another."""
+    """Check that the lock file was not replaced: then another publisher may be at work."""
     with suppress(FileNotFoundError):
         if os.path.samestat(os.fstat(descriptor), (root / ".lock").lstat()):
             return
@@ -181,7 +204,7 @@ def _sweep(root: Path) -> None:
 
 
 def _next_sequence(root: Path, folder: Path) -> int:
-    """Place of a new run in the order of publication, once its name is known to be free."""
+    """Place of a new run in the order of publication, after checking that its name is free."""
     taken = find_run(root, folder.name)
     if taken not in (None, folder):
         raise PublishError(f"{taken}: expected a new run id, got this run's; choose another one")
@@ -190,19 +213,19 @@ def _next_sequence(root: Path, folder: Path) -> int:
 
 @contextmanager
 def _draft_of(folder: Path) -> Iterator[Path]:
-    """A folder to write a run in; it is gone after the block, renamed or removed."""
+    """A folder to write a run in; after the block it was renamed or removed."""
     folder.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
     draft = folder.with_name(folder.name + _DRAFT_SUFFIX)
     with new_folder(draft):
         yield draft
 
 
-def _seal(draft: Path, manifest: RunManifest, *, held: str) -> RunManifest:
+def _seal(draft: Path, manifest: RunManifest) -> RunManifest:
     """Record every file and bring all of them down to the disk."""
     files = record_files(draft)
     if not files:
         raise PublishError(f"{draft}: expected outputs to publish, got no file")
-    manifest = replace(manifest, files=files, held=held)
+    manifest = replace(manifest, files=files)
     data = json.dumps(config_to_dict(manifest), indent=1).encode()
     write_new(draft / RUN_MANIFEST_NAME, data)
     sign(draft, data)
@@ -216,12 +239,13 @@ def _audit(draft: Path, audit: Callable[[Path], None] | None) -> None:
         try:
             audit(draft)
         except ArtifactError as error:
-            raise HeldError(f"{error}; not published") from error
+            told = str(error).replace(f"{draft}/", "")  # which is removed: names of files stay
+            raise HeldError(f"{told}; not published") from error
     verify_run(draft)
 
 
 def _commit(draft: Path, folder: Path, manifest: RunManifest) -> RunManifest:
-    """Give a run its final name, unless the same content bears it already."""
+    """Give a run its final name, unless a run with the same content has it already."""
     if folder.exists():
         stored = verify_run(folder)
         if stored.files != manifest.files:
@@ -240,7 +264,7 @@ def _point(root: Path, folder: Path, manifest: RunManifest) -> PublishedRun:
     is_newest = live is None or live.parent.name <= manifest.logical_date
     is_current = is_newest and not manifest.held
     if is_current:
-        write_pointer(root, folder)
+        move_to(root, folder)
     return PublishedRun(folder=folder, manifest=manifest, is_current=is_current)
 
 

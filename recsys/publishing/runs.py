@@ -19,7 +19,7 @@ from recsys.publishing.signing import check_signature, signature_record, signs
 
 POINTER_NAME = "CURRENT"
 RUN_MANIFEST_NAME = "_manifest.json"
-RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # no dot: a run is never taken for a draft
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # no dot: never mistaken for a draft
 
 _POINTER = re.compile(rf"runs/(?P<day>\d{{4}}-\d{{2}}-\d{{2}})/(?P<run_id>{RUN_ID.pattern})\n")
 
@@ -40,10 +40,14 @@ class RunManifest:
     """Place in the order of publication, from 1, whatever the dates."""
     files: dict[str, FileRecord]
     """Size and digest of every other file, by relative name."""
-    made_from: dict[str, str] = Field(default_factory=dict)
+    provenance: dict[str, str] = Field(
+        default_factory=dict, validation_alias="provenance", serialization_alias="provenance"
+    )
     """What the outputs follow from: digests of data and settings, the model, the version."""
     held: str = ""
     """Why the run did not become live when it was stored; empty for a run that might."""
+    note: str = ""
+    """What people should know of the outputs; empty where there is nothing to say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +66,8 @@ def current_run(root: Path) -> Path:
     """Folder of the live run. A reader asks once and then reads from that folder alone.
 
     Raises:
-        PublishError: Nothing is published in `root`, or its pointer leads nowhere or out of it; or
-            there is a key and the run is not as its signature has it.
+        PublishError: Nothing is published in `root`, or its pointer leads nowhere or out of it, or
+        there is a key and the signature of the run does not match.
     """
     with disk_errors(root, "cannot find the live run", remedy="check the permissions"):
         folder = read_pointer(root)
@@ -85,14 +89,15 @@ def current_run(root: Path) -> Path:
 
 
 def published_runs(root: Path) -> list[PublishedRun]:
-    """Complete runs in `root`, in order of publication; a folder without a sound manifest is none.
+    """Complete runs in `root`, in order of publication.
 
-    Where there is a key, a run whose signature does not fit is none either.
+    Folders without a valid manifest are skipped and, where there is a key, runs whose signature
+    does not match.
 
     Raises:
         PublishError: The pointer to the live run cannot be read.
     """
-    signs()  # a key that is none is told before anything is passed over
+    signs()  # an invalid key is reported before anything is skipped
     with disk_errors(root, "cannot list the runs", remedy="check the permissions"):
         live = read_pointer(root)
         runs = [
@@ -155,17 +160,28 @@ def read_pointer(root: Path) -> Path | None:
         text = path.read_text(errors="replace")
     except FileNotFoundError:
         return None
-    match = _POINTER.fullmatch(text)
-    if match is None:
+    folder = parse_pointer(root, text)
+    if folder is None:
         raise PublishError(f"{path}: expected runs/DATE/RUN_ID, got {text[:80]!r}; roll back")
-    return run_folder(root, match["day"], match["run_id"])
+    return folder
+
+
+def parse_pointer(root: Path, text: str) -> Path | None:
+    """Folder that a line such as that of `CURRENT` names; None where it names no run."""
+    match = _POINTER.fullmatch(text)
+    return None if match is None else run_folder(root, match["day"], match["run_id"])
+
+
+def pointer_text(root: Path, folder: Path) -> str:
+    """The line that names a run."""
+    return f"{folder.relative_to(root).as_posix()}\n"
 
 
 def write_pointer(root: Path, folder: Path) -> None:
     """Make `CURRENT` name a run, in one step for every reader."""
     remedy = "the live run is the old one or the new one, both complete"
     with disk_errors(root, "cannot confirm the new live run", remedy=remedy):
-        replace(root / POINTER_NAME, f"{folder.relative_to(root).as_posix()}\n".encode())
+        replace(root / POINTER_NAME, pointer_text(root, folder).encode())
 
 
 @contextmanager
@@ -189,7 +205,8 @@ def _sound_manifest(folder: Path) -> RunManifest | None:
         manifest = _read_manifest(folder) if RUN_ID.fullmatch(folder.name) else None
         if manifest is None or not signs():
             return manifest
-        # A bundle is checked against its own manifest when it is read, and that one here.
+        # The files of a bundle are checked by its own manifest when it is read, and that manifest
+        # here.
         sealed = {
             name: one for name, one in manifest.files.items() if name.endswith("manifest.json")
         }
@@ -200,7 +217,7 @@ def _sound_manifest(folder: Path) -> RunManifest | None:
 
 
 def _is_within(root: Path, folder: Path) -> bool:
-    """No link on the way from `root` leads out of it; `root` itself may be reached through one."""
+    """Whether no link on the way from `root` leads out of it; `root` itself may be a link."""
     return folder.resolve().is_relative_to(root.resolve())
 
 

@@ -1,7 +1,7 @@
-"""Signed manifests: with a key, a run is read only if whoever wrote it had the key too.
+"""Signed manifests: with a key, a run is read only if its writer had the key too.
 
-The digests of a manifest tell accidents. Whoever can write to the folder can write digests that
-fit; without the key there is no signature that fits.
+The digests of a manifest reveal accidental damage. Someone who can write to the folder can write
+matching digests too, but without the key not a matching signature.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from recsys.errors import ConfigError
 from recsys.files import FileRecord, record_file, write_new
 
 KEY_VARIABLE = "RECSYS_MANIFEST_KEY"
-"""Environment variable of the key; without it nothing is signed and no signature is looked at."""
+"""Environment variable of the key; without it nothing is signed and no signature is checked."""
 SIGNATURE_NAME = "_manifest.hmac"
 """HMAC-SHA256 of the manifest's bytes, in hexadecimal, beside the manifest."""
 

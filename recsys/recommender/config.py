@@ -1,4 +1,4 @@
-"""Settings of the recommender, apart from what they set: reading a config file loads no torch."""
+"""Settings of the recommender, in a module of their own: reading a config file loads no torch."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ class TwoTowerConfig:
     """What is trained."""
 
     query: Literal["history", "sequence"] = "history"
-    """What the query tower makes of the history: a sum over its items, for what a user likes at any
-    time, or self-attention over the latest of them in their order, for what comes next."""
+    """How the query tower reads the history: `history` sums over its items, for what a user likes
+    at any time; `sequence` is self-attention over the latest of them in order, for what comes
+    next."""
     sequence: SequenceConfig = SequenceConfig()
     """How a sequence is read, where that is asked for."""
 
@@ -62,16 +63,17 @@ class TwoTowerConfig:
     """Share of a user's history that the query tower does not see while training. Chosen on
     validation data where it is not set."""
     newcomer_share: float = Field(default=0.2, ge=0, lt=1)
-    """Share of users in training who are taken for newcomers: without a vector of their own and,
-    half of them and only where users have features, without history."""
+    """Share of users in training who are treated as newcomers: without a vector of their own and,
+    where users have features, half of them also without history."""
     temperature: float | None = Field(default=None, ge=0.03)
     """What cosines are divided by in the loss; lower means harder negatives count more. Chosen on
     validation data where it is not set."""
     propagation: float | None = Field(default=None, ge=0, le=2)
-    """Weight of what item vectors take on from the vectors of their users; 0 for nothing. Chosen on
-    validation data where it is not set."""
+    """Weight of propagation, which adds the vectors of an item's users to its own; 0 for none.
+    Chosen on validation data where it is not set."""
     loss: Literal["auto", "softmax", "sampled_softmax"] = "auto"
-    """softmax over the whole catalogue, or over a sample of it; auto goes by `exact_max_items`."""
+    """Softmax over the whole catalogue or over a sample of it; auto decides by
+    `exact_max_items`."""
     exact_max_items: int = Field(default=60_000, ge=1)
     """Largest catalogue for which auto takes the exact softmax."""
     num_uniform_negatives: int = Field(default=2048, ge=0)
@@ -80,7 +82,7 @@ class TwoTowerConfig:
     """Whether item vectors start from a truncated SVD of the interactions."""
 
     def for_users(self, num_users: int) -> TwoTowerConfig:
-        """The config with what the number of users decides."""
+        """The config with the settings that depend on the number of users."""
         if self.user_embedding is not None:
             return self
         wanted = num_users <= _MAX_OWN_VECTORS and not self.reads_order
@@ -93,12 +95,12 @@ class TwoTowerConfig:
 
     @property
     def given_propagation(self) -> float | None:
-        """The weight of propagation where it is not to be searched."""
+        """The weight of propagation, where it is not searched for."""
         return 0.0 if self.reads_order else self.propagation
 
     @property
     def given_history_dropout(self) -> float | None:
-        """The share that is not seen where it is not to be searched."""
+        """The share that is not seen, where it is not searched for."""
         return 0.0 if self.reads_order else self.history_dropout
 
     @property

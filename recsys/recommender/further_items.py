@@ -1,4 +1,4 @@
-"""What users had in events that a model did not learn from: it must not stand in a list either.
+"""Items of users from events that the model did not learn from, which lists leave out as well.
 
 Shapes: U users, B users of a call, C items.
 """
@@ -18,9 +18,9 @@ from recsys.schema import USER_ID
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FurtherItems:
-    """Items of users beyond the histories of a model: of events beyond a cap, set aside, and such.
+    """Items of users that the histories of a model lack, such as those of events beyond a cap.
 
-    A user may be in it whom the model does not know at all.
+    It may also hold users whom the model does not know at all.
     """
 
     users: Vocabulary
@@ -32,7 +32,7 @@ class FurtherItems:
     def beyond(
         cls, had: pa.Table, histories: UserItemMatrix, *, users: Vocabulary, items: Vocabulary
     ) -> FurtherItems | None:
-        """What interactions hold that histories do not; None where that is nothing.
+        """Items in interactions that are not in the histories; None if there are none.
 
         Args:
             had: All interactions, learnt from or not.

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
+from scipy import sparse
 from torch import Tensor
 
+from recsys.arrays import BoolArray, Float32Array
 from recsys.config import config_class
 from recsys.errors import ConfigError
 from recsys.features.encoder import EncodedTable, Ragged, TableEncoder, rows_of
@@ -22,7 +24,12 @@ from recsys.features.history import UserItemMatrix, rows_or_empty
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.further_items import FurtherItems
-from recsys.recommender.ranking.by_source import POPULARITY, UserBlock
+from recsys.recommender.ranking.by_source import (
+    OWN_ITEMS,
+    POPULARITY,
+    SIMILAR_ITEMS,
+    UserBlock,
+)
 from recsys.recommender.ranking.ranker import UserItems
 from recsys.recommender.ranking.topk import Embeddings
 from recsys.recommender.towers.ragged import ragged_rows
@@ -33,7 +40,15 @@ from recsys.schema import USER_ID
 HISTORY, FEATURES = "history", "features"
 """Sources of a user's vector: what they did before, or their features alone."""
 
+Ranking = Literal["model", "popular", "own", "item-item"]
+"""What ranks: the towers, popularity, what a user took most often, or item-item cosine."""
+
 _BLOCK_USERS = 4096
+_SOURCES: dict[Ranking, str] = {
+    "popular": POPULARITY, "own": OWN_ITEMS, "item-item": SIMILAR_ITEMS
+}  # fmt: skip
+_BELOW_SIMILARITY = np.float32(1e-3)
+"""Weight of popularity beside cosines of items, so that it decides between equals alone."""
 
 
 @config_class
@@ -51,7 +66,7 @@ class Selection:
     temperature: float
     """What cosines are divided by in the loss."""
     propagation: float
-    """Weight of what item vectors take on from the vectors of their users."""
+    """Weight of propagation, which adds the vectors of an item's users to its own."""
     history_dropout: float
     """Share of a user's history that the query tower does not see while training."""
     embedding_dim: int
@@ -63,15 +78,17 @@ class Selection:
     none."""
     repeat_half_life_days: float | None = None
     """Age at which an event counts half in what users had before."""
+    ranking: Ranking = "model"
+    """What ranks the items of lists: the model, or the baseline that it was clearly behind of."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecommenderModel:
     """Embeds users and items so that inner products rank items for users.
 
-    The vectors that are searched are the towers' unit vectors, those of items with what they take
-    on from their users. Where popularity has a weight, one coordinate follows: the item's log
-    popularity, times that weight on the user's side.
+    The vectors that are searched are the towers' unit vectors, with propagation added to those of
+    items. If popularity has a weight, one coordinate follows: the item's log popularity, times that
+    weight on the user's side.
     """
 
     config: TwoTowerConfig
@@ -96,13 +113,15 @@ class RecommenderModel:
     """Unit vectors of the candidate tower. Shape (C, D)."""
     item_spread: Embeddings | None
     """What is added to them for the search (`Propagation`), if anything. Shape (C, D)."""
-    log_popularity: npt.NDArray[np.float32]
+    log_popularity: Float32Array
     """Log of each item's share of the (decayed) events, over its largest size: within -1 and 0.
     Shape (C,)."""
     popularity_scale: float
     """The largest size of a log share, which `log_popularity` was divided by."""
     repeats: UserItemMatrix | None = None
     """How often the known users took each item (`repeat_matrix`), where that has a weight."""
+    neighbours: UserItems | None = None
+    """Cosines of items, where these rank: of an item that a user had (row) for another (C, C)."""
     further: FurtherItems | None = None
     """Items that users had in events that were not learnt from, if any."""
     learnt_until: datetime | None = None
@@ -118,8 +137,35 @@ class RecommenderModel:
         weight = self.selection.popularity_weight
         return weight * self.selection.temperature * self.popularity_scale
 
-    def own_terms(self, repeats: UserItemMatrix | None) -> UserItems | None:
-        """What is added to the scores of items that users had; None for nothing."""
+    @property
+    def known_source(self) -> str:
+        """Source of the lists of users with a history."""
+        return HISTORY if self.selection.ranking == "model" else _SOURCES[self.selection.ranking]
+
+    @property
+    def popular_scores(self) -> Float32Array:
+        """Scores of items for users who are ranked without a vector. Shape (C,)."""
+        if self.neighbours is None:
+            return self.log_popularity
+        return self.log_popularity * _BELOW_SIMILARITY
+
+    def own_terms(
+        self, histories: UserItemMatrix, repeats: UserItemMatrix | None
+    ) -> UserItems | None:
+        """What is added to the scores of items for each user; None for nothing.
+
+        Args:
+            histories: What each user interacted with. Shape (B, C).
+            repeats: How often, where that has a weight. Shape (B, C).
+        """
+        if self.neighbours is not None:
+            had = sparse.csr_array(
+                (np.ones_like(histories.data), histories.indices, histories.indptr),
+                shape=histories.shape,
+            )
+            terms = cast("UserItems", sparse.csr_array(had @ self.neighbours))
+            terms.sort_indices()
+            return terms
         weight = self.selection.repeat_weight * self.selection.temperature
         return None if repeats is None or not weight else repeats * np.float32(weight)
 
@@ -193,6 +239,8 @@ class RecommenderModel:
         vectors_BW = self.query_vectors(histories, features, user_rows=rows, width=width)
         active = np.diff(histories.indptr) > 0
         sources = np.where(active, HISTORY, np.where(described, FEATURES, POPULARITY))
+        if self.selection.ranking != "model":
+            sources = np.where(active, _SOURCES[self.selection.ranking], POPULARITY)
         return vectors_BW, pa.array(sources.tolist(), type=pa.string())
 
     def user_blocks(
@@ -206,10 +254,13 @@ class RecommenderModel:
         first_number: int = 0,
     ) -> Iterator[UserBlock]:
         """Users and their vectors, block by block; users are numbered in their order."""
-        own = self.own_terms(repeats)
         for start in range(0, len(user_ids), _BLOCK_USERS):
             ids = user_ids[start : start + _BLOCK_USERS]
-            rows = None if histories is None else histories[start : start + len(ids)]
+            rows = (
+                rows_or_empty(self.histories, self.users.numbers(ids))
+                if histories is None
+                else histories[start : start + len(ids)]
+            )
             queries, sources = self.embed_users(
                 ids, histories=rows, user_table=user_table, width=width
             )
@@ -218,7 +269,9 @@ class RecommenderModel:
                 user_numbers=np.arange(start, start + len(ids)) + first_number,
                 queries=queries,
                 sources=sources,
-                own=None if own is None else own[start : start + len(ids)],
+                own=self.own_terms(
+                    rows, None if repeats is None else repeats[start : start + len(ids)]
+                ),
             )
 
     def _read(self, histories: UserItemMatrix) -> Ragged:
@@ -229,7 +282,7 @@ class RecommenderModel:
 
     def _features(
         self, user_ids: pa.Array, user_table: pa.Table | None
-    ) -> tuple[EncodedTable | None, npt.NDArray[np.bool_]]:
+    ) -> tuple[EncodedTable | None, BoolArray]:
         """Encoded features, and which users have any."""
         table = self.user_table if user_table is None else user_table
         if self.user_encoder is None or table is None:

@@ -14,6 +14,7 @@ import torch
 from pydantic import JsonValue
 from scipy import sparse
 
+from recsys.arrays import Float32Array
 from recsys.artifacts import Bundle, read_bundle, write_bundle
 from recsys.config import config_to_dict, parse_config
 from recsys.datasets.origin import reason_of
@@ -29,6 +30,7 @@ from recsys.features.history import UserItemMatrix
 from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.further_items import FurtherItems
 from recsys.recommender.model import RecommenderModel, Selection
+from recsys.recommender.ranking.ranker import UserItems
 from recsys.recommender.towers.two_tower import TwoTower
 
 BUNDLE_KIND = "recommender-model"
@@ -55,6 +57,8 @@ def save_model(model: RecommenderModel, folder: Path, *, data_digests: Mapping[s
     }
     if model.user_table is not None:
         tables["user-features"] = model.user_table
+    if model.neighbours is not None:
+        tables["neighbours"] = _neighbour_lists(model.neighbours)
     if model.further is not None:
         further = model.further
         tables["further-items"] = pa.table({"id": further.users.terms, "items": _items(further)})
@@ -131,6 +135,7 @@ def _read(bundle: Bundle) -> RecommenderModel:
         log_popularity=arrays["log_popularity"],
         popularity_scale=float(arrays["popularity_scale"][0]),
         repeats=_repeats(arrays, histories),
+        neighbours=_neighbours(bundle, items.num_rows),
         further=_further(bundle, items.num_rows),
         learnt_until=_learnt_until(bundle),
     )
@@ -173,7 +178,7 @@ def _further(bundle: Bundle, num_items: int) -> FurtherItems | None:
 
 
 def _repeats(
-    arrays: Mapping[str, npt.NDArray[np.float32]], histories: UserItemMatrix
+    arrays: Mapping[str, Float32Array], histories: UserItemMatrix
 ) -> UserItemMatrix | None:
     if "repeats" not in arrays:
         return None
@@ -183,15 +188,41 @@ def _repeats(
     return matrix
 
 
+def _neighbour_lists(neighbours: UserItems) -> pa.Table:
+    """For each item, the items that go with it and their cosines."""
+    bounds = pa.array(neighbours.indptr.astype(np.int64))
+    return pa.table(
+        {
+            "items": pa.LargeListArray.from_arrays(
+                bounds, pa.array(neighbours.indices.astype(np.int32))
+            ),
+            "cosines": pa.LargeListArray.from_arrays(
+                bounds, pa.array(neighbours.data.astype(np.float32))
+            ),
+        }
+    )
+
+
+def _neighbours(bundle: Bundle, num_items: int) -> UserItems | None:
+    if "tables/neighbours.parquet" not in bundle.manifest.files:
+        return None
+    table = bundle.table("neighbours")
+    matrix = _matrix(table["items"], num_items, ordered=False)
+    cosines = pa.concat_arrays(table["cosines"].chunks)
+    values = np.asarray(cosines.flatten(), dtype=np.float32)
+    found: UserItems = sparse.csr_array((values, matrix.indices, matrix.indptr), matrix.shape)
+    return found
+
+
 def _learnt_until(bundle: Bundle) -> datetime | None:
     if "documents/data.json" not in bundle.manifest.files:
         return None
-    told = cast("dict[str, str]", bundle.document("data"))
-    return datetime.fromisoformat(told["last_event"])
+    stored = cast("dict[str, str]", bundle.document("data"))
+    return datetime.fromisoformat(stored["last_event"])
 
 
 def _lists(model: RecommenderModel) -> pa.Array:
-    """The item numbers of each user; the earliest first where their order is read."""
+    """The item numbers of each user; the earliest first if the model uses their order."""
     matrix = model.histories
     columns = matrix.indices.astype(np.int32)
     if model.config.reads_order:

@@ -1,4 +1,4 @@
-"""Settings of what may become live: models beside the live one, lists beside those before."""
+"""Settings of promotion and output checks: when new models and lists may become live."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ class PromotionConfig:
     enabled: bool = True
     """Whether new models are compared before they become live."""
     margin: float = Field(default=0.05, ge=0, lt=1)
-    """NDCG that a new model may lose to the live one, as a share of the live one's; more is held
-    where it is more than chance, so that the 95 % interval of the difference lies below 0."""
+    """NDCG that a new model may lose to the live one, as a share of the live one's. A larger loss
+    is held if it is more than chance: the 95 % interval of the difference lies below 0."""
     slice_margin: float = Field(default=0.1, ge=0, lt=1)
     """The same within a segment of users, where the whole interval must lie below to refuse."""
     min_slice_users: int = Field(default=100, ge=2)
-    """Users with test items that a segment needs to be looked at."""
+    """Least number of users with test items of a segment that is compared."""
     max_gain: float = Field(default=0.5, gt=0)
-    """Gain, as a share, over the best of the live model and the baselines that is too good to be
-    true: a leak."""
+    """Largest credible gain, as a share, over the best of the live model and the baselines: a
+    larger one suggests a leak."""
     canary_margin: float = Field(default=0.2, ge=0, lt=1)
-    """NDCG on a frozen sample of users that may be lost, as a share of the median of the models
+    """NDCG that may be lost on a frozen sample of users, as a share of the median of the models
     that became live since the sample was drawn."""
-    canary_days: int = Field(default=30, ge=1)
+    canary_days: int = Field(default=30, ge=1, le=36_525)
     """Days of the data after which a new sample is drawn: tastes move, and models with them."""
     baselines: Literal["ahead", "not_behind", "ignored"] = "not_behind"
-    """What popularity and item-item cosine decide: a new model must be ahead of each of them, or
-    must not be behind by more than chance (95 % interval of the difference)."""
+    """Comparison with popularity and item-item cosine: `ahead` requires a new model to beat each of
+    them, the default only that it is not worse by more than chance (95 % interval of the
+    difference)."""
 
 
 @config_class
-class GuardsConfig:
-    """Limits of how a night's lists may differ from those before; beyond them: HELD.
+class ListChecksConfig:
+    """Output checks of lists: how far a night's lists may differ from those before; otherwise HELD.
 
-    On the first night after a change of settings or rules those of coverage and short lists are
-    twice as wide, that of exposure four times, and that of overlap does not count.
+    On the first night after a change of settings or rules the limits of coverage and short lists
+    are twice as wide, that of exposure four times, and overlap is not checked.
     """
 
     enabled: bool = True
@@ -50,12 +51,12 @@ class GuardsConfig:
     min_coverage: float = Field(default=0.6, ge=0, le=1)
     """Distinct items in all lists, as a share of those in the live lists."""
     min_overlap: float = Field(default=0.1, ge=0, le=1)
-    """Mean share of a user's live list that stands in the new one, beyond chance: lists of 20 of 60
-    items have a third in common anyway."""
+    """Mean share of a user's live list that is also in the new one, beyond chance: random lists of
+    20 of 60 items have a third in common."""
     max_exposure: float = Field(default=0.2, gt=0, le=1)
-    """Share of all lists that an item may gain from one night to the next."""
+    """Share of all lists that an item may newly enter from one night to the next."""
     max_short_share: float = Field(default=0.1, ge=0, le=1)
-    """Share of users by which lists that are too short may increase."""
+    """Largest increase of the share of users whose list is too short."""
     max_empty_share: float = Field(default=0.5, ge=0, le=1)
-    """Share of users who may get no item at all, on the first night too. An output without a single
-    row is held in any case."""
+    """Share of users who may get no item at all, also on the first night. An output without a
+    single row is always held."""

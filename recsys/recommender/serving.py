@@ -56,7 +56,7 @@ class Recommender:
             user_ids: Ids of the type of training. Shape (B,).
             k: List length; lists are no longer than the catalogue.
             filters: What must not stand in a list; rows in the order of `user_ids`.
-            histories: What each user did before, (B, C); known from training by default.
+            histories: What each user did before, (B, C); from training by default.
             repeats: How often each user took each item (`repeat_matrix`); known from training by
                 default.
             user_table: Features of the users; known from training by default.
@@ -73,13 +73,13 @@ class Recommender:
             index=self.index,
             filters=filters,
             k=k,
-            popularity_C=self.model.log_popularity,
+            popularity_C=self.model.popular_scores,
         )
 
     def recommend_table(self, user_ids: pa.Array, k: int) -> pa.Table:
-        """Recommendations by what is known from training, best first.
+        """Recommendations from the histories and features of training, best first.
 
-        What users had is left out where the model was chosen for lists without it.
+        Items that users had are left out if the model was chosen for lists without them.
 
         Args:
             user_ids: Ids of the type of training, each once. Shape (B,).
@@ -133,7 +133,7 @@ def build_index(
 
 
 def similarity_index(recommender: Recommender, config: IndexConfig, *, seed: int) -> ItemIndex:
-    """An index whose inner products are cosines of items: the recommender's own where it is one."""
+    """An index whose inner products are cosines of items: the recommender's own if it is one."""
     if recommender.index.report.unit_norm:
         return recommender.index
     vectors_CD = recommender.model.item_embeddings

@@ -1,1 +1,1 @@
-"""What all pages for people share: house style, numbers as text, tables, blocks, CSS, templates."""
+"""What all HTML reports share: house style, numbers as text, tables, blocks, CSS, templates."""

@@ -1,4 +1,4 @@
-"""One look for all figures, and their way into files.
+"""One style for all figures, and how they are written to files.
 
 Nothing here touches pyplot. Text that comes from users is never read as mathematics: a title may
 hold dollar signs.
@@ -27,11 +27,12 @@ BEST_COLOUR = "#b34e00"
 TEXT_COLOUR = "#1f2933"
 MUTED = "#6b7280"
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
-"""Colours that stay apart for the colour-blind: Okabe and Ito 2008, "Color universal design"."""
+"""Colours that colour-blind readers can tell apart: Okabe and Ito 2008, "Color universal
+design"."""
 BASELINE_MARKERS = ("s", "^", "D", "v", "P", "X")
 
 HALF_WIDTH = 4.6
-"""Inches; beside a table on a desk, and as wide as a phone."""
+"""Inches; fits beside a table on a desktop, and the width of a phone."""
 
 _PNG_DPI = 200
 _STYLE = {
@@ -63,12 +64,12 @@ _STYLE = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
-    """A figure with its name and its words."""
+    """A figure with its name and its alternative text."""
 
     name: str
     """Name of its file, without the ending."""
     alt: str
-    """What it shows, for those who do not see it."""
+    """What it shows, for readers who cannot see it."""
     figure: Figure
     """The drawing."""
 
@@ -90,7 +91,7 @@ class Picture:
 
 
 def house_style() -> AbstractContextManager[None]:
-    """The settings to draw and to save figures with, whatever the user's own ones are."""
+    """The settings to draw and save figures with, which override the user's own."""
     return matplotlib.style.context(["default", _STYLE])
 
 

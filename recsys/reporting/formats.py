@@ -40,7 +40,7 @@ def signed(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """A whole number, thousands apart."""
+    """A whole number with a thousands separator."""
     return NOTHING if math.isnan(value) else f"{value:,.0f}"
 
 

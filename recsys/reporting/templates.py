@@ -1,4 +1,4 @@
-"""Templates of pages: escaped, strict, with the shared parts at hand."""
+"""Templates of pages: values are escaped, unknown names are errors, parts are shared."""
 
 from __future__ import annotations
 

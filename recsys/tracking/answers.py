@@ -1,4 +1,4 @@
-"""What an error of MLflow, of the network or of the disk means for what was to be told."""
+"""What an error of MLflow, the network or the disk means for the event that was being sent."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from recsys.errors import RecsysError
 from recsys.tracking.client import redacted
 
 Meaning = Literal["refused", "missing", "unavailable", "unclear"]
-"""`refused`: the same again would be refused again. `missing`: the run, or the server, is not
-there. `unavailable`: later it may work. `unclear`: nobody knows, so later, but others first."""
+"""`refused`: sending it again would fail again. `missing`: the run, or the server, does not exist.
+`unavailable`: it may work later. `unclear`: unknown, so try again later, after the others."""
 
 _REFUSED = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, 422}
 
 
 class UnavailableError(RecsysError):
-    """The tracking server does not do its work."""
+    """The tracking server cannot be reached, or does not answer properly."""
 
 
 class RefusedError(RecsysError):
-    """Something can never be told."""
+    """The tracker will never accept this event."""
 
 
 def meaning_of(error: Exception) -> Meaning:
-    """What an error means for the event that it met."""
+    """What an error means for the event that caused it."""
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, UnavailableError):
@@ -40,7 +40,7 @@ def meaning_of(error: Exception) -> Meaning:
     return "unclear"
 
 
-def told(uri: str, error: BaseException) -> str:
+def message_of(uri: str, error: BaseException) -> str:
     """An error in one line without secrets."""
     if isinstance(error, RecsysError):
         return redacted(str(error))
@@ -55,7 +55,7 @@ def _meaning_of_status(status: int) -> Meaning:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The refused or lost connection below an error, if that is what it is; or the error itself."""
+    """The connection error that caused an error; the error itself if there is none."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ConnectionError | TimeoutError | socket.gaierror):

@@ -27,13 +27,14 @@ _ENVIRONMENT = {
     "MLFLOW_UV_AUTO_DETECT": "false",  # or the working directory decides a model's requirements
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # A server that does not answer costs seconds a call, not minutes.
+    # A call to a server that does not answer must fail after seconds, not minutes.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    # An answer must not send requests, and the password in them, to another host.
+    # A redirect must not send requests, and the password in them, to another host.
     "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",
 }
-# Set whatever the user has set. A request that the HTTP layer repeats by itself may make a second
-# run, and a server could ask it to sleep for hours: the replay tries again, and looks first.
+# Set even if the user has set them. A request that the HTTP layer repeats by itself may make a
+# second run, and a server could ask it to sleep for hours. The replay retries instead, after it has
+# looked at what is there.
 _FORCED = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
@@ -45,7 +46,7 @@ class TrackingConfig:
     """Where runs are tracked and under which names."""
 
     enabled: bool = True
-    """False: nothing is tracked and MLflow is not imported."""
+    """If false, nothing is tracked and MLflow is not imported."""
     uri: str | None = None
     """A tracking server (`http://127.0.0.1:5000`) or database (`sqlite:////path/mlflow.db`).
     None: SQLite in `mlflow/store/` of the project or, outside one, of the working directory."""
@@ -56,7 +57,8 @@ class TrackingConfig:
     alias: str = Field(default="champion", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     """Alias of the model version in use: `models:/recommender@champion`."""
     max_delay_s: float = Field(default=60, gt=0)
-    """Seconds that telling MLflow may add to a job. What is not told by then waits on the disk."""
+    """Seconds that sending to MLflow may add to a job. What was not sent by then waits on the
+    disk."""
 
     @field_validator("uri")
     @classmethod
@@ -85,7 +87,7 @@ def tracking_uri(config: TrackingConfig) -> str:
 
 
 def spool_folder(config: TrackingConfig) -> Path:
-    """Where runs wait that were not told yet: beside the database, or where the default one is."""
+    """Where runs wait to be sent: beside the database, or where the default one would be."""
     database = None if config.uri is None else sqlite_path(config.uri)
     if database is not None:
         return database.parent / "spool"
@@ -121,7 +123,7 @@ def load_mlflow() -> ModuleType:
 
 @contextmanager
 def existing_accepted() -> Iterator[None]:
-    """Make something, or find it made already."""
+    """Make something, or accept that it exists already."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -1,4 +1,4 @@
-"""How far the replay of a run came."""
+"""How far a run has been delivered."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _NAME = "cursor.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
-    """What was delivered of a run, and where to.
+    """Which events of a run were delivered, and where to.
 
-    It is written after each event, so a replay that was killed repeats one event at most, and each
-    event can be repeated. It holds for one address: at another one the replay starts anew.
+    It is written after each event. A replay that was killed so repeats at most one event, and every
+    event may be repeated. It is valid for one address: for another one the replay starts anew.
     """
 
     address: str
@@ -32,17 +32,17 @@ class Cursor:
     version: int | None = None
     """Number of the model version."""
     refused: tuple[str, ...] = ()
-    """What the tracker will never take, a line each."""
+    """Errors of the events that the tracker will never accept, a line each."""
     refused_events: tuple[int, ...] = ()
     """Sequence numbers of these events."""
 
     def save(self, folder: Path) -> None:
-        """Put it in place of the last one, whole or not at all."""
+        """Replace the cursor on disk atomically."""
         files.replace(folder / _NAME, json.dumps(dataclasses.asdict(self)).encode())
 
 
 def load_cursor(folder: Path, address: str) -> Cursor:
-    """The cursor of a run at an address; the beginning if there is none, or none that is sound."""
+    """The cursor of a run at an address; the beginning if there is none, or if it is damaged."""
     with suppress(OSError, ValueError, TypeError):
         fields = json.loads((folder / _NAME).read_bytes())
         cursor = Cursor(**fields)

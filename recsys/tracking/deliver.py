@@ -1,4 +1,4 @@
-"""One run from the spool to MLflow; every step may be repeated."""
+"""Delivers one run from the spool to MLflow; every step may be repeated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.errors import ConfigError
 from recsys.files import PRIVATE_FOLDER
-from recsys.tracking.answers import RefusedError, UnavailableError, meaning_of, told
+from recsys.tracking.answers import RefusedError, UnavailableError, meaning_of, message_of
 from recsys.tracking.client import existing_accepted, redacted, sqlite_path
 from recsys.tracking.cursor import Cursor, load_cursor
 from recsys.tracking.registry import (
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 class OutOfTimeError(Exception):
-    """The time for telling is over."""
+    """The time for sending is over."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deadline:
-    """When the time for telling is over."""
+    """When the time for sending is over."""
 
     at: float
     """Value of the monotonic clock."""
@@ -44,7 +44,7 @@ class Deadline:
         return self.at - time.monotonic()
 
     def check(self) -> None:
-        """Go on only in time.
+        """Go on only if there is time left.
 
         Raises:
             OutOfTimeError: It is over.
@@ -80,9 +80,9 @@ class Target:
 
 
 def deliver_run(target: Target, folder: Path) -> Cursor:
-    """Tell the tracker what it does not know yet of a run, and see that it took it.
+    """Send the tracker the events of a run that it does not have yet, and check that they arrived.
 
-    An event that it will never take is passed over and counted. A run without an end was killed.
+    An event that it will never accept is skipped and counted. A run without an end was killed.
 
     Raises:
         OutOfTimeError: The rest has to wait.
@@ -119,7 +119,7 @@ def deliver_run(target: Target, folder: Path) -> Cursor:
 
 
 def _open(target: Target, cursor: Cursor, start: Event, run_key: str) -> Cursor:
-    """Find the run that an earlier attempt has made, or make it."""
+    """Find the run that an earlier attempt made, or make it."""
     client, values = target.client, _plain(start)
     experiment_id = _experiment_id(target, values["experiment"])
     made = _runs_of(target, experiment_id, run_key, every=True)
@@ -136,7 +136,7 @@ def _open(target: Target, cursor: Cursor, start: Event, run_key: str) -> Cursor:
 
 
 def _deliver(target: Target, cursor: Cursor, start: Event, event: Event, folder: Path) -> Cursor:
-    """Deliver one event, or pass it over if the tracker will never take it."""
+    """Deliver one event, or skip it if the tracker will never accept it."""
     after = replace(cursor, num_delivered=event.sequence + 1)
     try:
         return _apply(target, after, start, event, folder)
@@ -144,12 +144,12 @@ def _deliver(target: Target, cursor: Cursor, start: Event, event: Event, folder:
         meaning = meaning_of(error)
         if meaning == "missing" and not _is_there(target, cursor.run_id):
             Cursor(address=cursor.address).save(folder)  # the tracker has forgotten: start anew
-            raise UnavailableError(told(target.uri, error)) from error
+            raise UnavailableError(message_of(target.uri, error)) from error
         if meaning not in {"refused", "missing"}:
             raise
         return replace(
             after,
-            refused=(*cursor.refused, f"{event.kind}: {told(target.uri, error)}"),
+            refused=(*cursor.refused, f"{event.kind}: {message_of(target.uri, error)}"),
             refused_events=(*cursor.refused_events, event.sequence),
         )
 
@@ -213,7 +213,7 @@ def _log_dataset(target: Target, run_id: str, values: dict[str, Any]) -> None:
 
 
 def _check_taken(target: Target, cursor: Cursor, events: list[Event], folder: Path) -> None:
-    """See that all is there: something between may have answered in the tracker's place."""
+    """Check that everything arrived: a proxy may have answered in the tracker's place."""
     run = target.client.get_run(cursor.run_id)
     lacking: set[str] = set()
     for event in events:
@@ -232,7 +232,7 @@ def _check_taken(target: Target, cursor: Cursor, events: list[Event], folder: Pa
 
 
 def _remove_doubles(target: Target, cursor: Cursor, start: Event, run_key: str) -> None:
-    """Remove what a request made that was given up before it was answered, and then repeated."""
+    """Remove duplicates of a request that timed out, was repeated, and yet had succeeded."""
     client = target.client
     for run in _runs_of(target, cursor.experiment_id, run_key, every=False):
         if run.info.run_id != cursor.run_id:
@@ -243,7 +243,7 @@ def _remove_doubles(target: Target, cursor: Cursor, start: Event, run_key: str) 
 
 
 def _runs_of(target: Target, experiment_id: str, run_key: str, *, every: bool) -> list[Any]:
-    """Runs with a key, deleted ones among them if told so."""
+    """Runs with a key; deleted ones too if asked for."""
     views = target.mlflow.entities.ViewType
     view = views.ALL if every else views.ACTIVE_ONLY
     by_key = f"tags.`{RUN_KEY}` = '{run_key}'"
@@ -254,7 +254,7 @@ def _is_there(target: Target, run_id: str) -> bool:
     """Whether the tracker knows the run.
 
     Raises:
-        Exception: It does not say.
+        Exception: The tracker does not answer.
     """
     try:
         return bool(target.client.get_run(run_id).info.run_id)

@@ -1,4 +1,4 @@
-"""What a run runs on."""
+"""The environment of a run: packages, machine, versions."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The alias of a registered model, made to follow a rollback of the published ones."""
+"""After a rollback, moves the alias of the registered model to the version that is live again."""
 
 from __future__ import annotations
 
 import threading
 
-from recsys.tracking.answers import told
+from recsys.tracking.answers import message_of
 from recsys.tracking.client import TrackingConfig, load_mlflow, tracking_uri
 from recsys.tracking.registry import ORDER
 
@@ -14,7 +14,7 @@ _BUDGET_S = 20.0
 def point_alias(config: TrackingConfig, order: str) -> str | None:
     """Give the alias to the version that was published as a run.
 
-    Whatever state the server is in, this ends within 20 seconds; the rollback holds all the same.
+    Whatever state the server is in, this ends within 20 seconds, and the rollback stays valid.
 
     Args:
         config: Where the model is registered.
@@ -43,7 +43,7 @@ def point_alias(config: TrackingConfig, order: str) -> str | None:
             client.set_registered_model_alias(name, config.alias, found[0].version)
             outcome.append(None)
         except Exception as error:  # noqa: BLE001  MLflow raises what it likes; all is told
-            outcome.append(f"{told(uri, error)}; the alias stays where it is")
+            outcome.append(f"{message_of(uri, error)}; the alias stays where it is")
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

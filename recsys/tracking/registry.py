@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 RUN_KEY, ORDER = "recsys.run_key", "recsys.published"
-"""Tags: the run that made something, and when what it made was published."""
+"""Tags: the run that made a model, and when that model was published."""
 
 _COLUMN_TYPES = {
     EVENT_TIME_TYPE: "datetime",
@@ -47,7 +47,7 @@ _MAX_MOVES = 3
 def write_served(
     served: ServedModel, folder: Path, *, tags: Mapping[str, str]
 ) -> dict[str, JsonValue]:
-    """Keep all that a registered model consists of, to be registered later.
+    """Write everything that a registered model consists of, to be registered later.
 
     This library is not among the requirements: its name on a package index may be another
     project's.
@@ -81,12 +81,12 @@ def register_model(
     name: str,
     run_id: str,
 ) -> int:
-    """Store a model of a run and register it; what an earlier attempt has done is found again.
+    """Store a model of a run and register it, going on from what an earlier attempt has done.
 
     Args:
         mlflow: The library.
         client: Speaks to the tracker.
-        values: What `write_served` has said, the run's key among its tags.
+        values: What `write_served` returned, the run's key among its tags.
         folder: What it has written.
         name: The model's name in the registry.
         run_id: The tracker's name for the run.
@@ -126,8 +126,8 @@ def remove_double_versions(
 def move_alias(client: MlflowClient, name: str, alias: str, version: int) -> None:
     """Give a version the alias, unless a version that was published later has it.
 
-    The registry cannot compare and set at once, so it is read again after it was set: where an
-    earlier version has come in between, the alias moves again; a later one keeps it.
+    The registry cannot compare and set in one step, so the alias is read again after it was set. If
+    an earlier version took it in between, it is moved again; a later version keeps it.
 
     Raises:
         UnavailableError: Others keep moving it.
@@ -234,7 +234,7 @@ def _write_model(
 
 
 def _source(model: LoggedModel) -> str:
-    """How a version names what it was made of."""
+    """The source under which a version is registered."""
     return f"models:/{model.model_id}"
 
 

@@ -1,4 +1,4 @@
-"""The spool told to MLflow within a time: what does not get through stays for the next time."""
+"""Sends the runs of the spool to MLflow within a time; what does not get through waits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from recsys.tracking.answers import UnavailableError, meaning_of, told
+from recsys.tracking.answers import UnavailableError, meaning_of, message_of
 from recsys.tracking.client import TrackingConfig, load_mlflow, redacted, tracking_uri
 from recsys.tracking.cursor import Cursor
 from recsys.tracking.deliver import (
@@ -34,13 +34,13 @@ class ReplayReport:
     """What a replay did."""
 
     num_delivered: int
-    """Runs that MLflow has now, and the spool no more."""
+    """Runs that were delivered to MLflow and removed from the spool."""
     num_waiting: int
     """Runs that wait in the spool."""
     num_elsewhere: int
     """Those among them that are meant for another address."""
     num_refused: int
-    """Events of delivered runs that MLflow will never take; they are lost."""
+    """Events of delivered runs that MLflow will never accept; they are lost."""
     problem: str | None
     """Why runs wait or events were lost, in one line without secrets."""
 
@@ -54,7 +54,7 @@ class _Progress:
     problem: str | None = None
     """The first problem that stays."""
     trouble: str = ""
-    """What the present attempt has met."""
+    """The latest problem of the present attempt."""
     finished: bool = False
 
 
@@ -100,17 +100,17 @@ def replay_within(
     first: str | None = None,
     any_address: bool = False,
 ) -> _Progress:
-    """Replay in a thread that is left to itself when the time is over.
+    """Replay in a thread that is abandoned when the time is over.
 
-    Such a thread stops at its next step; it may be in the middle of one that does not end, and
-    does not hold up the end of the process.
+    Such a thread stops before its next step. If its present step never ends, the process can still
+    end.
     """
     mlflow, progress = load_mlflow(), _Progress()
     if not spool.is_dir():
         return progress
     deadline = Deadline(at=time.monotonic() + budget_s)
     thread = threading.Thread(
-        target=_replay_told,
+        target=_replay_reporting,
         args=(mlflow, tracking_uri(config), spool, deadline, progress),
         kwargs={"first": first, "any_address": any_address},
         name="tracking-replay",
@@ -126,13 +126,13 @@ def replay_within(
 
 
 def problem_of(progress: _Progress, refused: list[str]) -> str | None:
-    """What is to be told of a replay."""
+    """The problem of a replay in one line; None if there was none."""
     if progress.problem is None and refused:
         return f"refused for good: {len(refused)}, the first: {refused[0]}"
     return progress.problem
 
 
-def _replay_told(
+def _replay_reporting(
     mlflow: ModuleType, uri: str, spool: Path, deadline: Deadline, progress: _Progress,
     *, first: str | None, any_address: bool,
 ) -> None:  # fmt: skip
@@ -150,7 +150,7 @@ def _replay_told(
         late = f"tracking at {redacted(uri)}: expected an end in time, got none"
         progress.problem = progress.trouble or late
     except Exception as error:  # noqa: BLE001  tracking must not cost the job
-        progress.problem = told(uri, error)
+        progress.problem = message_of(uri, error)
     finally:
         progress.finished = True
 
@@ -172,7 +172,7 @@ def _deliver_one(target: Target, folder: Path, progress: _Progress) -> None:
     """Deliver a run and remove its folder.
 
     Raises:
-        UnavailableError: There is no use in trying others.
+        UnavailableError: Trying other runs would fail as well.
     """
     for pause in (*_PAUSES_S, None):
         try:
@@ -180,10 +180,10 @@ def _deliver_one(target: Target, folder: Path, progress: _Progress) -> None:
         except OutOfTimeError:
             raise
         except Exception as error:
-            progress.trouble = told(target.uri, error)
+            progress.trouble = message_of(target.uri, error)
             if meaning_of(error) in {"refused", "unclear"}:
                 progress.problem = progress.problem or progress.trouble
-                return  # something is wrong with this run: others need not wait for it
+                return  # something is wrong with this run only: go on with the others
             if pause is None or _is_closed(error) or target.deadline.remaining_s < pause:
                 raise UnavailableError(progress.trouble) from error
             time.sleep(pause)
@@ -196,7 +196,7 @@ def _deliver_one(target: Target, folder: Path, progress: _Progress) -> None:
 
 
 def _is_closed(error: Exception) -> bool:
-    """Whether the tracker lets nobody in, so that an instant later changes nothing."""
+    """Whether the tracker refuses all requests, so that an immediate retry is of no use."""
     from mlflow.exceptions import MlflowException
 
     return isinstance(error, MlflowException) and error.get_http_status_code() in {401, 403}
@@ -211,10 +211,10 @@ def _target(mlflow: ModuleType, uri: str, deadline: Deadline) -> Target:
 
 
 def _probe(uri: str) -> None:
-    """Connect to a server: one that is down is told from a slow one at no cost.
+    """Connect to a server: one that is down shows at once, unlike a slow one.
 
     Raises:
-        OSError: Nobody listens.
+        OSError: No server listens.
     """
     parts = urllib.parse.urlsplit(uri)
     if parts.scheme not in {"http", "https"} or parts.hostname is None:
@@ -228,7 +228,7 @@ def _probe(uri: str) -> None:
 
 
 def _address_of(folder: Path) -> str | None:
-    """The address that a run was started with; None if it does not say."""
+    """The address that a run was started with; None if its first event has none."""
     try:
         events, _ = read_events(folder)
     except OSError:  # another job has just delivered it

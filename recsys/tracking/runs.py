@@ -1,4 +1,4 @@
-"""Tracked runs: what a job tells about itself while it runs."""
+"""Tracked runs: what a job records about itself while it runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_DELAY_OF_FAILED_S = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class TrackedRun:
-    """Verbs for telling; where the run is kept is the store's matter."""
+    """Records a run; the store decides where it is kept."""
 
     store: RunStore
     """What keeps the run."""
@@ -71,7 +71,7 @@ class TrackedRun:
         )
 
     def log_environment(self) -> None:
-        """Keep what the run runs on: `environment.json`, and tags of what matters most."""
+        """Keep the environment as `environment.json`, and tags of what matters most in it."""
         self.log_tags({"python": platform.python_version(), **core_versions()})
         self.log_text(json.dumps(describe_environment(), indent=1), "environment.json")
 
@@ -109,9 +109,9 @@ def start_run(
 ) -> Iterator[TrackedRun]:
     """A tracked run for the time of a block; an error in the block marks it as failed.
 
-    What the run tells is kept on the disk, and told to MLflow when the block has ended, together
-    with what waits from earlier runs, within `config.max_delay_s`. So no state of the server or of
-    the network fails the block; `delivery` of the run says what became of it.
+    What the run records is kept on the disk, and sent to MLflow when the block has ended, together
+    with runs that still wait, within `config.max_delay_s`. So the block never fails because of the
+    server or the network; `delivery` says what became of the run.
 
     Args:
         config: Where the run is tracked.

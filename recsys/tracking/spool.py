@@ -1,4 +1,4 @@
-"""The spool: what runs told, on the local disk until MLflow has it.
+"""The spool: recorded runs on the local disk, until MLflow has them.
 
     spool/lock                        held by the one process that replays
     spool/<run key>/events.jsonl      one event a line; held by the job while it runs
@@ -36,12 +36,12 @@ _REMOVED = ".removed-"
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """One thing that a run told."""
+    """One record of a run: figures, a file, a model, its end."""
 
     sequence: int
     """Its place among the events of the run."""
     at_ms: int
-    """When it was told, in milliseconds since 1970; the same in every replay."""
+    """When it was recorded, in milliseconds since 1970; the same in every replay."""
     kind: EventKind
     """What it is."""
     values: dict[str, JsonValue]
@@ -65,7 +65,7 @@ class SpoolWriter:
         Raises:
             OSError: The disk refuses.
         """
-        # The moment is a part of the record, as a tracker must know it; nothing is computed by it.
+        # The tracker needs the moment; nothing is computed from it.
         event = {"sequence": self.sequence, "at_ms": time.time_ns() // 1_000_000, "kind": kind}
         line = json.dumps({**event, "values": values}).encode() + b"\n"
         before = os.fstat(self.descriptor).st_size
@@ -87,7 +87,7 @@ class SpoolWriter:
         return folder
 
     def close(self) -> None:
-        """Bring the events down to the disk and let go of the run."""
+        """Flush the events to the disk and release the run."""
         try:
             os.fsync(self.descriptor)
         finally:
@@ -122,9 +122,9 @@ def event_files(folder: Path, sequence: int) -> Path:
 
 
 def read_events(folder: Path) -> tuple[list[Event], int]:
-    """The events of a run in their order, and how many lines are none.
+    """The events of a run in their order, and the number of lines that are not events.
 
-    What follows the last end of a line was being written when the job died; it is no event.
+    What follows the last line end was being written when the job died; it is not an event.
     """
     events, num_damaged = [], 0
     for line in (folder / EVENTS).read_bytes().split(b"\n")[:-1]:
@@ -143,7 +143,7 @@ def waiting_runs(spool: Path) -> list[Path]:
         return []
     folders = [path for path in spool.iterdir() if _RUN_KEY.fullmatch(path.name)]
     ended = [path for path in folders if not path.is_symlink() and _has_ended(path)]
-    return sorted(ended, key=lambda path: (_last_told(path), path.name))
+    return sorted(ended, key=lambda path: (_last_written(path), path.name))
 
 
 def remove_run(folder: Path) -> None:
@@ -155,7 +155,7 @@ def remove_run(folder: Path) -> None:
 
 @contextmanager
 def spool_lock(spool: Path) -> Iterator[bool]:
-    """Whether this process is the one to replay the spool; it is for the time of the block."""
+    """Hold the lock of the spool for the time of the block; yields whether this process has it."""
     descriptor = os.open(spool / "lock", _READ_OR_MAKE, PRIVATE_FILE)
     try:
         held = _take(descriptor)
@@ -173,7 +173,7 @@ def copy_private(source: Path, folder: Path, *, linked: bool = False) -> None:
     Args:
         source: File or folder.
         folder: An existing folder.
-        linked: Whether the files never change, so that another name for them does for a copy.
+        linked: Whether the files never change, so that hard links will do instead of copies.
 
     Raises:
         OSError: The disk refuses, or a part of the source is no regular file.
@@ -209,7 +209,7 @@ def _has_ended(folder: Path) -> bool:
         os.close(descriptor)
 
 
-def _last_told(folder: Path) -> float:
+def _last_written(folder: Path) -> float:
     with suppress(OSError):  # another job has just delivered it
         return (folder / EVENTS).stat().st_mtime
     return 0.0

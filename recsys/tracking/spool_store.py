@@ -1,4 +1,4 @@
-"""Keeps a run in the spool while its job runs, and has it delivered when that has ended."""
+"""Keeps a run in the spool while its job runs, and delivers it when the job has ended."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class SpoolStore:
 
     @contextmanager
     def _keeping(self, what: str) -> Iterator[None]:
-        """Go on without what the disk or the file itself refuses."""
+        """Go on without what cannot be written."""
         try:
             yield
         except (OSError, RecsysError) as error:
@@ -119,7 +119,7 @@ def open_store(
     tags: Mapping[str, str],
     spool: Path | None,
 ) -> RunStore:
-    """A new run in the spool; if the disk refuses, one that nobody keeps, which says so."""
+    """A new run in the spool; if it cannot be written, a store that keeps nothing and says why."""
     start: dict[str, JsonValue] = {
         "address": redacted(tracking_uri(config)),
         "experiment": config.experiment,
@@ -138,7 +138,7 @@ def open_store(
 
 
 def _context_tags(mlflow: ModuleType) -> dict[str, str]:
-    """Who runs what, as MLflow tells it of runs that it starts itself."""
+    """User and source of the run, in the tags that MLflow sets on runs it starts itself."""
     with suppress(Exception):
         return dict(mlflow.tracking.context.registry.resolve_tags())
     return {}

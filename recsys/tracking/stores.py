@@ -1,4 +1,4 @@
-"""What keeps a run: the spool, or nobody. Whatever else may keep runs has the same verbs."""
+"""What keeps a run: the spool, or nothing. Both have the same methods."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class Delivery:
     """Why something was not delivered, in one line without secrets."""
 
     def status(self) -> dict[str, object]:
-        """The same for the status line of a job; without a problem no key for one."""
+        """The same for the status line of a job; the key `problem` only where there is one."""
         problem = {} if self.problem is None else {"tracking_problem": self.problem}
         return {"model_version": self.version, "tracked": self.location, **problem}
 
 
 class RunStore(Protocol):
-    """Keeps one run. No verb fails because of the tracker or of the disk."""
+    """Keeps one run. No method fails because of the tracker or the disk."""
 
     @property
     def delivery(self) -> Delivery:
@@ -79,7 +79,7 @@ class RunStore(Protocol):
         """Keep a text as a file; `file_name` may name a folder too."""
 
     def register(self, served: ServedModel, *, promote: bool, order: str) -> None:
-        """Make a model version, and give it the configured alias if told to."""
+        """Make a model version, and give it the configured alias if `promote` is set."""
 
     def end(self, status: str, *, budget_s: float) -> None:
         """Close the run, and deliver it within a time."""
@@ -90,7 +90,7 @@ class SilentStore:
     """Keeps nothing."""
 
     delivery: Delivery = Delivery()
-    """Nowhere, and why if that was not wanted."""
+    """Not delivered, and why if it should have been."""
 
     def log_batch(self, batch: Batch) -> None:
         """Drop small values."""

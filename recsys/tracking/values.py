@@ -1,4 +1,4 @@
-"""Names and values in the form and within the limits that MLflow sets."""
+"""Names and values in the form and length that MLflow accepts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def flat_params(params: Mapping[str, JsonValue]) -> dict[str, str]:
 
 
 def valid_names(values: Mapping[str, ValueT]) -> dict[str, ValueT]:
-    """The same values under names that MLflow takes: `recall@20` becomes `recall_at_20`.
+    """The same values under names that MLflow accepts: `recall@20` becomes `recall_at_20`.
 
     Raises:
         RecsysError: Two names become one.
@@ -47,7 +47,7 @@ def valid_names(values: Mapping[str, ValueT]) -> dict[str, ValueT]:
 
 
 def valid_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags under names that MLflow takes, long ones cut."""
+    """Tags under names that MLflow accepts, long ones cut."""
     return valid_names({name: cut(text, MAX_TAG_LENGTH) for name, text in tags.items()})
 
 

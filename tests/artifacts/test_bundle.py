@@ -226,7 +226,7 @@ def test_every_failing_call_raises_and_leaves_nothing(
 ) -> None:
     """Whichever system call the disk refuses, the error says why and no part is left."""
 
-    def told(n: int) -> str:
+    def reported(n: int) -> str:
         try:
             with failing_call(call, n):
                 write_example(tmp_path / "bundle")
@@ -235,7 +235,7 @@ def test_every_failing_call_raises_and_leaves_nothing(
         return ""
 
     num_failures = 0
-    while message := told(num_failures + 1):
+    while message := reported(num_failures + 1):
         num_failures += 1
         assert "No space left on device" in message
         assert not (tmp_path / "bundle").exists()

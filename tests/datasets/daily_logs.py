@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.datasets.daily import day_numbers
-from recsys.datasets.input_checks import Finding, GatesConfig, check_newest_day
+from recsys.datasets.input_checks import Finding, InputChecksConfig, check_newest_day
 from recsys.datasets.origin import Origin
 from recsys.schema import ACCOUNT_ID, AMOUNT, CURRENCY, EVENT_TIME, EVENT_TIME_TYPE
 
@@ -88,16 +88,16 @@ def times(table: pa.Table, factor: float, is_meant: object) -> pa.Table:
     )
 
 
-def findings(table: pa.Table, day: date, config: GatesConfig | None = None) -> list[Finding]:
+def findings(table: pa.Table, day: date, config: InputChecksConfig | None = None) -> list[Finding]:
     """What the gates find of a day."""
     terms = [name for name in (ACCOUNT_ID, CURRENCY) if name in table.column_names]
     return check_newest_day(
-        table, day, config or GatesConfig(), terms=terms,
+        table, day, config or InputChecksConfig(), terms=terms,
         origin=lambda name: Origin(file="log.parquet", column=name),
     )  # fmt: skip
 
 
-def held(table: pa.Table, day: date, config: GatesConfig | None = None) -> dict[str, str]:
+def held(table: pa.Table, day: date, config: InputChecksConfig | None = None) -> dict[str, str]:
     """Rules that hold a day, and the column that each names."""
     return {
         one.error.rule: one.error.column

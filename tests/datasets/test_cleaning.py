@@ -88,7 +88,8 @@ def test_dates_are_no_times_of_day() -> None:
     """Where times are dates, equal rows are two events, in whatever zone the dates were written."""
     assert _clean([(1, 1, 24), (1, 1, 24)])[1]["duplicate"] == 0
     assert _clean([(1, 1, 23), (1, 1, 23)], zone="Europe/Paris")[1]["duplicate"] == 0
-    assert _clean([(1, 1, 24), (1, 1, 24)], zone="Europe/Paris")[1]["duplicate"] == 1
+    assert _clean([(1, 1, 24), (1, 1, 24)], zone="Europe/Paris")[1]["duplicate"] == 0
+    assert _clean([(1, 1, 25), (1, 1, 25)], zone="Europe/Paris")[1]["duplicate"] == 1
 
 
 def test_the_latest_events_of_a_user_count() -> None:

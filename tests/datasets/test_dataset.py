@@ -40,7 +40,7 @@ def test_a_kind_alone_is_a_feature() -> None:
         (FeatureConfig, {"kind": "categorical", "min_count": 0}, "an integer of at least 1, got 0"),
         (ColumnsConfig, {"event_types": ["buy"]}, "expected event_type, the column to look in"),
         (ColumnsConfig, {"event_time_zone": "Mars"}, "expected a time zone such as 'UTC'"),
-        (ColumnsConfig, {"event_time_unit": "h"}, "expected one of 's', 'ms' or 'us'"),
+        (ColumnsConfig, {"event_time_unit": "h"}, "expected one of 's', 'ms', 'us' or 'ns'"),
         (ColumnsConfig, {"userid": "u"}, "userid: unknown key; did you mean 'user_id'?"),
         (CsvConfig, {"delimiter": "::"}, "delimiter: expected a string"),
         (CsvConfig, {"user_id_type": "int"}, "expected one of 'string' or 'int64'"),

@@ -136,9 +136,9 @@ def test_tensors_and_chunked_vectors_are_dense() -> None:
 @pytest.mark.parametrize(
     ("values", "kind", "message"),
     [
-        (pa.array([1.5]), "categorical", "expected terms: strings, integers or booleans, got doub"),
+        (pa.array([1.5]), "categorical", "expected text, integers or booleans, got doub"),
         (pa.array(["a"]), "multi_hot", "expected lists, as the feature is multi_hot, got string"),
-        (pa.array([[1.5]]), "multi_hot", "expected terms: strings, integers or booleans, got doub"),
+        (pa.array([[1.5]]), "multi_hot", "expected text, integers or booleans, got doub"),
         (pa.array(["1"]), "numeric", "expected numbers: integers, floats or decimals, got string"),
         (pa.array([True]), "numeric", "expected numbers: integers, floats or decimals, got bool"),
         (pa.array([1.0]), "dense", "expected lists, as the feature is dense, got double"),

@@ -62,7 +62,7 @@ def test_integers_beyond_int64_are_refused() -> None:
     [
         (pa.array([1.0, None]), "a null may have turned the integers into floats"),
         (pa.array([True]), "write the column as int64 or string"),
-        (pa.array([decimal.Decimal(1)]), "write whole numbers as int64"),
+        (pa.array([decimal.Decimal("1.5")]), "these have a fraction"),
         (pa.array([b"a"]), "write the column as int64 or string"),
         (pa.nulls(2), "the column holds nothing but nulls"),
     ],
@@ -88,7 +88,7 @@ def test_csv_text_that_is_a_plain_integer_becomes_it(values: list[int | None]) -
     assert ids.to_pylist() == values
 
 
-@pytest.mark.parametrize("text", ["007", "+5", "1.0", "-0", " 1", "1e3", "", "x", "1\n", "\uff11"])
+@pytest.mark.parametrize("text", ["007", "+5", "1.0", "-0", " 1", "1e3", "", "x", "\uff11"])
 def test_csv_text_that_is_no_plain_integer_is_refused(text: str) -> None:
     """Text that int64 would not give back is not read as int64, but well as a string."""
     column = pa.chunked_array([pa.array(["1", text])])

@@ -193,14 +193,15 @@ def test_times_and_titles_need_not_exist_under_their_default_names(tmp_path: Pat
 
 
 def test_event_types_keep_their_rows_only(tmp_path: Path) -> None:
-    """Rows of other types go; types of which there is no row are refused with those there are."""
+    """Rows of other types go, counted; types of which there is no row are refused."""
     data = _write(tmp_path, interactions={**LOG, "type": ["view", "buy", None]})
 
     kept = load_dataset(data, ColumnsConfig(event_type="type", event_types=("buy", "rent")))
 
     assert _ids(kept) == [(2, "b")]
+    assert kept.num_left_out == {"other_event_type": 2}
     refusal = _refusal(data, ColumnsConfig(event_type="type", event_types=("rent",)))
-    assert (refusal.column, refusal.got) == ("type", "only view, buy, None")
+    assert (refusal.column, refusal.got) == ("type", "none of them among 2 others in 3 rows")
 
 
 def test_ids_of_different_types_do_not_match(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.datasets.matching import Match
-from recsys.errors import GateError
+from recsys.errors import CheckError
 
 
 def match(num_rows: int, num_found: int) -> Match:
@@ -28,7 +28,7 @@ def test_little_is_less_than_half_and_nothing_is_held(num_rows: int, data: st.Da
     if num_found:
         found.require_some()
     else:
-        with pytest.raises(GateError, match="zeros in front, case, spaces"):
+        with pytest.raises(CheckError, match="zeros in front, case, spaces"):
             found.require_some()
 
 
@@ -36,5 +36,5 @@ def test_an_empty_table_is_a_quiet_day() -> None:
     """A table without rows is no fault, unless something must be in it."""
     match(0, 0).require_some()
     assert not match(0, 0).is_little
-    with pytest.raises(GateError):
+    with pytest.raises(CheckError):
         match(0, 0).require_some(even_if_empty=True)

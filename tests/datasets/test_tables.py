@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.datasets import tables
-from recsys.datasets.tables import read_table
+from recsys.datasets import csv_files, csv_quotes
+from recsys.datasets.tables import read_input, read_table
 from recsys.errors import DataError
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -60,7 +60,8 @@ def test_line_breaks_in_fields_survive_the_borders_of_blocks(
     path = tmp_path / "t.csv"
     path.write_text("a,b\n" + '"x\n\n,""y",1\n' * 100)
     for block_bytes in range(32, 48):
-        monkeypatch.setattr(tables, "_CSV_BLOCK_BYTES", block_bytes)
+        monkeypatch.setattr(csv_files, "_BLOCK_BYTES", block_bytes)
+        monkeypatch.setattr(csv_quotes, "_BLOCK_BYTES", block_bytes)
 
         assert read_table(path)["a"].to_pylist() == ['x\n\n,"y'] * 100
 
@@ -83,11 +84,11 @@ def test_a_csv_with_only_a_header_has_no_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "got"),
     [
-        (b"", "Empty CSV file"),
-        (b"a,b\n1,2\n3\n", "Expected 2 columns, got 1; write"),
-        (b'a,b\n1,2\n3,"4\n5,6\n', "a quoted field that runs to the end of the file"),
-        (b'a,b\n"1', "Expected 2 columns|runs to the end"),
-        (b"a,b\n\xff,2\n", "invalid UTF8"),
+        (b"", "an empty file, without a header"),
+        (b"a,b\n1,2\n3\n", "1 fields where the header has 2"),
+        (b'a,b\n1,2\n3,"4\n5,6\n', "none for the field that begins in line 3"),
+        (b'a,b\n"1', "none for the field that begins in line 2"),
+        (b"a,b\n\xff,2\n", "column 'a': expected text in UTF-8, .*in row 1"),
     ],
 )
 def test_a_csv_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes, got: str) -> None:
@@ -124,23 +125,31 @@ def test_a_missing_or_repeated_column_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_csv_with_another_delimiter_is_recognised_by_its_refusal(tmp_path: Path) -> None:
-    """A header that is one column only brings the hint at the setting."""
-    (tmp_path / "t.csv").write_text("a;b\n1;2\n")
+    """A header that is one name with a semicolon in it brings the setting, as it must be."""
+    (tmp_path / "t.csv").write_text("a;b\n1;2,5\n")
 
-    assert _refusal(tmp_path / "t.csv", ["a"]).remedy.startswith("set [data.csv] delimiter if")
+    assert _refusal(tmp_path / "t.csv", ["a"]).remedy == 'set [data.csv] delimiter = ";"'
 
 
 def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
-    """Hidden files and files of other kinds are no data."""
+    """Hidden files and notes are no data; they are named and counted."""
     pq.write_table(pa.table({"a": [2]}), tmp_path / "part-1.parquet")
     pq.write_table(pa.table({"a": [1]}), tmp_path / "part-0.snappy.parquet")
     (tmp_path / "_SUCCESS").touch()
     (tmp_path / ".part-0.parquet").touch()
-    (tmp_path / "notes.txt").touch()
+    (tmp_path / "README.md").touch()
     (tmp_path / "_temporary").mkdir()
     (tmp_path / "_temporary" / "part-2.parquet").touch()
 
-    assert read_table(tmp_path)["a"].to_pylist() == [1, 2]
+    found = read_input(tmp_path)
+
+    assert found.table["a"].to_pylist() == [1, 2]
+    assert found.entries.to_dict() == {
+        "found": 6,
+        "read": 2,
+        "passed_over": 4,
+        "such_as": [".part-0.parquet", "README.md", "_SUCCESS", "_temporary"],
+    }
 
 
 def test_hive_keys_are_columns_of_text(tmp_path: Path) -> None:
@@ -173,16 +182,16 @@ def test_files_of_different_partition_depth_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_files_whose_types_differ_is_refused(tmp_path: Path) -> None:
-    """No file is cast to the type of another; a file of nulls fits any."""
+    """No value changes its meaning to fit another file; a file of nulls fits any."""
     pq.write_table(pa.table({"a": pa.nulls(1)}), tmp_path / "0.parquet")
     pq.write_table(pa.table({"a": [1]}), tmp_path / "1.parquet")
     assert read_table(tmp_path)["a"].to_pylist() == [None, 1]
 
-    pq.write_table(pa.table({"a": [1.0]}), tmp_path / "2.parquet")
+    pq.write_table(pa.table({"a": ["1"]}), tmp_path / "2.parquet")
     refusal = _refusal(tmp_path)
 
     assert refusal.file.endswith("2.parquet")
-    assert (refusal.expected, refusal.got) == ("int64, as in the files before it", "double")
+    assert (refusal.expected, refusal.got) == ("int64, as in the files before it", "string")
 
 
 def test_a_folder_with_a_file_that_lacks_a_column_is_refused(tmp_path: Path) -> None:
@@ -201,8 +210,8 @@ def test_paths_without_data_are_refused(tmp_path: Path) -> None:
     (tmp_path / "csv" / "t.csv").write_text("a\n1\n")
 
     assert _refusal(tmp_path / "nowhere").got == "no such path"
-    assert "0 files" in _refusal(tmp_path / "empty").got
-    assert "1 files, none of them named so" in _refusal(tmp_path / "csv").got
+    assert _refusal(tmp_path / "empty").got == "none among 0 entries"
+    assert "'t.csv'" in _refusal(tmp_path / "csv").got
 
 
 def test_a_file_that_is_no_parquet_or_is_cut_off_is_refused(tmp_path: Path) -> None:

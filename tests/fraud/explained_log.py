@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -51,7 +51,7 @@ class ScoredLog:
     def account_days(self) -> dict[tuple[int, int], float]:
         """The highest combined score of each account on each day."""
         highest: dict[tuple[int, int], float] = {}
-        rows = zip(self.scores.account, self.days, self.scores.judgement.combined, strict=True)
+        rows = zip(self.scores.account, self.days, self.scores.calibrated.combined, strict=True)
         for account, day, score in rows:
             key = int(account), int(day)
             highest[key] = max(float(score), highest.get(key, -np.inf))
@@ -107,6 +107,7 @@ def days_of(log: SyntheticTransactions) -> np.ndarray:
     return midnights - midnights[0]
 
 
+@cache
 def scored_log(*, seed: int) -> ScoredLog:
     """The days after training, scored by what was learnt before."""
     log = drawn_log(seed=seed)

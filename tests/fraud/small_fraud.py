@@ -14,10 +14,9 @@ import pyarrow as pa
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.synthetic_transactions import synthetic_transactions
 from recsys.features.vocabulary import Vocabulary
-from recsys.fraud.config import AutoencoderConfig, FraudConfig, LabelsConfig
+from recsys.fraud.config import AutoencoderConfig, FraudConfig, LabelsConfig, MetaModelConfig
 from recsys.fraud.fitting.labelled import ConfirmedLabels
 from recsys.fraud.fitting.train import fit_fraud_model
-from recsys.fraud.labels.meta_model import StackerConfig
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.booster import fit_booster
@@ -27,7 +26,7 @@ Kind = Literal["everything", "bare"]
 
 CONFIG = FraudConfig(
     autoencoder=AutoencoderConfig(num_steps=5, max_rows=2000, hidden_dims=(16,)),
-    labels=LabelsConfig(stacker=StackerConfig(num_rounds=5)),
+    labels=LabelsConfig(meta_model=MetaModelConfig(num_rounds=5)),
 )
 # In this order the encoder has a numeric column whose name sorts after those that come later.
 FEATURES = {
@@ -122,7 +121,7 @@ def _with_trees(model: FraudModel, state: ProfileState, day: pa.Table) -> FraudM
     features_NF = booster_features(model.evidence_names, scores.evidence, model.observe(day).coded)
     booster = fit_booster(
         features_NF,
-        scores.judgement.own > np.median(scores.judgement.own),
+        scores.calibrated.transaction_score > np.median(scores.calibrated.transaction_score),
         names=[f"feature_{place}" for place in range(features_NF.shape[1])],
         categorical=[f"feature_{features_NF.shape[1] - len(CONTEXT_FEATURES) + 2}"],
         num_rounds=5,
@@ -130,4 +129,4 @@ def _with_trees(model: FraudModel, state: ProfileState, day: pa.Table) -> FraudM
         seed=0,
         num_threads=1,
     )
-    return replace(model, judge=replace(model.judge, booster=booster))
+    return replace(model, scorer=replace(model.scorer, booster=booster))

@@ -87,7 +87,7 @@ def small_fit_with_trees() -> FittedFraud:
     scores, _ = model.score(table, fitted.state, num_threads=1)
     booster = fit_booster(
         booster_features(model.evidence_names, scores.evidence, model.observe(table).coded),
-        scores.judgement.own > np.quantile(scores.judgement.own, 0.9),
+        scores.calibrated.transaction_score > np.quantile(scores.calibrated.transaction_score, 0.9),
         names=feature_names(model.evidence_names),
         categorical=("context",),
         num_rounds=20,
@@ -95,18 +95,18 @@ def small_fit_with_trees() -> FittedFraud:
         seed=0,
         num_threads=1,
     )
-    return replace(fitted, model=replace(model, judge=replace(model.judge, booster=booster)))
+    return replace(fitted, model=replace(model, scorer=replace(model.scorer, booster=booster)))
 
 
 def arrays_of(scores: Scores) -> dict[str, np.ndarray]:
     """Everything that is said of transactions but the places of their accounts."""
-    judgement = scores.judgement
+    calibrated = scores.calibrated
     return {
         "evidence": scores.evidence,
         **{f"passed.{name}": array for name, array in scores.passed._asdict().items()},
-        "surprise": judgement.surprise,
-        "own": judgement.own,
-        "heat": judgement.heat,
-        "combined": judgement.combined,
-        "anomaly_score": judgement.anomaly_score,
+        "surprise": calibrated.surprise,
+        "own": calibrated.transaction_score,
+        "heat": calibrated.cumulative_score,
+        "combined": calibrated.combined,
+        "anomaly_score": calibrated.anomaly_score,
     }

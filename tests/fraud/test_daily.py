@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from small_transactions import days_of, small_fit, small_log
 
-from recsys.fraud.alerts.daily import DayResult, judge_day
+from recsys.fraud.alerts.daily import DayResult, result_of_day
 from recsys.fraud.alerts.selection import AlertConfig
 from recsys.fraud.explain import reasons_text
 
@@ -29,7 +29,7 @@ def result(day: int, *, alone: bool = False, budget: int = BUDGET) -> DayResult:
         _, state = fitted.model.score(earlier, state, num_threads=1)
         history = pa.concat_tables([history, earlier])
     scores, after = fitted.model.score(table, state, num_threads=1)
-    return judge_day(
+    return result_of_day(
         fitted.model, after, table, scores, history,
         day=FIRST + timedelta(days=day),
         config=AlertConfig(alert_budget=budget),

@@ -23,12 +23,12 @@ from recsys.fraud.fitting.episodes import (
     Neighbourhood,
     evidence_weights,
     has_unusual_neighbours,
-    trust,
-    trusted_weights,
+    lift_among_top,
     unusual_own,
+    weights_of_shares,
 )
-from recsys.fraud.fitting.misuse_share import heat_weights, misused_share
-from recsys.fraud.fitting.weighing import Weighed, fit_judge
+from recsys.fraud.fitting.misuse_share import cumulative_weights, misused_share
+from recsys.fraud.fitting.weighing import Weighed, fit_scorer
 from recsys.fraud.profiles.arrays import EVIDENCE, SHARED_EVIDENCE
 from recsys.fraud.profiles.state import empty_state
 from recsys.fraud.scoring.scorer import booster_features, feature_names
@@ -79,10 +79,12 @@ def planted(*, num_episodes: int, seed: int = 0) -> Planted:
     )
 
 
-def trust_in(log: Planted, score: np.ndarray) -> float:
+def lift_of(log: Planted, score: np.ndarray) -> float:
     """Trust in a score, the kinds counting as far as they come in episodes."""
     shares = evidence_weights(log.around, log.excess, OWN)
-    return trust(log.around, Contrast.of(log.around, unusual_own(log.excess, shares, OWN)), score)
+    return lift_among_top(
+        log.around, Contrast.of(log.around, unusual_own(log.excess, shares, OWN)), score
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -92,7 +94,7 @@ def test_shares_tell_evidence_from_noise(seed: int) -> None:
     shares = evidence_weights(log.around, log.excess, OWN)
     assert shares[:NUM_INFORMATIVE].min() > 0.85
     assert shares[NUM_INFORMATIVE:].max() < 0.45
-    assert (trusted_weights(shares, 1.0, sharpness=4)[NUM_INFORMATIVE:] < 0.05).all()
+    assert (weights_of_shares(shares, 1.0, sharpness=4)[NUM_INFORMATIVE:] < 0.05).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -101,9 +103,9 @@ def test_trust_is_high_only_where_there_are_episodes(seed: int) -> None:
     log, calm = planted(num_episodes=40, seed=seed), planted(num_episodes=0, seed=seed)
     informative = log.excess[:, :NUM_INFORMATIVE].sum(1).astype(float)
     noise = log.excess[:, NUM_INFORMATIVE:].sum(1).astype(float)
-    assert trust_in(log, informative) > 0.3
-    assert abs(trust_in(log, noise)) < 0.05
-    assert abs(trust_in(calm, calm.excess.sum(1).astype(float))) < 0.05
+    assert lift_of(log, informative) > 0.3
+    assert abs(lift_of(log, noise)) < 0.05
+    assert abs(lift_of(calm, calm.excess.sum(1).astype(float))) < 0.05
 
 
 def test_unusual_neighbours_are_found_where_they_were_planted() -> None:
@@ -129,7 +131,9 @@ def test_rows_that_are_not_usable_say_nothing() -> None:
         Contrast.of(around, unusual_own(each, np.ones(4), OWN)) for each in (excess, spoilt)
     ]
     scores = [each.sum(1).astype(float) for each in (excess, spoilt)]
-    assert trust(around, contrasts[0], scores[0]) == trust(around, contrasts[1], scores[1])
+    assert lift_among_top(around, contrasts[0], scores[0]) == lift_among_top(
+        around, contrasts[1], scores[1]
+    )
 
 
 def test_without_any_high_value_all_kinds_count_half() -> None:
@@ -142,9 +146,9 @@ def test_without_any_high_value_all_kinds_count_half() -> None:
 def test_shares_count_as_far_as_they_are_trusted() -> None:
     """Without trust all kinds count alike, with full trust by their shares; in between, between."""
     shares = np.array([0.0, 0.3, 1.0])
-    np.testing.assert_array_equal(trusted_weights(shares, -0.3, sharpness=4), [1, 1, 1])
-    np.testing.assert_allclose(trusted_weights(shares, 0.9, sharpness=2), shares**2)
-    weights = [trusted_weights(shares, trusted, sharpness=1) for trusted in np.linspace(0, 0.3, 7)]
+    np.testing.assert_array_equal(weights_of_shares(shares, -0.3, sharpness=4), [1, 1, 1])
+    np.testing.assert_allclose(weights_of_shares(shares, 0.9, sharpness=2), shares**2)
+    weights = [weights_of_shares(shares, lift, sharpness=1) for lift in np.linspace(0, 0.3, 7)]
     assert (np.diff(weights, axis=0) <= 1e-12).all()
 
 
@@ -152,7 +156,7 @@ def test_heat_counts_for_more_the_more_of_it_is_misuse() -> None:
     """The weights grow with the share, and never vanish."""
     for with_trees in (False, True):
         shares = np.linspace(0, 1, 9)
-        weights = np.array([heat_weights(share, with_trees=with_trees) for share in shares])
+        weights = np.array([cumulative_weights(share, with_trees=with_trees) for share in shares])
         assert (np.diff(weights, axis=0) >= 0).all()
         assert weights.min() > 0
 
@@ -162,19 +166,21 @@ def test_heat_counts_for_more_the_more_of_it_is_misuse() -> None:
 def test_the_share_of_misuse_is_found_without_a_label(seed: int, share: float) -> None:
     """Among many hot transactions, as far out as misuse is, the share that was planted is found."""
     rng = np.random.default_rng(seed)
-    own_N, heat_N = rng.exponential(size=100_000), np.zeros(100_000, dtype=np.float32)
-    hot_N = np.arange(len(own_N)) < 3_000
-    heat_N[hot_N] = 6.0
-    own_N[hot_N & (rng.random(len(own_N)) < share)] += 4.0
-    assert misused_share(own_N, heat_N) == pytest.approx(share, abs=0.1)
+    transaction_N, cumulative_N = rng.exponential(size=100_000), np.zeros(100_000, dtype=np.float32)
+    is_high_N = np.arange(len(transaction_N)) < 3_000
+    cumulative_N[is_high_N] = 6.0
+    transaction_N[is_high_N & (rng.random(len(transaction_N)) < share)] += 4.0
+    assert misused_share(transaction_N, cumulative_N) == pytest.approx(share, abs=0.1)
 
 
 @given(own=st.lists(st.floats(0, 30), min_size=1, max_size=30), seed=SEEDS)
 def test_the_share_of_misuse_is_a_share_whatever_the_scores(own: list[float], seed: int) -> None:
     """Few scores, equal ones, no hot account: a number from 0 to 1, and 0 where nothing is hot."""
-    heat = np.random.default_rng(seed).uniform(0, 10, len(own)).astype(np.float32)
-    assert 0 <= misused_share(np.array(own), heat) <= 1
-    assert misused_share(np.array(own), np.zeros_like(heat)) == pytest.approx(0, abs=1e-9)
+    cumulative_score = np.random.default_rng(seed).uniform(0, 10, len(own)).astype(np.float32)
+    assert 0 <= misused_share(np.array(own), cumulative_score) <= 1
+    assert misused_share(np.array(own), np.zeros_like(cumulative_score)) == pytest.approx(
+        0, abs=1e-9
+    )
 
 
 def coded_at(day: np.ndarray) -> CodedTransactions:
@@ -203,7 +209,7 @@ def fitted(log: Planted) -> Weighed:
         Vocabulary(pa.array(np.arange(NUM_ACCOUNTS))), Vocabulary(pa.array([], pa.string())),
         num_values=1, until=0.0,
     )  # fmt: skip
-    return fit_judge(
+    return fit_scorer(
         KINDS, log.evidence, coded_at(log.around.day), log.around.account, state, covered=(),
         silent=(), known_N=log.around.usable, num_fit=int(0.8 * num_rows), config=FraudConfig(),
         num_threads=1,
@@ -213,18 +219,18 @@ def fitted(log: Planted) -> Weighed:
 def test_a_log_without_episodes_is_judged_by_equal_weights() -> None:
     """Without fraud no trees are used, all kinds count about alike, and trust is near 0."""
     weighed = fitted(planted(num_episodes=0))
-    assert weighed.judge.booster is None
-    assert abs(weighed.trust_weights) < 0.05
-    assert weighed.judge.weights.min() > 0.7
+    assert weighed.scorer.booster is None
+    assert abs(weighed.lift_of_weights) < 0.05
+    assert weighed.scorer.weights.min() > 0.7
 
 
 def test_a_log_with_episodes_is_judged_by_what_comes_in_them() -> None:
     """With fraud in the training rows, what is noise counts for little, and episodes stand out."""
     log = planted(num_episodes=40)
     weighed = fitted(log)
-    assert weighed.trust_weights > 0.3
-    assert weighed.judge.weights[:NUM_INFORMATIVE].min() > 0.5
-    assert weighed.judge.weights[NUM_INFORMATIVE:].max() < 0.2
+    assert weighed.lift_of_weights > 0.3
+    assert weighed.scorer.weights[:NUM_INFORMATIVE].min() > 0.5
+    assert weighed.scorer.weights[NUM_INFORMATIVE:].max() < 0.2
     limit = np.quantile(weighed.combined, 0.99)
     assert (weighed.combined[log.in_episode] > limit).mean() > 0.5
 

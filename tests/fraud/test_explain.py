@@ -103,17 +103,18 @@ def test_what_made_a_score_is_what_it_loses_without(scored: ScoredLog) -> None:
     account, at = scored.worst_day(plant)
     day = scored.day(at)
     rows = np.flatnonzero(day.scores.account == account)
-    judge, coded = scored.model.judge, scored.model.inputs.encode(day.table.take(pa.array(rows)))
+    scorer, coded = scored.model.scorer, scored.model.inputs.encode(day.table.take(pa.array(rows)))
     evidence = day.scores.evidence[rows].copy()
 
     assert np.allclose(
-        judge.own_scores(evidence, coded, num_threads=1), day.scores.judgement.own[rows]
+        scorer.transaction_scores(evidence, coded, num_threads=1),
+        day.scores.calibrated.transaction_score[rows],
     )
     first = next(iter(contributions_of(day, rows).total(np.arange(len(rows)))))
-    own = [evidence_family(kind, scored.model.inputs.context) == first for kind in judge.kinds]
-    evidence[:, own] = np.array([tail.median for tail in judge.tails])[own]
-    less = judge.own_scores(evidence, coded, num_threads=1)
-    assert less.max() < day.scores.judgement.own[rows].max() - 1
+    own = [evidence_family(kind, scored.model.inputs.context) == first for kind in scorer.kinds]
+    evidence[:, own] = np.array([tail.median for tail in scorer.tails])[own]
+    less = scorer.transaction_scores(evidence, coded, num_threads=1)
+    assert less.max() < day.scores.calibrated.transaction_score[rows].max() - 1
 
 
 def test_counts_are_those_of_the_rows(scored: ScoredLog) -> None:

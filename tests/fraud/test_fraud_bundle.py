@@ -20,7 +20,7 @@ from recsys.fraud.alerts.alert_memory import AlertMemory
 from recsys.fraud.alerts.selection import AlertConfig
 from recsys.fraud.profiles.arrays import layout_of
 from recsys.fraud.profiles.state import empty_state
-from recsys.fraud.scoring.scorer import Judgement
+from recsys.fraud.scoring.scorer import CalibratedScores
 from recsys.fraud.serving import load_fraud_scorer
 from recsys.fraud.storage.model_bundle import BUNDLE_KIND, load_fraud_model, save_fraud_model
 from recsys.fraud.storage.state_bundle import load_state, save_state
@@ -37,9 +37,9 @@ def saved(tmp_path: Path) -> Bundle:
     return save_fraud_model(small_fraud("everything").model, tmp_path / "m", data_digests=digests)
 
 
-def same_scores(one: Judgement, other: Judgement) -> bool:
-    """Whether all parts of two judgements have the same bytes."""
-    names = [field.name for field in fields(Judgement)]
+def same_scores(one: CalibratedScores, other: CalibratedScores) -> bool:
+    """Whether all parts of two sets of scores have the same bytes."""
+    names = [field.name for field in fields(CalibratedScores)]
     return all(getattr(one, name).tobytes() == getattr(other, name).tobytes() for name in names)
 
 
@@ -56,19 +56,19 @@ def test_a_model_survives_the_disk(kind: Kind, tmp_path: Path) -> None:
     assert list(loaded.inputs.encoder.numeric) == list(case.model.inputs.encoder.numeric)
     assert loaded.inputs.currency_levels == case.model.inputs.currency_levels
     assert loaded.inputs.profile == case.model.inputs.profile
-    assert loaded.evidence_names == case.model.evidence_names == loaded.judge.kinds
+    assert loaded.evidence_names == case.model.evidence_names == loaded.scorer.kinds
     before, _ = case.model.score(case.days[1], case.state, num_threads=1)
     after, _ = loaded.score(case.days[1], case.state, num_threads=1)
-    assert same_scores(before.judgement, after.judgement)
+    assert same_scores(before.calibrated, after.calibrated)
     assert before.evidence.tobytes() == after.evidence.tobytes()
-    highest = before.judgement.combined
+    highest = before.calibrated.combined
     np.testing.assert_array_equal(
         loaded.account_tail.surprise(highest), case.model.account_tail.surprise(highest)
     )
     labels = labels_of(case.days[1]).table
     before, _ = case.model.score(case.days[1], case.state, num_threads=1, labels=labels)
     after, _ = loaded.score(case.days[1], case.state, num_threads=1, labels=labels)
-    assert same_scores(before.judgement, after.judgement)
+    assert same_scores(before.calibrated, after.calibrated)
     again = save_fraud_model(loaded, tmp_path / "again", data_digests={})
     assert again.fingerprint == bundle.fingerprint
 
@@ -80,7 +80,7 @@ def test_the_cases_have_all_optional_parts() -> None:
     assert len(full.inputs.currency_levels) == 2
     assert full.inputs.context_terms is not None
     assert full.inputs.profile
-    assert full.judge.booster is not None
+    assert full.scorer.booster is not None
     assert full.supervised is not None
     assert full.supervised_account_tail is not None
     assert small_fraud("everything").state.recent.num_rows > 0
@@ -88,7 +88,7 @@ def test_the_cases_have_all_optional_parts() -> None:
     assert not bare.inputs.has_counterparty
     assert not bare.inputs.has_currency
     assert bare.inputs.context_terms is None
-    assert bare.judge.booster is None
+    assert bare.scorer.booster is None
     assert bare.supervised is None
     assert bare.supervised_account_tail is None
     assert small_fraud("bare").state.recent is None
@@ -97,16 +97,16 @@ def test_the_cases_have_all_optional_parts() -> None:
 def test_unlike_models_have_unlike_fingerprints(tmp_path: Path) -> None:
     """Settings, calibrations, trees, priors and data each change the fingerprint."""
     model = small_fraud("everything").model
-    judge = model.judge
+    scorer = model.scorer
     cases = {
         "same": (model, {}),
         "data": (model, {"transactions": PRINT}),
         "settings": (replace(model, config=replace(model.config, seed=1)), {}),
         "prior": (replace(model, priors=model.priors._replace(strength=21.0)), {}),
         "limit": (replace(model, excess=model.excess._replace(limit=1.0)), {}),
-        "trees": (replace(model, judge=replace(judge, booster=None)), {}),
-        "heat": (replace(model, judge=replace(judge, heat_weights=(0.25, 0.125))), {}),
-        "tail": (replace(model, account_tail=judge.own_tail), {}),
+        "trees": (replace(model, scorer=replace(scorer, booster=None)), {}),
+        "heat": (replace(model, scorer=replace(scorer, cumulative_weights=(0.25, 0.125))), {}),
+        "tail": (replace(model, account_tail=scorer.transaction_tail), {}),
         "labels": (replace(model, supervised=None), {}),
         "delay": (replace(model, supervised=replace(model.supervised, delay_days=8.0)), {}),
         "label tail": (replace(model, supervised_account_tail=None), {}),
@@ -136,11 +136,11 @@ def test_scoring_goes_on_after_a_state_was_saved(
     assert bundle.manifest.parents == {"model": PRINT}
 
     two, after = case.model.score(second, loaded, **settings)
-    parts = (one.judgement, two.judgement)
+    parts = (one.calibrated, two.calibrated)
     combined = np.concatenate([part.combined for part in parts])
     p_values = np.concatenate([part.p_value for part in parts])
-    assert combined.tobytes() == both.judgement.combined.tobytes()
-    assert p_values.tobytes() == both.judgement.p_value.tobytes()
+    assert combined.tobytes() == both.calibrated.combined.tobytes()
+    assert p_values.tobytes() == both.calibrated.p_value.tobytes()
     assert same_state(after, end)
 
 
@@ -233,6 +233,18 @@ def test_bundles_of_another_kind_are_refused(saved: Bundle, tmp_path: Path) -> N
         load_state(saved.folder, model_fingerprint=PRINT)
 
 
+def test_stored_names_stay_those_of_published_models(saved: Bundle, tmp_path: Path) -> None:
+    """Bundles of earlier versions have these names inside: whoever renames one loses them all."""
+    opened = read_bundle(saved.folder, kind=BUNDLE_KIND)
+    assert set(opened.tensors("judge")) == {"weights", "heat_kinds", "heat_weights"}
+    assert {"own_quantiles", "own_rates", "own_shares"} <= set(opened.tensors("tails"))
+    assert opened.blob("stacker").startswith(b"tree\n")
+    assert "stacker" in opened.config["labels"]
+    save_state(small_fraud("everything").state, tmp_path / "state", model_fingerprint=PRINT)
+    arrays = read_bundle(tmp_path / "state", kind="fraud-state").tensors("state")
+    assert {"heat", "heat_day", "until"} <= set(arrays)
+
+
 GROUPS = ("autoencoder", "clusters", "priors", "excess", "judge", "tails")
 DOCUMENTS = ("inputs", "columns-encoder", "evidence", "supervised")
 
@@ -265,12 +277,12 @@ def test_a_sound_model_of_another_version_is_refused(
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", ["weights", "heat_kinds"])
+@pytest.mark.parametrize("name", ["weights", "cumulative_kinds"])
 def test_a_judge_that_lacks_a_kind_is_refused(saved: Bundle, tmp_path: Path, name: str) -> None:
     """Weights and calibrations are of the kinds that the bundle names, one of each."""
     model = load_fraud_model(saved.folder)[0]
-    shorter = replace(model.judge, **{name: getattr(model.judge, name)[:-1]})
-    save_fraud_model(replace(model, judge=shorter), tmp_path / "other", data_digests={})
+    shorter = replace(model.scorer, **{name: getattr(model.scorer, name)[:-1]})
+    save_fraud_model(replace(model, scorer=shorter), tmp_path / "other", data_digests={})
     with pytest.raises(ArtifactError, match="a fraud model of this version, got"):
         load_fraud_model(tmp_path / "other")
 

@@ -41,7 +41,7 @@ def test_fraud_is_found_after_training_on_fraud() -> None:
             "transaction": rest["transaction_id"].to_pylist(),
             "account": rest["account_id"].to_pylist(),
             "day": days_of(rest),
-            "combined": scores.judgement.combined,
+            "combined": scores.calibrated.combined,
         }
     )
     highest = frame.groupby(["day", "account"])["combined"].max()
@@ -53,6 +53,6 @@ def test_fraud_is_found_after_training_on_fraud() -> None:
         for rows in [frame[frame["transaction"].isin(plant.transaction_ids)]]
     ]
 
-    assert fitted.report.trust_weights > 0.2
+    assert fitted.report.lift_of_weights > 0.2
     assert len(best) == len(later)
     assert np.mean(np.array(best) <= ALERT_BUDGET) >= 0.9

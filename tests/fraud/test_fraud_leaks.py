@@ -216,4 +216,4 @@ def test_no_rows_change_no_state(by: str) -> None:
 def test_the_two_models_differ(by: str) -> None:
     """The laws here are proven of weights and of trees: the two models are not one."""
     model: FraudModel = FITS[by]().model
-    assert (model.judge.booster is None) == (by == "weights")
+    assert (model.scorer.booster is None) == (by == "weights")

@@ -29,7 +29,7 @@ def test_a_scorer_answers_in_the_order_of_the_question(kind: Kind) -> None:
     assert scores["transaction_id"].equals(shuffled["transaction_id"])
     by_id = dict(zip(*scores.to_pydict().values(), strict=True))
     assert [by_id[one] for one in day["transaction_id"].to_pylist()] == list(
-        expected.judgement.anomaly_score
+        expected.calibrated.anomaly_score
     )
     assert same_state(scorer.state, case.state)
     assert set(scorer.schema(day["transaction_id"].type)) == {

@@ -84,8 +84,8 @@ def test_a_fitted_state_knows_up_to_the_last_row() -> None:
     known = set(fitted.state.counterparty_ids.terms.to_pylist())
     assert known == set(table["counterparty_id"].to_pylist())
     assert fitted.state.accounts.day.max() == fitted.state.until
-    assert (fitted.state.heat >= 0).all()
-    assert fitted.state.heat.max() > 0
+    assert (fitted.state.cumulative_score >= 0).all()
+    assert fitted.state.cumulative_score.max() > 0
 
 
 def test_the_report_tells_what_was_found() -> None:
@@ -101,12 +101,16 @@ def test_the_report_tells_what_was_found() -> None:
 
 def test_stages_are_told_in_order() -> None:
     """The callback hears each stage once, and the report has a duration for each."""
-    told: list[str] = []
+    reported: list[str] = []
     fitted = fit_fraud_model(
-        small_log()[0], FEATURES, BRIEF, num_threads=1, callbacks=FitCallbacks(on_stage=told.append)
+        small_log()[0],
+        FEATURES,
+        BRIEF,
+        num_threads=1,
+        callbacks=FitCallbacks(on_stage=reported.append),
     )
-    assert told == list(fitted.report.durations_s)
-    assert len(told) == len(set(told)) > 3
+    assert reported == list(fitted.report.durations_s)
+    assert len(reported) == len(set(reported)) > 3
 
 
 @pytest.mark.parametrize("num_rows", [0, 1, 400, 900])
@@ -208,9 +212,9 @@ def test_scanty_tables_are_fitted_and_scored(case: str) -> None:
     place = int(0.75 * table.num_rows)
     fitted = fit(table.slice(0, place), BRIEF)
     scores, state = fitted.model.score(table.slice(place), fitted.state, num_threads=1)
-    anomaly = scores.judgement.anomaly_score
+    anomaly = scores.calibrated.anomaly_score
     assert np.isfinite(scores.evidence).all()
-    assert np.isfinite(scores.judgement.combined).all()
+    assert np.isfinite(scores.calibrated.combined).all()
     assert anomaly.min() >= 0
     assert anomaly.max() < 1
     for name, array in state.arrays().items():

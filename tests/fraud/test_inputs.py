@@ -18,8 +18,12 @@ from recsys.datasets.dataset import FeatureConfig
 from recsys.errors import ConfigError
 from recsys.fraud.embedding.autoencoder import InputColumns
 from recsys.fraud.embedding.contexts import best_context, context_terms, share_of_one_value
-from recsys.fraud.embedding.inputs import TransactionInputs, amounts_of_logs, log_amounts
-from recsys.fraud.profiles.arrays import SKETCH_BITS
+from recsys.fraud.embedding.inputs import (
+    SKETCH_BITS,
+    TransactionInputs,
+    amounts_of_logs,
+    log_amounts,
+)
 
 AMOUNTS = st.floats(-1e12, 1e12)
 LEVELS = {"EUR": 3.0, "JPY": 8.0, "USD": 3.2}

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.fraud.labels.memory import MEMORY_DAYS, RecentTransactions
-from recsys.fraud.labels.supervised import stacker_features
+from recsys.fraud.labels.supervised import meta_model_features
 
 FIRST_DAY = 17_622.0
 
@@ -61,10 +61,10 @@ def logs(draw: st.DrawFn) -> Log:
 
 def features(log: Log, memory: RecentTransactions, label: np.ndarray, num: int) -> np.ndarray:
     """What the trees see of the last transactions of a memory."""
-    judge, passed = SimpleNamespace(kinds=()), SimpleNamespace(num_known=np.zeros(num))
+    scorer, passed = SimpleNamespace(kinds=()), SimpleNamespace(num_known=np.zeros(num))
     none, hour = np.zeros((num, 0), dtype=np.float32), np.zeros(num, dtype=np.int64)
-    inputs = (cast("Any", judge), none, cast("Any", passed), hour, memory, label)
-    return stacker_features(*inputs, log.delay_days)[0]
+    inputs = (cast("Any", scorer), none, cast("Any", passed), hour, memory, label)
+    return meta_model_features(*inputs, log.delay_days)[0]
 
 
 def scored_in_blocks(log: Log, cuts: list[int]) -> tuple[np.ndarray, RecentTransactions]:
@@ -72,13 +72,13 @@ def scored_in_blocks(log: Log, cuts: list[int]) -> tuple[np.ndarray, RecentTrans
     memory, found = log.rows(0, 0), []
     for start, stop in itertools.pairwise(cuts):
         block = log.rows(start, stop)
-        memory = memory.followed_by(block).told(log.labels, log.delay_days)
+        memory = memory.followed_by(block).with_labels(log.labels, log.delay_days)
         memory = memory.remembered(float(block.day[0]), log.delay_days)
         found.append(features(log, memory, memory.label, stop - start))
     return np.concatenate(found), memory
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(logs(), st.data())
 def test_scoring_sees_what_fitting_saw_whatever_the_blocks(log: Log, data: st.DataObject) -> None:
     """Block after block, with what is remembered, a row has the features that fitting computed."""
@@ -89,6 +89,7 @@ def test_scoring_sees_what_fitting_saw_whatever_the_blocks(log: Log, data: st.Da
     assert found.tobytes() == expected.tobytes()
 
 
+@settings(max_examples=15)
 @given(logs())
 def test_memory_is_bounded(log: Log) -> None:
     """Before memory and delay there is at most a row an account, and it is a known fraud."""
@@ -104,10 +105,10 @@ def test_memory_is_bounded(log: Log) -> None:
 @given(logs())
 def test_no_label_is_kept_before_it_is_known(log: Log) -> None:
     """What is told at a moment is known at that moment; all that is known is told."""
-    told = log.recent.told(log.labels, log.delay_days)
-    is_known = told.day + log.delay_days <= told.day[-1]
-    assert (told.label[~is_known] == -1).all()
-    assert (told.label[is_known] == log.recent.labels(log.labels)[is_known]).all()
+    reported = log.recent.with_labels(log.labels, log.delay_days)
+    is_known = reported.day + log.delay_days <= reported.day[-1]
+    assert (reported.label[~is_known] == -1).all()
+    assert (reported.label[is_known] == log.recent.labels(log.labels)[is_known]).all()
 
 
 def test_labels_that_were_told_stay_where_none_are_brought() -> None:
@@ -124,6 +125,6 @@ def test_labels_that_were_told_stay_where_none_are_brought() -> None:
         labels=pa.table({"transaction_id": [0, 1], "is_fraud": [True, False]}),
         delay_days=7.0,
     )
-    memory = log.rows(0, 3).told(log.labels, log.delay_days).followed_by(log.rows(3, 4))
+    memory = log.rows(0, 3).with_labels(log.labels, log.delay_days).followed_by(log.rows(3, 4))
     kept = memory.remembered(float(day[3]), log.delay_days)
     assert kept.table["transaction_id"].to_pylist() == [0, 3]

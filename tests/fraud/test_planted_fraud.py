@@ -67,8 +67,8 @@ def scored() -> Scored:
         fitted=fitted,
         table=later,
         plants=drawn.plants,
-        combined=scores.judgement.combined,
-        p_value=scores.judgement.p_value,
+        combined=scores.calibrated.combined,
+        p_value=scores.calibrated.p_value,
     )
 
 
@@ -115,5 +115,5 @@ def test_planted_transactions_are_told_from_normal_ones() -> None:
 
 def test_a_clean_log_is_judged_without_trees() -> None:
     """Where training saw no fraud, no trust is claimed and no trees are used."""
-    assert scored().fitted.model.judge.booster is None
-    assert scored().fitted.report.trust_weights < 0.1
+    assert scored().fitted.model.scorer.booster is None
+    assert scored().fitted.report.lift_of_weights < 0.1

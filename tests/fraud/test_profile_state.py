@@ -19,7 +19,7 @@ from small_passes import (
 
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.profiles.arrays import Rows
-from recsys.fraud.profiles.cumulative_score import HALF_LIVES, add_heat
+from recsys.fraud.profiles.cumulative_score import HALF_LIVES, add_excess
 from recsys.fraud.profiles.state import ProfileState, empty_state, extended, from_arrays
 
 STRENGTH = 20.0
@@ -102,7 +102,7 @@ def test_an_account_does_not_learn_from_a_burst() -> None:
         passed_over(rows, priors, excess).accounts.values[0]
         for rows in (Rows._make(array[:50] for array in calm), burst, calm)
     )
-    habits = np.r_[layout.num_known : layout.num_refused, layout.velocity_mean : layout.peers]
+    habits = np.r_[layout.num_known : layout.num_excluded, layout.velocity_mean : layout.peers]
     np.testing.assert_array_equal(after[habits], before[habits])
     assert normal[layout.contexts] == before[layout.contexts] + 10
     assert normal[layout.hours + 12] > before[layout.hours + 12]
@@ -142,12 +142,12 @@ def test_heat_fades_by_half_in_a_half_life() -> None:
     rng = np.random.default_rng(0)
     account, day = rng.integers(0, 2, 200), np.sort(rng.uniform(0, 30, 200))
     excess = rng.exponential(size=200).astype(np.float32)
-    heat = add_heat(account, day, excess, state)
+    cumulative_score = add_excess(account, day, excess, state)
     for row in range(200):
         before = np.flatnonzero(account[:row] == account[row])
         for place, half_life in enumerate(HALF_LIVES):
             expected = (excess[before] * 0.5 ** ((day[row] - day[before]) / half_life)).sum()
-            assert heat[row, place] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+            assert cumulative_score[row, place] == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def test_a_state_grows_without_changing_what_is_known() -> None:

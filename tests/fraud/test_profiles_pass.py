@@ -41,7 +41,7 @@ class History:
     velocities: dict[int, list[float]] = field(default_factory=dict)
     all_rows: list[int] = field(default_factory=list)
     met: set[int] = field(default_factory=set)
-    refused: list[int] = field(default_factory=list)
+    excluded: list[int] = field(default_factory=list)
 
 
 class Event(NamedTuple):
@@ -104,7 +104,7 @@ class Oracle:
             history.velocities[row] = velocities
             self.paid[merchant].append(float(rows.amount[row]))
         else:
-            history.refused.append(row)
+            history.excluded.append(row)
             history.velocities[row] = velocities
         return measured
 
@@ -113,11 +113,11 @@ class Oracle:
 
         It comes after what was learnt in the meantime, as means and variances do not mind.
         """
-        refused, day = history.refused, self.rows.day
-        if refused and day[row] - day[refused[-1]] > 3:
-            if len(refused) == 1:
-                history.learnt.append(refused[0])
-            refused.clear()
+        excluded, day = history.excluded, self.rows.day
+        if excluded and day[row] - day[excluded[-1]] > 3:
+            if len(excluded) == 1:
+                history.learnt.append(excluded[0])
+            excluded.clear()
 
     def peer(self, history: History) -> int:
         """The group under which all transactions are most likely, older ones counting less."""

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from small_transactions import FEATURES, QUICK, cut, days_of, times_of
 
 from recsys.datasets.synthetic_transactions import synthetic_transactions
-from recsys.fraud.config import LabelsConfig
+from recsys.fraud.config import LabelsConfig, MetaModelConfig
 from recsys.fraud.fitting.labelled import ConfirmedLabels
 from recsys.fraud.fitting.train import FittedFraud, fit_fraud_model
 from recsys.fraud.labels.memory import MEMORY_DAYS
-from recsys.fraud.labels.meta_model import StackerConfig
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.scores import Scores
 
@@ -29,7 +28,7 @@ TURNED_BAD = NUM_FIT_DAYS + 2
 AT = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=NUM_FIT_DAYS)
 DAY_US = 86_400_000_000
 CONFIG = replace(
-    QUICK, labels=LabelsConfig(delay_days=DELAY_DAYS, stacker=StackerConfig(num_rounds=40))
+    QUICK, labels=LabelsConfig(delay_days=DELAY_DAYS, meta_model=MetaModelConfig(num_rounds=40))
 )
 
 
@@ -122,9 +121,9 @@ def test_no_label_is_looked_at_before_its_delay(share: float, seed: int) -> None
     drawn = np.random.default_rng(seed).random(len(undisclosed)) < 0.5
     changed, _ = scored(log.labels(np.where(undisclosed, drawn, log.is_fraud)))
     until = int(np.searchsorted(times, moment, side="right"))
-    expected = truly_scored().judgement
+    expected = truly_scored().calibrated
     for name in ("combined", "p_value", "anomaly_score"):
-        found = getattr(changed.judgement, name)[:until]
+        found = getattr(changed.calibrated, name)[:until]
         assert found.tobytes() == getattr(expected, name)[:until].tobytes(), name
 
 
@@ -139,7 +138,7 @@ def test_no_label_is_learnt_from_before_its_delay(seed: int) -> None:
     expected = fitted().model
     assert found.supervised is not None
     assert expected.supervised is not None
-    assert found.supervised.stacker == expected.supervised.stacker
+    assert found.supervised.meta_model == expected.supervised.meta_model
     values = np.linspace(-9, 9, 50)
     np.testing.assert_array_equal(
         found.supervised.tail.surprise(values), expected.supervised.tail.surprise(values)
@@ -153,7 +152,7 @@ def test_labels_that_are_known_do_matter() -> None:
     found, expected = fit(log.labels(), at=moment).model, fitted().model
     assert found.supervised is not None
     assert expected.supervised is not None
-    assert found.supervised.stacker != expected.supervised.stacker
+    assert found.supervised.meta_model != expected.supervised.meta_model
 
 
 def test_a_merchant_gone_bad_is_seen_after_the_delay_and_not_before() -> None:
@@ -161,8 +160,8 @@ def test_a_merchant_gone_bad_is_seen_after_the_delay_and_not_before() -> None:
     log = bad_merchants()
     unnoticed = log.is_fraud.copy()
     unnoticed[log.train.num_rows :] &= ~log.is_last_merchant
-    knowing = truly_scored().judgement.anomaly_score
-    ignorant = scored(log.labels(unnoticed))[0].judgement.anomaly_score
+    knowing = truly_scored().calibrated.anomaly_score
+    ignorant = scored(log.labels(unnoticed))[0].calibrated.anomaly_score
     times = times_of(log.later)
     first_known = times[log.is_last_merchant].min() + DELAY_DAYS * DAY_US
     assert knowing[times < first_known].tobytes() == ignorant[times < first_known].tobytes()
@@ -180,7 +179,7 @@ def test_labels_that_say_too_little_change_nothing(given_labels: str) -> None:
     frauds = everything.filter(everything["is_fraud"])
     labels, at = {
         "none known": (everything, AT - timedelta(days=NUM_FIT_DAYS - 5)),
-        "too few frauds": (frauds.slice(0, CONFIG.labels.stacker.min_frauds - 1), AT),
+        "too few frauds": (frauds.slice(0, CONFIG.labels.meta_model.min_frauds - 1), AT),
         "none at all": (everything.slice(0, 0), AT),
     }[given_labels]
     found, plain = fit(labels, at=at), fit(None)
@@ -190,8 +189,8 @@ def test_labels_that_say_too_little_change_nothing(given_labels: str) -> None:
     without, _ = plain.model.score(log.later, plain.state, num_threads=1)
     for name in ("combined", "anomaly_score"):
         assert (
-            getattr(with_them.judgement, name).tobytes()
-            == getattr(without.judgement, name).tobytes()
+            getattr(with_them.calibrated, name).tobytes()
+            == getattr(without.calibrated, name).tobytes()
         )
 
 
@@ -200,7 +199,7 @@ def test_without_labels_a_model_that_learnt_from_them_scores_as_without() -> Non
     plain = fit(None)
     without, _ = scored(None)
     expected, _ = plain.model.score(bad_merchants().later, plain.state, num_threads=1)
-    assert without.judgement.combined.tobytes() == expected.judgement.combined.tobytes()
+    assert without.calibrated.combined.tobytes() == expected.calibrated.combined.tobytes()
 
 
 def test_transactions_beside_do_not_matter() -> None:
@@ -210,8 +209,8 @@ def test_transactions_beside_do_not_matter() -> None:
     for day in np.unique(days_of(log.later)):
         rows = log.later.filter(pa.array(days_of(log.later) == day))
         part, state = found.model.score(rows, state, num_threads=1, labels=log.labels())
-        parts.append(part.judgement.combined)
-    whole = truly_scored().judgement.combined
+        parts.append(part.calibrated.combined)
+    whole = truly_scored().calibrated.combined
     assert np.concatenate(parts).tobytes() == whole.tobytes()
 
 

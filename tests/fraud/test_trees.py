@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import lightgbm
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys.arrays import Float32Array, Float64Array
 from recsys.fraud.scoring import trees as trees_module
 from recsys.fraud.scoring.booster import Booster, fit_booster
 from recsys.fraud.scoring.trees import Trees, read_trees, sum_leaves
@@ -17,7 +17,7 @@ NUM_ROWS = 900
 NAMES = ("small", "large", "gaps", "code", "rare_code")
 
 
-def random_features(seed: int) -> npt.NDArray[np.float32]:
+def random_features(seed: int) -> Float32Array:
     """Numbers of several scales, one column with NaN among them, and two columns of codes."""
     rng = np.random.default_rng(seed)
     x_NF = rng.normal(size=(NUM_ROWS, len(NAMES))).astype(np.float32)
@@ -52,7 +52,7 @@ def fitted(seed: int, num_leaves: int = 31) -> Booster:
     return Booster(text=lightgbm.train(settings_, data, 8).model_to_string())
 
 
-def strange(x_NF: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float32]:
+def strange(x_NF: Float32Array, seed: int) -> Float32Array:
     """The same with values that no training row had."""
     rng = np.random.default_rng(seed)
     values = [np.nan, np.inf, -np.inf, 0.0, -0.0, -0.5, -1.0, -7.0, 8.5, 119.0, 120.0, 5e3, 3e38]
@@ -60,7 +60,7 @@ def strange(x_NF: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float32]
     return np.where(rng.random(x_NF.shape) < 0.2, drawn, x_NF)
 
 
-def by_lightgbm(booster: Booster, x_NF: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def by_lightgbm(booster: Booster, x_NF: Float32Array) -> Float64Array:
     """What LightGBM makes of the same text."""
     model = lightgbm.Booster(model_str=booster.text)
     return np.asarray(model.predict(x_NF, raw_score=True, num_threads=1))

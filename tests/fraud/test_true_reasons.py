@@ -17,7 +17,7 @@ from small_transactions import QUICK, days_of, small_fit, small_fit_with_trees, 
 
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.transactions.days import day_number, day_of
-from recsys.fraud.alerts.daily import DayResult, judge_day
+from recsys.fraud.alerts.daily import DayResult, result_of_day
 from recsys.fraud.alerts.selection import AlertConfig
 from recsys.fraud.explain.aspects import Aspects
 from recsys.fraud.explain.past import Past
@@ -34,7 +34,7 @@ def explained(fitted: FittedFraud, log: pa.Table, num_fit: int, day: date) -> Da
     numbers = np.floor(day_of(log))
     rows = log.slice(num_fit).filter(pa.array(numbers[num_fit:] <= day_number(day)))
     scores, state = fitted.model.score(rows, fitted.state, num_threads=1)
-    return judge_day(
+    return result_of_day(
         fitted.model, state, rows, scores, log.slice(0, num_fit),
         day=day, config=EVERYBODY, with_labels=False,
     )  # fmt: skip
@@ -282,5 +282,5 @@ def test_columns_that_say_nothing_are_dropped_and_named() -> None:
     scores, _ = fitted.model.score(log.slice(history.num_rows), fitted.state, num_threads=1)
     kinds = fitted.model.evidence_names
     for kind in ("hour", "reconstruction_hour_of_day"):
-        assert not scores.judgement.surprise[:, kinds.index(kind)].any()
-    assert scores.judgement.surprise[:, kinds.index("amount_high")].any()
+        assert not scores.calibrated.surprise[:, kinds.index(kind)].any()
+    assert scores.calibrated.surprise[:, kinds.index("amount_high")].any()

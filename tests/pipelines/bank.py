@@ -177,7 +177,7 @@ class Done:
 
     code: object
     """Its exit code."""
-    told: str
+    messages: str
     """What it told people."""
     printed: str
     """What it printed for machines."""
@@ -190,15 +190,15 @@ class Done:
     @property
     def error(self) -> str:
         """The last line for people."""
-        return self.told.splitlines()[-1]
+        return self.messages.splitlines()[-1]
 
 
 def run_bank(*arguments: object) -> Done:
     """Run the command in this process."""
-    told, printed = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stderr(told), contextlib.redirect_stdout(printed):
+    messages, printed = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(messages), contextlib.redirect_stdout(printed):
         code = run_main(*arguments)
-    return Done(code=code, told=told.getvalue(), printed=printed.getvalue())
+    return Done(code=code, messages=messages.getvalue(), printed=printed.getvalue())
 
 
 def score(config: Path, day: date, *options: object) -> Done:

@@ -21,7 +21,7 @@ from recsys.schema import EVENT_TIME_TYPE, ITEM_ID, USER_ID
 
 K = 10
 QUIET = Reporter(quiet=True)
-QUIET_DAYS = "\n[gates]\nmax_stale_days = 5\n"
+QUIET_DAYS = "\n[input_checks]\nmax_stale_days = 5\n"
 """The log ends before the last night."""
 TRAINED, NIGHT, NEXT_NIGHT = date(2024, 3, 31), date(2024, 4, 1), date(2024, 4, 2)
 

@@ -75,7 +75,7 @@ def test_a_log_that_goes_on_is_stable(bank: Path) -> None:
     status, report = done.status, published(done.status)
     columns = report["columns"]
 
-    assert done.code == 0, done.told
+    assert done.code == 0, done.messages
     assert (status["job"], status["outcome"]) == ("check-drift", "PUBLISHED")
     assert status["verdict"] == report["verdict"] == "stable"
     assert report["current"] == [str(NIGHT - timedelta(days=6)), str(NIGHT)]
@@ -108,16 +108,16 @@ def test_major_drift_ends_the_job_where_it_is_asked_to(bank: Path) -> None:
     table = with_amounts_times(first_month(), 10, since=since)
     changed = write_table(bank.parent / "changed.parquet", table)
     options = (*WEEKS, "--transactions", changed)
-    told = check(bank, NIGHT, *options)
+    reported = check(bank, NIGHT, *options)
     held = check(bank, NIGHT, *options, "--set", 'drift.fail_on="major"')
     result = json.loads(held.printed.splitlines()[-2])
 
-    assert told.code == 0
-    assert told.status["verdict"] == "major"
-    assert told.status["columns"]["amount"]["verdict"] == "major"
+    assert reported.code == 0
+    assert reported.status["verdict"] == "major"
+    assert reported.status["columns"]["amount"]["verdict"] == "major"
     assert held.code == 3
     assert (result["verdict"], result["outcome"]) == ("major", "PUBLISHED")
-    assert published(result) | {"settings": 0} == published(told.status) | {"settings": 0}
+    assert published(result) | {"settings": 0} == published(reported.status) | {"settings": 0}
     assert (held.status["outcome"], held.status["rule"]) == ("HELD", "drift")
     assert "expected a stability index of at most" in held.error
 
@@ -160,7 +160,7 @@ def test_events_features_embeddings_and_lists_are_compared(
         f"tracking.uri=sqlite:///{shop_copy}/mlflow.db",
     )
     done = check(config, nights[-1], *tracking)
-    assert done.code == 0, done.told
+    assert done.code == 0, done.messages
     columns = published(done.status)["columns"]
     mlflow = load_mlflow()
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{shop_copy}/mlflow.db")

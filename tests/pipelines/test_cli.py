@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import typer
-from shop import UNTRACKED, run_command, shop_dataset, write_shop
+from shop import UNTRACKED, run_command, run_installed, shop_dataset, write_shop
 from typer.testing import CliRunner
 
 from pipelines.cli import app
@@ -89,7 +89,7 @@ def test_the_package_runs_as_the_command() -> None:
         [sys.executable, "-m", "pipelines", "validate", "no.toml"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    command = run_command("validate", "no.toml")
+    command = run_installed("validate", "no.toml")
     assert (module.returncode, module.stderr) == (command.returncode, command.stderr)
     assert module.returncode == 2
     assert module.stderr.startswith("error: no.toml: expected a TOML file, got no such file")
@@ -128,12 +128,12 @@ def test_validate_reports_and_loads_no_model(tmp_path: Path) -> None:
 def test_people_read_one_stream_and_machines_the_other(tmp_path: Path) -> None:
     """The standard output has JSON alone; plain lines go to the other stream unless quiet."""
     config = write_shop(tmp_path, shop_dataset("string"), "csv", UNTRACKED)
-    told = run_command("validate", config, "--as-of", "2024-03-31")
+    reported = run_command("validate", config, "--as-of", "2024-03-31")
     quiet = run_command("validate", config, "--as-of", "2024-03-31", "--quiet")
-    assert told.stdout == quiet.stdout
-    assert json.loads(told.stdout)["num_interactions"] == 2500
-    assert "interactions: 2,500 rows, 150 users, 60 items\n" in told.stderr
-    assert "\x1b" not in told.stderr
+    assert reported.stdout == quiet.stdout
+    assert json.loads(reported.stdout)["num_interactions"] == 2500
+    assert "interactions: 2,500 rows, 150 users, 60 items\n" in reported.stderr
+    assert "\x1b" not in reported.stderr
     assert quiet.stderr == ""
 
 
@@ -151,6 +151,6 @@ def test_every_refusal_is_told(tmp_path: Path) -> None:
     refusals = json.loads(done.stdout)["refusals"]
     assert len(refusals) == 2
     assert done.returncode == 3
-    *told, error = done.stderr.splitlines()
-    assert f"refused: {refusals[1]}" in told
+    *reported, error = done.stderr.splitlines()
+    assert f"refused: {refusals[1]}" in reported
     assert error == f"error: {refusals[0]}"

@@ -17,9 +17,9 @@ EPOCH = EpochResult(epoch=2, loss=1.25, duration_s=1.0, examples_per_s=98_765.0,
 
 def reporter(*, terminal: bool, quiet: bool = False) -> tuple[Reporter, io.StringIO]:
     """A reporter and what it tells."""
-    told = io.StringIO()
-    console = Console(file=told, force_terminal=terminal, width=120, soft_wrap=True)
-    return Reporter(quiet=quiet, console=console), told
+    reported = io.StringIO()
+    console = Console(file=reported, force_terminal=terminal, width=120, soft_wrap=True)
+    return Reporter(quiet=quiet, console=console), reported
 
 
 def train(teller: Reporter) -> None:
@@ -31,38 +31,38 @@ def train(teller: Reporter) -> None:
 
 def test_a_terminal_has_a_bar_with_the_speed() -> None:
     """On a terminal the bar shows epoch and interactions per second, and goes away in the end."""
-    teller, told = reporter(terminal=True)
+    teller, reported = reporter(terminal=True)
     train(teller)
-    assert "epoch 2/9" in told.getvalue()
-    assert "123,456 interactions/s" in told.getvalue()
-    before = told.getvalue()
+    assert "epoch 2/9" in reported.getvalue()
+    assert "123,456 interactions/s" in reported.getvalue()
+    before = reported.getvalue()
     teller.batch(BATCH)  # after the training nothing moves
-    assert told.getvalue() == before
+    assert reported.getvalue() == before
 
 
 @pytest.mark.parametrize("quiet", [False, True])
 def test_elsewhere_epochs_are_plain_lines(*, quiet: bool) -> None:
     """A log file has a line an epoch and no escape codes, nothing at all when quiet."""
-    teller, told = reporter(terminal=False, quiet=quiet)
+    teller, reported = reporter(terminal=False, quiet=quiet)
     train(teller)
     line = "  epoch 2: loss 1.2500, validation NDCG 0.1250, 98,765 interactions/s\n"
-    assert told.getvalue() == ("" if quiet else line)
+    assert reported.getvalue() == ("" if quiet else line)
 
 
 def test_warnings_are_told_even_when_quiet() -> None:
     """Quiet leaves out what is only good to know."""
-    teller, told = reporter(terminal=False, quiet=True)
+    teller, reported = reporter(terminal=False, quiet=True)
     teller.say("good to know")
     teller.warn("look here")
-    assert told.getvalue() == "warning: look here\n"
+    assert reported.getvalue() == "warning: look here\n"
 
 
 def test_brackets_are_no_markup() -> None:
     """Names of sections, and whatever stands in data, are printed as they are, on one line."""
-    teller, told = reporter(terminal=False)
+    teller, reported = reporter(terminal=False)
     text = "set [columns] event_time_zone; [red]not red[/red] " + "x" * 200
     teller.say(text)
-    assert told.getvalue() == f"{text}\n"
+    assert reported.getvalue() == f"{text}\n"
 
 
 def test_a_result_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:

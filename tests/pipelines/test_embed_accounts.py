@@ -73,7 +73,7 @@ def test_vectors_are_published_and_those_of_the_library(bank: Path) -> None:
 def test_the_same_again_is_skipped(bank: Path) -> None:
     """Exit code 7 and nothing changes; --force runs it all the same, to the same digest."""
     first = embed(bank)
-    assert first.code == 0, first.told
+    assert first.code == 0, first.messages
     before = contents(bank.parent)
     again = embed(bank)
     assert (again.code, again.status["outcome"]) == (7, "SKIPPED")
@@ -113,10 +113,10 @@ def test_bad_input_is_refused_in_one_line(
     file = bank.parent / "transactions.parquet"
     pq.write_table(change(pq.read_table(file)), file)
     before = contents(bank.parent)
-    done = embed(bank, day, "--quiet", "--set", f"gates.enabled={str(day >= LAST).lower()}")
-    assert (done.code, done.status["outcome"]) == (3, "HELD"), done.told
+    done = embed(bank, day, "--quiet", "--set", f"input_checks.enabled={str(day >= LAST).lower()}")
+    assert (done.code, done.status["outcome"]) == (3, "HELD"), done.messages
     assert says in done.error
-    assert len(done.told.splitlines()) == 1
+    assert len(done.messages.splitlines()) == 1
     assert contents(bank.parent) == before
     assert current_run(bank.parent / "runs" / "account-vectors") == live
 

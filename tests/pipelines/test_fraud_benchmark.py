@@ -77,7 +77,7 @@ def unlabelled(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output without labels."""
     out = tmp_path_factory.mktemp("unlabelled") / "deep" / "out"
     done = benchmark(files, out)
-    assert (done.code, done.told) == (0, "")
+    assert (done.code, done.messages) == (0, "")
     assert done.status == figures_of(out)
     return out
 
@@ -223,8 +223,8 @@ def test_what_cannot_be_measured_is_refused(
     """What is missing or does not fit ends the run in one line, before anything is written."""
     files, out = untouched
     done = benchmark(files, out, log=log, days=days)
-    assert done.code == code, done.told
-    (line,) = done.told.splitlines()
+    assert done.code == code, done.messages
+    (line,) = done.messages.splitlines()
     assert line.startswith("error: ")
     assert says in line
     assert not out.exists()

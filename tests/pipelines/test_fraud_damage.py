@@ -35,7 +35,7 @@ def test_no_model_is_published_yet(tmp_path: Path) -> None:
         f"error: {tmp_path}/runs/fraud-models: expected a published fraud model, got none; "
         "run `recsys train-fraud` first or correct output.directory\n"
     )
-    assert (done.code, done.told) == (4, says)
+    assert (done.code, done.messages) == (4, says)
     assert done.status["outcome"] == "FAILED"
     assert contents(tmp_path) == before
 
@@ -75,8 +75,8 @@ def test_damage_on_the_disk_is_refused(
         damage(path)
     before = contents(bank)
     done = score(bank / "bank.toml", LAST, "--quiet")
-    assert done.code == 4, done.told
-    (line,) = done.told.splitlines()
+    assert done.code == 4, done.messages
+    (line,) = done.messages.splitlines()
     assert line.startswith(f"error: {path.parent if name == 'metrics.json' else ''}")
     assert str(current_run(bank / "runs" / root)) in line
     assert contents(bank) == before

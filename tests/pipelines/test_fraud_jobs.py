@@ -77,7 +77,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tracking_template: Path) -
     table, wrong = with_wrong_rows()
     config = write_bank(folder, SMALL_SCORER, LABELS, tracking, table=table, labelled=labels())
     done = train(config)
-    assert done.code == 0, done.told
+    assert done.code == 0, done.messages
     return Nights(folder=folder, trained=done.status, done=(), wrong=wrong)
 
 
@@ -86,7 +86,7 @@ def nights(trained: Nights, tmp_path_factory: pytest.TempPathFactory) -> Nights:
     """The bank after some nights."""
     folder = shutil.copytree(trained.folder, tmp_path_factory.mktemp("nights") / "bank")
     done = tuple(score(folder / CONFIG, night(number)) for number in range(1, NUM_NIGHTS + 1))
-    assert [one.code for one in done] == [0] * NUM_NIGHTS, done[-1].told
+    assert [one.code for one in done] == [0] * NUM_NIGHTS, done[-1].messages
     return Nights(folder=folder, trained=trained.trained, done=done, wrong=trained.wrong)
 
 
@@ -184,7 +184,7 @@ def test_every_row_of_the_file_is_accounted_for(nights: Nights) -> None:
         set_aside = pq.read_table(Path(str(status["alerts_page"])).with_name("quarantine.parquet"))
         assert set_aside["reason"].to_pandas().value_counts().to_dict() == nights.wrong
         assert set(nights.wrong) < set(QUARANTINE_REASONS)
-        assert "warning: 15 of " in done.told
+        assert "warning: 15 of " in done.messages
     assert nights.trained["quarantined"] == 15
     assert nights.trained["transactions"] == (days < NUM_TRAINING_DAYS).sum()
 
@@ -203,7 +203,7 @@ def test_a_gap_is_caught_up_with(nights: Nights, only_trained: Path) -> None:
     """The last night scored alone gives the tables and the state of all nights in a row."""
     alone = score(only_trained, night(NUM_NIGHTS))
     assert alone.code == 0
-    assert "state: that of the training; 294 transactions between" in alone.told
+    assert "state: that of the training; 294 transactions between" in alone.messages
     assert nights_of(only_trained) == [str(night(NUM_NIGHTS))]
     assert tables_of(alone.status) == tables_of(nights.done[-1].status)
     states = [
@@ -249,7 +249,7 @@ def test_a_later_model_goes_on_from_its_own_state(after_nights: Path) -> None:
 
     done = score(after_nights, night(4), *untracked)
 
-    assert "state: that of the training; 96 transactions between" in done.told
+    assert "state: that of the training; 96 transactions between" in done.messages
     accounts = pq.read_table(str(done.status["account_scores"]))
     assert pc.unique(accounts["bundle_id"]).to_pylist() == [new]
     first = tables_of(done.status)

@@ -192,10 +192,10 @@ def test_a_night_refuses_in_one_line(case: Case, bank: Path) -> None:
     config = spoil(bank, case)
     before, live = contents(bank), current_run(bank / "runs/fraud-scores")
     done = score(config, case.day, "--quiet")
-    assert done.code == case.exit_code, done.told
+    assert done.code == case.exit_code, done.messages
     assert done.status["outcome"] == ("HELD" if case.exit_code == 3 else "FAILED")
     assert re.match(expected_line(bank, case), done.error), done.error
-    assert len(done.told.splitlines()) == 1 + done.told.count("warning: ")
+    assert len(done.messages.splitlines()) == 1 + done.messages.count("warning: ")
     assert contents(bank) == before
     assert current_run(bank / "runs/fraud-scores") == live
 
@@ -210,13 +210,13 @@ def test_validation_refuses_what_a_night_would(case: Case, bank: Path) -> None:
     config = spoil(bank, case)
     before = contents(bank)
     done = run_bank("validate-transactions", config, "--quiet")
-    assert done.code == case.exit_code, done.told
+    assert done.code == case.exit_code, done.messages
     assert re.match(expected_line(bank, case), done.error), done.error
     assert contents(bank) == before
 
 
 @pytest.mark.parametrize("name", ["times without a zone", "an unknown key"])
-def test_the_installed_command_refuses(name: str, bank: Path) -> None:
+def test_the_command_refuses(name: str, bank: Path) -> None:
     """As its own process the command gives the same line and exit code."""
     case = CASES[name]
     config = spoil(bank, case)
@@ -234,9 +234,9 @@ def test_the_sound_bank_is_accepted(bank: Path) -> None:
     """What the cases differ from passes, so that each refusal is due to its own fault."""
     config = bank / "bank.toml"
     checked = run_bank("validate-transactions", config, "--quiet")
-    assert (checked.code, checked.told) == (0, "")
+    assert (checked.code, checked.messages) == (0, "")
     done = score(config, LAST, "--quiet")
-    assert (done.code, done.told) == (0, "")
+    assert (done.code, done.messages) == (0, "")
 
 
 def test_validation_tells_what_is_set_aside(bank: Path) -> None:
@@ -261,7 +261,7 @@ def test_validation_tells_what_is_set_aside(bank: Path) -> None:
         f"time: {START} to {LAST}\n",
         "each counts from 7 days after",
     ):
-        assert line in done.told
+        assert line in done.messages
 
 
 def test_events_to_come_are_faults(bank: Path) -> None:

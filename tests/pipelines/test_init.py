@@ -32,7 +32,7 @@ def test_a_drafted_config_loads_the_tables_it_was_drafted_for(tmp_path: Path) ->
     )
     items = pa.table({"sku": ["a", "b"], 'the "kind"': ["x", "x"], "price": [1.0, 2.0]})
     config = load_job_config(draft(tmp_path, interactions, items))
-    report = validate_job(config, None, Reporter(quiet=True))
+    report, _ = validate_job(config, None, Reporter(quiet=True))
     assert not report.refusals
     assert report.num_users == 2
     assert report.first_event.year == 2020

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from shop import HANG_S, run_main
+from shop import run_main
+from warm_commands import HANG_S
 
 from pipelines.schedule.manifests import container_script, cron_manifests, systemd_manifests
 from pipelines.schedule.schedule import SHIPPED_SCHEDULE, ScheduleConfig, load_schedule
@@ -191,11 +192,11 @@ def test_systemd_starts_nothing_after_a_failed_upstream_of_the_day(
     """A job is not started on the day on which its upstream failed, and is on the next one."""
     today = datetime.now(UTC)
     moment = {"today": today, "before": today - timedelta(days=1)}.get(started)
-    told = "" if moment is None else f"{moment:%a %Y-%m-%d %H:%M:%S} UTC"
+    reported = "" if moment is None else f"{moment:%a %Y-%m-%d %H:%M:%S} UTC"
     command = odd_folder / "systemctl"
     command.write_text(
         '#!/bin/sh\n[ "${*##* }" = recsys-check.service ] || exit 9\n'
-        f'case "$*" in *ExecMainStartTimestamp*) echo "{told}";; *) echo {result};; esac\n'
+        f'case "$*" in *ExecMainStartTimestamp*) echo "{reported}";; *) echo {result};; esac\n'
     )
     command.chmod(0o755)
     service = unit(units_of(odd_folder)["recsys-train.service"])

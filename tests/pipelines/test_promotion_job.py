@@ -41,7 +41,7 @@ valid_share = 0.0
 [lists]
 k = 10
 
-[gates]
+[input_checks]
 enabled = false
 
 [promotion]
@@ -191,7 +191,7 @@ def test_without_promotion_everything_becomes_live(shop: Shop) -> None:
     assert done.code == 0
     done = shop.train(shop.log(7700))
     assert done.code == 0
-    assert "not compared with the live model: the live run has nothing" in done.told
+    assert "not compared with the live model: the live run has nothing" in done.messages
 
 
 def test_a_damaged_live_model_stops_the_next(shop: Shop) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shop import run_main
 
 from pipelines.cli import app
-from pipelines.jobs.products import load_either_config
+from pipelines.operations.products import load_either_config
 from pipelines.schedule.cron_times import CYCLE_DAYS, parse_cron
 from pipelines.schedule.schedule import (
     COMMANDS,
@@ -190,14 +190,14 @@ def test_systemd_reads_the_same_times(text: str) -> None:
     times = parse_cron(text)
     base = datetime(2026, 3, 1, 12, 7, tzinfo=UTC)
     try:
-        told = subprocess.run(
+        reported = subprocess.run(
             ["systemd-analyze", "calendar", f"--base-time={base:%Y-%m-%d %H:%M:%S} UTC",
              "--iterations=5", times.systemd_calendar()],
             capture_output=True, text=True, check=True, env={"TZ": "UTC", "PATH": "/usr/bin:/bin"},
         ).stdout  # fmt: skip
     except FileNotFoundError:
         pytest.skip("there is no systemd-analyze")
-    lines = [line for line in told.splitlines() if "elapse:" in line or "Iter." in line]
+    lines = [line for line in reported.splitlines() if "elapse:" in line or "Iter." in line]
     found = [line.split(": ", 1)[1].split(" UTC")[0] for line in lines]
 
     assert found == [f"{one:%a %Y-%m-%d %H:%M:%S}" for one in times.after(base, 5)]
@@ -221,11 +221,11 @@ def test_check_tells_jobs_in_upstream_order(
     )
     assert run_main("schedule", "check", path, "--from", "2026-03-01T00:00:00") == 0
     out, err = capsys.readouterr()
-    told = json.loads(out.splitlines()[-1])["next"]
+    reported = json.loads(out.splitlines()[-1])["next"]
 
-    assert list(told) == ["first", "second"]
-    assert told["first"] == ["2026-03-02T01:00Z", "2026-03-09T01:00Z", "2026-03-16T01:00Z"]
-    assert told["second"][0] == "2026-03-01T02:00Z"
+    assert list(reported) == ["first", "second"]
+    assert reported["first"] == ["2026-03-02T01:00Z", "2026-03-09T01:00Z", "2026-03-16T01:00Z"]
+    assert reported["second"][0] == "2026-03-01T02:00Z"
     assert f"expected a file, got none at {tmp_path / 'shop.toml'}" in err
     assert "Mon 2026-03-16 01:00" in err
 

@@ -72,7 +72,7 @@ def test_every_failing_call_leaves_a_whole_run_and_can_be_repeated(
 ) -> None:
     """Whichever call the disk refuses: a line with the reason, a whole live run, a good rerun."""
 
-    def told(n: int) -> str:
+    def reported(n: int) -> str:
         try:
             with failing_call(call, n):
                 publish(tmp_path, NEXT_DAY, writing(f"new{n}"), run_id=f"new{n}", keep=100)
@@ -82,7 +82,7 @@ def test_every_failing_call_leaves_a_whole_run_and_can_be_repeated(
 
     publish(tmp_path, DAY, writing("new0"), run_id="new0")
     num_failures = 0
-    while message := told(num_failures + 1):
+    while message := reported(num_failures + 1):
         num_failures += 1
         allowed = {f"new{num_failures - 1}"}
         if "the live run is the old one or the new one" in message:

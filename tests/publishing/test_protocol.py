@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import date
@@ -39,6 +40,15 @@ def test_a_published_run_is_live_and_complete(tmp_path: Path) -> None:
     assert (run.manifest.logical_date, run.manifest.run_id, run.manifest.sequence) == (DAY, "a1", 1)
     assert set(run.manifest.files) == {"b.txt", "day=1/part-0.txt"}
     assert live_text(tmp_path / "out") == "one"
+
+
+def test_a_run_that_an_earlier_version_published_is_read(tmp_path: Path) -> None:
+    """Manifests keep the name `made_from` for what the outputs follow from."""
+    inputs = {"data": "ab" * 32, "recsys": "0.1"}
+    run = publish(tmp_path, DAY, writing("one"), run_id="a", provenance=inputs)
+    manifest = json.loads((run.folder / "_manifest.json").read_text())
+    assert manifest["made_from"] == inputs
+    assert published_runs(tmp_path)[0].manifest.provenance == inputs
 
 
 def test_nothing_published_is_said(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
+from recsys.arrays import Int64Array
 from recsys.datasets.dataset import Dataset, FeaturesConfig
 from recsys.datasets.synthetic import SyntheticLog, generate_interactions
 from recsys.features.history import UserItemMatrix
 from recsys.recommender.config import RecommenderConfig, TwoTowerConfig
 from recsys.recommender.evaluation import metrics
-from recsys.recommender.ranking.ranker import Numbers
 from recsys.training import TrainingConfig
 
 
@@ -55,7 +55,7 @@ def part(table: pa.Table, mask: np.ndarray) -> pa.Table:
     return table.filter(pa.array(mask))
 
 
-def quality(lists_UK: Numbers, relevant: UserItemMatrix) -> dict[str, float]:
+def quality(lists_UK: Int64Array, relevant: UserItemMatrix) -> dict[str, float]:
     """Mean recall and NDCG of lists over the users with relevant items."""
     hits_UK = metrics.hit_matrix(lists_UK, relevant)
     counts_U = metrics.relevant_counts(relevant)

@@ -18,7 +18,9 @@ RECALL = "recall@20"
 def evaluation(recall_U: np.ndarray) -> Evaluation:
     """An evaluation that knows recall only."""
     return Evaluation(
-        overall={RECALL: float(np.nanmean(recall_U))}, by_segment={}, per_user={RECALL: recall_U}
+        overall={RECALL: float(np.nanmean(np.append(recall_U, 0)))},
+        by_segment={},
+        per_user={RECALL: recall_U},
     )
 
 
@@ -62,31 +64,53 @@ def test_other_users_cannot_be_compared() -> None:
         paired_difference(np.zeros(3), np.zeros(4))
 
 
+def spread(mean: float) -> np.ndarray:
+    """Values of twelve users around a mean."""
+    return mean + np.tile([-0.02, 0.0, 0.02], 4)
+
+
 def test_the_verdict_names_every_baseline_that_is_not_beaten() -> None:
-    """A loss and a draw are said at once, with both figures and the interval; a win is not."""
-    model = evaluation(np.array([0.2, 0.4, 0.6, 0.4]))
+    """A loss comes first, with both figures and the interval; then what is level; then wins."""
+    noise = np.tile([-0.1, 0.1], 6)
     baselines = {
-        "item-item cosine": evaluation(np.array([0.3, 0.6, 0.7, 0.6])),
-        "most popular": evaluation(np.array([0.0, 0.1, 0.1, 0.0])),
-        "itself": model,
+        "most popular": evaluation(spread(0.1)),
+        "item-item cosine": evaluation(spread(0.5) + noise / 10),
+        "recently popular": evaluation(spread(0.4) + noise),
     }
-    line = verdict(model, baselines, [RECALL])
-    assert line.startswith("The model does NOT beat item-item cosine on recall@20 (0.4000 against ")
-    assert "0.5500, 95% interval of the difference -0.2" in line
-    assert "itself on recall@20" in line
-    assert "most popular" not in line
+    line = verdict(evaluation(spread(0.4)), baselines, [RECALL])
+    loss, level, win = line.split(". ")
+    assert loss.startswith("The model does NOT beat item-item cosine on recall@20 (0.4000 against ")
+    assert "0.5000, 95% interval of the difference -0.1" in loss
+    assert level.startswith("It is level with recently popular on recall@20 (0.4000 against 0.4000")
+    assert win == "It beats most popular on recall@20."
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_within_the_interval_it_is_level_both_ways(sign: int) -> None:
+    """A mean that is ahead or behind by less than chance is neither a win nor a loss."""
+    noise = np.tile([-0.1, 0.1], 6)
+    line = verdict(evaluation(spread(0.4) + sign * 0.01 + noise), {"b": evaluation(spread(0.4))},
+                   [RECALL])  # fmt: skip
+    assert line.startswith("The model is level with b on recall@20 (")
 
 
 def test_the_verdict_of_a_model_that_wins_everywhere() -> None:
     """A model that is better than every baseline on every measure is said to beat them all."""
-    model = evaluation(np.array([0.2, 0.4, np.nan]))
-    baselines = {name: evaluation(np.array([0.1, 0.2, np.nan])) for name in ("popular", "cosine")}
+    model = evaluation(np.append(spread(0.4), np.nan))
+    baselines = {name: evaluation(np.append(spread(0.1), np.nan)) for name in ("popular", "cosine")}
     assert verdict(model, baselines, [RECALL]) == "The model beats popular and cosine on recall@20."
+
+
+@pytest.mark.parametrize("num_users", [0, 1, 2, 5])
+def test_too_few_users_are_too_little_to_measure(num_users: int) -> None:
+    """With five users or fewer nothing is won, lost or level, however far apart the rankers are."""
+    line = verdict(evaluation(np.ones(num_users)), {"b": evaluation(np.zeros(num_users))}, [RECALL])
+    assert line.startswith(f"Too little to measure: {num_users} users")
 
 
 def test_a_model_without_comparison_is_not_praised() -> None:
     """No baseline and no common user are no wins."""
     model = evaluation(np.array([0.5, np.nan]))
     assert verdict(model, {}, [RECALL]) == "The model was compared with no baseline."
-    assert "NOT" in verdict(model, {"other": evaluation(np.array([np.nan, 0.1]))}, [RECALL])
+    assert "Too little" in verdict(model, {"other": evaluation(np.array([np.nan, 0.1]))}, [RECALL])

@@ -15,7 +15,12 @@ from scipy import sparse, stats
 
 from recsys.errors import ConfigError, DataError
 from recsys.recommender.evaluation.baselines import MostPopular
-from recsys.recommender.evaluation.evaluate import evaluate_lists, history_length_segment
+from recsys.recommender.evaluation.evaluate import (
+    LEAST_USERS,
+    evaluate_lists,
+    history_length_segment,
+    share_intervals,
+)
 from recsys.recommender.ranking.ranker import NO_ITEM, UserItems, rank_all
 
 GOWALLA = Path(__file__).parents[3] / "shared" / "data" / "gowalla"
@@ -77,9 +82,9 @@ def test_users_without_test_items_do_not_change_accuracy(seed: int) -> None:
         train=sparse.vstack([train, nobody], format="csr"),
         ks=(K,),
     ).overall
-    names = ["num_users", "recall@4_margin", "ndcg@4_margin"]
+    names = ["num_users", "recall@4_low", "ndcg@4_high"]
     for name in [*(f"{name}@4" for name in ("recall", "ndcg", "mrr", "hit_rate")), *names]:
-        assert joined[name] == pytest.approx(alone[name]), name
+        assert joined[name] == pytest.approx(alone[name], nan_ok=True), name
 
 
 def test_a_test_user_without_a_list_is_a_miss() -> None:
@@ -103,18 +108,18 @@ def test_a_segment_is_an_evaluation_of_its_users(seed: int) -> None:
     for label, values in found.by_segment["colour"].items():
         chosen = labels_U == label
         alone = evaluate_lists(items_UK[chosen], relevant[chosen], train=train[chosen], ks=(2, K))
-        for name in ("num_users", "recall@2", "ndcg@4", "mrr@4", "hit_rate@2", "recall@4_margin"):
+        for name in ("num_users", "recall@2", "ndcg@4", "mrr@4", "hit_rate@2", "recall@4_low"):
             assert values[name] == pytest.approx(alone.overall[name], nan_ok=True), name
 
 
 def test_a_segment_with_one_label_is_the_whole() -> None:
-    """With everyone under one label, its measures are the overall ones, lift and margins too."""
+    """With everyone under one label, its measures are the overall ones, lift and intervals too."""
     arguments = lists(5), interactions(5)
     segments = {"all": np.full(NUM_USERS, "everyone")}
     found = evaluate_lists(*arguments, train=interactions(6), ks=(2, K), segments=segments)
     everyone = found.by_segment["all"]["everyone"]
     assert everyone == {name: found.overall[name] for name in everyone}
-    assert {"popularity_lift@4", "novelty@2", "ndcg@4_margin"} <= set(everyone)
+    assert {"popularity_lift@4", "novelty@2", "ndcg@4_high"} <= set(everyone)
 
 
 @given(seed=st.integers(0, 1000))
@@ -169,13 +174,48 @@ def test_labels_may_be_numbers_with_gaps() -> None:
     assert list(found.by_segment["age"])[2:] == ["missing"]
 
 
-def test_margins_are_those_of_the_t_test() -> None:
-    """The margin is half the 95% interval that scipy gives for the mean of the users' values."""
-    found = evaluate_lists(lists(3), interactions(3, 0.1), train=interactions(4), ks=(K,))
-    for name in ("recall@4", "ndcg@4"):
-        values = found.per_user[name][~np.isnan(found.per_user[name])]
-        interval = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-        assert 2 * found.overall[f"{name}_margin"] == pytest.approx(interval.high - interval.low)
+@given(share=st.floats(0, 1), num_users=st.integers(LEAST_USERS, 400), seed=st.integers(0, 1000))
+def test_intervals_of_shares_stay_within_0_and_1(share: float, num_users: int, seed: int) -> None:
+    """However few users and however near the end of the scale: within 0 and 1, around the mean."""
+    values = np.random.default_rng(seed).random(num_users) < share
+    mean, variance = values.mean(), values.var(ddof=1)
+    (low,), (high,) = share_intervals(
+        np.array([mean]), np.array([variance]), np.array([float(num_users)])
+    )
+    assert 0 <= low <= mean <= high <= 1
+    assert high > low
+
+
+def test_intervals_of_shares_cover_as_often_as_they_say() -> None:
+    """Of rare hits, where a plain interval reaches below 0, 95 in 100 intervals hold the mean."""
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(500):
+        values = (rng.random(60) < 0.1) * rng.choice([0.5, 1.0], 60)
+        (low,), (high,) = share_intervals(
+            np.array([values.mean()]), np.array([values.var(ddof=1)]), np.array([60.0])
+        )
+        covered += low <= 0.075 <= high
+    assert covered >= 0.93 * 500
+
+
+def test_with_many_users_intervals_are_those_of_the_t_test() -> None:
+    """Where shares are far from the ends and users are many, both intervals agree."""
+    values = np.random.default_rng(0).beta(2, 3, 5000)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    (low,), (high,) = share_intervals(
+        np.array([values.mean()]), np.array([values.var(ddof=1)]), np.array([5000.0])
+    )
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=2e-4)
+
+
+def test_of_a_few_users_no_interval_is_told() -> None:
+    """Two users whose values differ have a mean and no interval, not 0.5 ± 6.35."""
+    items_UK = np.array([[0, 1], [2, 3]])
+    relevant = sparse.csr_array(np.array([[1, 1, 0, 0], [1, 1, 0, 0]], dtype=np.float32))
+    overall = evaluate_lists(items_UK, relevant, train=relevant, ks=(2,)).overall
+    assert overall["recall@2"] == 0.5
+    assert math.isnan(overall["recall@2_low"])
+    assert math.isnan(overall["recall@2_high"])
 
 
 def test_diversity_is_reported_with_embeddings_only() -> None:

@@ -18,7 +18,8 @@ from recsys.recommender.config import EvaluationConfig
 from recsys.recommender.evaluation.holdout import MODEL, TwoTowerRanker
 from recsys.recommender.evaluation.popularity import half_lives
 from recsys.recommender.fitting.experiment import Experiment, run_experiment
-from recsys.recommender.fitting.select import POPULARITY_WEIGHTS, default_selection
+from recsys.recommender.fitting.list_weights import POPULARITY_WEIGHTS
+from recsys.recommender.fitting.select import default_selection
 from recsys.recommender.fitting.train import fit_recommender
 from recsys.recommender.model_bundle import save_model
 from recsys.recommender.ranking.ranker import Ranker

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from recsys.arrays import Float32Array
 from recsys.recommender.ranking import quick_topk, topk
 from recsys.recommender.ranking.quick_topk import quick_top_k
 from recsys.recommender.ranking.ranker import NO_ITEM
 
-Floats = npt.NDArray[np.float32]
 
-
-def vectors(rng: np.random.Generator, rows: int, width: int, spread: float) -> Floats:
+def vectors(rng: np.random.Generator, rows: int, width: int, spread: float) -> Float32Array:
     """Vectors of different lengths, some of them equal, some zero."""
     made = rng.normal(size=(rows, width)) * rng.uniform(1, 1 + spread, size=(rows, 1))
     made[rng.random(rows) < 0.1] = 0

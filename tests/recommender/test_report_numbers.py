@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -11,14 +12,13 @@ from html_page import Page
 from report_example import K, epochs, evaluation, full_content, index_report, least_content
 
 from recsys.recommender.evaluation.comparison import paired_difference
-from recsys.recommender.report import ReportContent, render_report
+from recsys.recommender.report import ReportContent, quality_sections, render_report
 from recsys.recommender.report.figures import (
     comparison_figure,
     index_figure,
     prefix_figure,
     training_figure,
 )
-from recsys.recommender.report.quality_sections import MAX_LABELS
 from recsys.reporting.drawing import house_style
 
 
@@ -34,16 +34,20 @@ def page(content: ReportContent) -> Page:
     return Page(render_report(content))
 
 
+def with_interval(values: Mapping[str, float], key: str) -> str:
+    """A measure as the report shows it."""
+    return f"{values[key]:.4f} {values[key + '_low']:.4f} to {values[key + '_high']:.4f}"
+
+
 def test_measures_are_those_of_the_evaluations(page: Page, content: ReportContent) -> None:
-    """The comparison shows every measure of every ranker, with its margin and the best marked."""
+    """The comparison shows every measure of every ranker, with its interval and the best marked."""
     table = page.table("The model beside")
     rankers = [content.model, *content.baselines.values()]
     assert table["Measure"] == ["this model", "popular word", "cosine"]
     for label, name in {"Recall": "recall", "NDCG": "ndcg"}.items():
         for k in (3, K):
             values = [ranker.overall[f"{name}@{k}"] for ranker in rankers]
-            margins = [ranker.overall[f"{name}@{k}_margin"] for ranker in rankers]
-            shown = [f"{v:.4f} ± {m:.4f}" for v, m in zip(values, margins, strict=True)]
+            shown = [with_interval(ranker.overall, f"{name}@{k}") for ranker in rankers]
             assert max(values) == values[0]
             assert table[f"{label}@{k}"] == [f"{shown[0]} best", *shown[1:]]
     forms = {"MRR": ("mrr", "{:.4f}"), "Hit rate": ("hit_rate", "{:.4f}")} | {
@@ -65,10 +69,10 @@ def test_the_top_sets_the_model_beside_the_best_baseline(
     """Each figure in large print is the model's; below it is the baseline that has the most."""
     for label, name in {"Recall": "recall", "Hit rate": "hit_rate"}.items():
         key = f"{name}@{K}"
-        model, margin = (content.model.overall.get(one) for one in (key, f"{key}_margin"))
+        overall = content.model.overall
         values = {rival: one.overall[key] for rival, one in content.baselines.items()}
         rival = max(values, key=values.__getitem__)
-        shown = f"{model:.4f}" if margin is None else f"{model:.4f} ± {margin:.4f}"
+        shown = with_interval(overall, key) if f"{key}_low" in overall else f"{overall[key]:.4f}"
         assert len(set(values.values())) == 2
         assert f"{label}@{K} {shown} {rival}: {values[rival]:.4f}" in page.text
     assert "54,321 interactions of 60 users with 40 items, 2013-02-28 to 2013-09-01." in page.text
@@ -94,24 +98,36 @@ def test_segments_are_those_of_the_evaluations(page: Page, content: ReportConten
     for label, values in by_label.items():
         assert table[label] == [
             f"{values['num_users']:.0f}",
-            *(f"{values[key]:.4f} ± {values[key + '_margin']:.4f}" for key in content.headline),
+            *(with_interval(values, key) for key in content.headline),
             f"{baseline[label][f'recall@{K}']:.4f} popular word",
         ]
 
 
-def test_only_the_largest_segments_are_shown() -> None:
+def test_only_the_largest_segments_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many labels those with most users are kept, in their order, and the rest is counted."""
-    labels = [f"{min(user, 59 - user) % 20:02}" for user in range(60)]
+    monkeypatch.setattr(quality_sections, "MAX_LABELS", 4)
+    labels = [f"{min(user, 59 - user) % 7:02}" for user in range(60)]
     model = evaluation(0.9, segments={"group": labels})
     sizes = {label: labels.count(label) for label in sorted(set(labels))}
     page = Page(render_report(replace(least_content(), model=model)))
     shown = list(page.table("Quality by group"))[1:]
-    assert len(sizes) == 20
-    assert len(shown) == MAX_LABELS
+    assert (len(sizes), len(shown)) == (7, 4)
     assert shown == sorted(shown)
     left_out = sizes.keys() - set(shown)
     assert max(sizes[label] for label in left_out) <= min(sizes[label] for label in shown)
-    assert "15 largest groups; 5 smaller ones" in page.text
+    assert "4 largest groups; 3 smaller ones" in page.text
+
+
+def test_groups_of_a_few_users_are_not_shown() -> None:
+    """Of two or five users nothing can be said: they are counted, and neither drawn nor listed."""
+    labels = ["two"] * 2 + ["five"] * 5 + ["six"] * 6 + ["rest"] * 47
+    model = evaluation(0.9, segments={"group": labels})
+    page = Page(render_report(replace(least_content(), model=model)))
+    assert set(page.table("Quality by group")) == {"group", "six", "rest"}
+    assert "2 largest groups; 2 smaller ones" in page.text
+    alone = evaluation(0.9, segments={"group": [str(user // 2) for user in range(60)]})
+    page = Page(render_report(replace(least_content(), model=alone)))
+    assert "Quality by segment" not in page.text
 
 
 def test_prefixes_epochs_and_index_are_those_measured(page: Page, content: ReportContent) -> None:
@@ -120,9 +136,8 @@ def test_prefixes_epochs_and_index_are_those_measured(page: Page, content: Repor
     keys = content.headline
     assert page.table("Quality of lists made from") == {
         "Dimensions": [f"Recall@{K}", f"NDCG@{K}", f"NDCG@{K} against full width"],
-        "8": [f"{half[key]:.4f} ± {half[key + '_margin']:.4f}" for key in keys]
-        + [f"{half[keys[1]] / full[keys[1]]:.1%}"],
-        "32": [f"{full[key]:.4f} ± {full[key + '_margin']:.4f}" for key in keys] + ["100.0%"],
+        "8": [with_interval(half, key) for key in keys] + [f"{half[keys[1]] / full[keys[1]]:.1%}"],
+        "32": [with_interval(full, key) for key in keys] + ["100.0%"],
     }
     assert page.table("Epochs while")["4"] == [f"{6.5432 / 4:.4f}", "0.1234", "1.25 s", "12,345"]
     assert list(page.table("Epochs of the final fit")) == ["Epoch", "1", "2", "3", "4"]
@@ -211,7 +226,7 @@ def test_what_is_not_known_is_a_dash() -> None:
     assert page.table("The model beside")[f"Recall@{K}"] == ["\N{EN DASH}"] * 2
     assert page.table("The model less")["same"] == ["\N{EN DASH}"] * 2
     assert not re.search(r"\bnan\b", " ".join(page.body_texts[1:]), re.IGNORECASE)
-    assert content.beats_baselines is False
+    assert content.beats_baselines is None
 
 
 def test_figures_draw_the_numbers_they_are_given(content: ReportContent) -> None:
@@ -232,6 +247,6 @@ def test_figures_draw_the_numbers_they_are_given(content: ReportContent) -> None
     assert [line.get_ydata().tolist() for line in index] == [[0.8765, 0.9654], [1.0], [0.9654]]
     assert index[0].get_xdata().tolist() == [9876 / 4, 9876 / 8]
     for axes, key in zip(dots, measures, strict=True):
-        value, margin = content.model.overall[key], content.model.overall[f"{key}_margin"]
-        dot, low, high = (line.get_xdata().item() for line in axes.get_lines())
-        assert (dot, low, high) == pytest.approx((value, value - margin, value + margin))
+        expected = [content.model.overall[key + end] for end in ("", "_low", "_high")]
+        drawn = [line.get_xdata().item() for line in axes.get_lines()]
+        assert drawn == pytest.approx(expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,7 +56,9 @@ class Hill:
         away = abs(TEMPERATURES.index(selection.temperature) - self.top[0])
         away += abs(PROPAGATIONS.index(selection.propagation) - self.top[1])
         away += selection.history_dropout != self.history_dropout
-        return Trial(quality=1 - 0.1 * away, standard_error=self.error, selection=selection)
+        spread = self.error * 2**0.5  # of two users
+        qualities = np.array([1 - 0.1 * away - spread, 1 - 0.1 * away + spread])
+        return Trial(qualities=qualities, selection=selection)
 
 
 @given(

@@ -21,7 +21,8 @@ from recsys.features.history import user_item_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import RecommenderConfig, TwoTowerConfig
 from recsys.recommender.evaluation.baselines import MostPopular
-from recsys.recommender.fitting.select import POPULARITY_WEIGHTS, default_selection, select_settings
+from recsys.recommender.fitting.list_weights import POPULARITY_WEIGHTS
+from recsys.recommender.fitting.select import default_selection, select_settings
 from recsys.recommender.fitting.train import TrainingCallbacks, fit_recommender
 from recsys.recommender.fitting.validation_sample import ValidationSample
 from recsys.recommender.model import FEATURES, HISTORY, RecommenderModel
@@ -356,21 +357,21 @@ def test_settings_are_searched_and_the_time_budget_is_kept_to() -> None:
     config = small_config(
         {"num_epochs": 3}, temperature=None, propagation=None, history_dropout=None
     )
-    told: list[str] = []
-    callbacks = TrainingCallbacks(on_stage=told.append)
+    reported: list[str] = []
+    callbacks = TrainingCallbacks(on_stage=reported.append)
     selection, model, _ = select_settings(train, split.valid, config, callbacks=callbacks)
-    assert len(told) >= 5
-    assert any(stage.endswith("history dropout 0") for stage in told)
-    assert all(stage.startswith("trying temperature") for stage in told)
+    assert len(reported) >= 5
+    assert any(stage.endswith("history dropout 0") for stage in reported)
+    assert all(stage.startswith("trying temperature") for stage in reported)
     assert model.selection == selection
-    told.clear()
+    reported.clear()
     hurried = replace(
         config,
         model=replace(config.model, embedding_dim=160),
         training=replace(config.training, time_budget_s=1e-3),
     )
     selection, model, epochs = select_settings(train, split.valid, hurried, callbacks=callbacks)
-    assert len(told) == 1
+    assert len(reported) == 1
     assert selection.embedding_dim == model.config.embedding_dim == 128
     assert len(epochs) == 1
     fitted_model, epochs = fit_recommender(train, hurried, selection, budget_s=1e-3)
@@ -396,5 +397,5 @@ def test_users_have_vectors_of_their_own_where_they_are_not_too_many() -> None:
     few, many = 100_000, 100_001
     assert TwoTowerConfig().for_users(few).user_embedding is True
     assert TwoTowerConfig().for_users(many).user_embedding is False
-    for told in (True, False):
-        assert TwoTowerConfig(user_embedding=told).for_users(many).user_embedding is told
+    for reported in (True, False):
+        assert TwoTowerConfig(user_embedding=reported).for_users(many).user_embedding is reported

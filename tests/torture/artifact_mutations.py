@@ -157,7 +157,7 @@ def _targets(folder: Path) -> Iterator[tuple[Path, Callable[[], object], object]
         run = current_run(folder / "fraud")
         scorer = load_fraud_scorer(run / "model", run / "state")
         scores, _ = scorer.model.score(scored.days[0], scorer.state, num_threads=1)
-        return np.asarray(scores.judgement.anomaly_score).tobytes()
+        return np.asarray(scores.calibrated.anomaly_score).tobytes()
 
     yield folder / "fraud/runs/2026-03-01/one", read_fraud, read_fraud()
 

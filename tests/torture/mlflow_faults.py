@@ -98,7 +98,7 @@ def _one_job(
         )
         ended = time.perf_counter()
         try:
-            ended = _tell(config, spool, place.model)
+            ended = _report(config, spool, place.model)
         except Exception as error:  # noqa: BLE001  it is counted
             counts["failed_jobs"] += 1
             print(f"{name}: {error}", file=sys.stderr)  # noqa: T201
@@ -112,7 +112,7 @@ def _one_job(
     return added_s
 
 
-def _tell(config: TrackingConfig, spool: Path, model: Bundle) -> float:
+def _report(config: TrackingConfig, spool: Path, model: Bundle) -> float:
     """A job; gives the moment at which its block ended."""
     with start_run(config, run_name="night", spool=spool) as tracked:
         tracked.log_params({"model": {"embedding_dim": 64}})

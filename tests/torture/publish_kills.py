@@ -30,7 +30,7 @@ from recsys.publishing import publish, published_runs
 
 Result = dict[str, int | float | str]
 
-DAY, MADE_FROM = "2026-03-02", {"data": "the same"}
+DAY, PROVENANCE = "2026-03-02", {"data": "the same"}
 _PUBLISHED, _SKIPPED, _FAILED = 0, 7, 1
 
 
@@ -88,13 +88,16 @@ def _calls_by_stage(folder: Path) -> dict[str, list[int]]:
     raise AssertionError("expected a publish of fewer than 1000 calls")
 
 
-def refusals(seed: int) -> Result:
-    """Let the n-th call of each kind fail, n = 1, 2, ... up to a clean pass, in four ways."""
+_REFUSALS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
+
+
+def refusals(num_ways: int, seed: int) -> Result:
+    """Let the n-th call of each kind fail, n = 1, 2, ... up to a clean pass, in up to four ways."""
     del seed  # every case is tried
     counts: Counter[str] = Counter()
     began = time.perf_counter()
     for call in (*CALLS, "close"):
-        for number in (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT):
+        for number in _REFUSALS[:num_ways]:
             for n in range(1, 1000):
                 with tempfile.TemporaryDirectory() as name:
                     root = Path(name) / "root"
@@ -203,9 +206,9 @@ def _job(root: Path, run_id: str) -> int:
     """A job as the commands run one: lock, done already, publish."""
     try:
         with job_run("race", root, DeadlinesConfig()):
-            if find_done(root, date.fromisoformat(DAY), MADE_FROM) is not None:
+            if find_done(root, date.fromisoformat(DAY), PROVENANCE) is not None:
                 return _SKIPPED
-            publish(root, DAY, write_version("new"), run_id=run_id, made_from=MADE_FROM)
+            publish(root, DAY, write_version("new"), run_id=run_id, provenance=PROVENANCE)
     except SkippedError:
         return _SKIPPED
     except RecsysError:

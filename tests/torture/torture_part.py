@@ -53,11 +53,13 @@ def markdown(rows: list[tuple[Part, Result, list[str]]]) -> str:
     lines = ["| Faults | Trials | What came of it | Seconds |", "|---|---|---|---|"]
     for part, found, faults in rows:
         counted = next(name for name in _COUNTED if name in found)
-        told = "; ".join(
+        reported = "; ".join(
             f"{name.replace('_', ' ')}: {value}"
             for name, value in found.items()
             if name not in {counted, *_LEFT_OUT}
         )
         verdict = f" **FAILED: {'; '.join(faults)}**" if faults else ""
-        lines.append(f"| {part.name} | {found[counted]:,} | {told}{verdict} | {found['seconds']} |")
+        lines.append(
+            f"| {part.name} | {found[counted]:,} | {reported}{verdict} | {found['seconds']} |"
+        )
     return "\n".join(lines) + "\n"

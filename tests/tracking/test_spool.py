@@ -126,7 +126,7 @@ def kept(config: TrackingConfig) -> dict[str, Any]:
     }
 
 
-def assert_told_once(found: dict[str, Any], *, num_models: int) -> None:
+def assert_recorded_once(found: dict[str, Any], *, num_models: int) -> None:
     """One run with everything that `tell` has told, once."""
     assert [(name, status) for _, name, status in found["runs"]] == [("night", "FINISHED")]
     assert found["params"] == [{"model.embedding_dim": "64"}]
@@ -157,7 +157,7 @@ def test_a_failing_server_costs_no_run_and_no_event(
 
     assert (report.num_delivered, report.num_waiting, report.num_refused) == (1, 0, 0)
     assert report.problem is None
-    assert_told_once(found, num_models=1)
+    assert_recorded_once(found, num_models=1)
     assert (again.num_delivered, again.num_waiting, again.problem) == (0, 0, None)
     assert kept(sound) == found
     assert [path.name for path in spool.iterdir()] == ["lock"]
@@ -169,7 +169,7 @@ def lock_is_free(spool: Path) -> bool:
         return held
 
 
-def assert_told_once_after_death(
+def assert_recorded_once_after_death(
     backend: Backend, spool: Path, after: int, model: Bundle | None = None
 ) -> None:
     """A run whose server died after some requests waits, and is delivered once."""
@@ -181,7 +181,7 @@ def assert_told_once_after_death(
     with FaultServer("slow", backend=backend, delay_s=0, port=server.port) as server:
         report = replay_spool(broken(server.uri, name), spool)
         assert (report.num_delivered, report.problem) == (1, None)
-        assert_told_once(kept(broken(server.uri, name)), num_models=int(model is not None))
+        assert_recorded_once(kept(broken(server.uri, name)), num_models=int(model is not None))
 
 
 def test_a_server_may_die_at_any_request(backend: Backend, spool: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_server_may_die_at_any_request(backend: Backend, spool: Path) -> None:
         num_requests = len(server.requests)
     assert num_requests > 7
     for after in [*range(7), *range(7, num_requests - 1, 2)]:
-        assert_told_once_after_death(backend, spool, after)
+        assert_recorded_once_after_death(backend, spool, after)
 
 
 @pytest.mark.parametrize("after", [12, 15, 16, 19, 22, 23, 24, 25, 29])
@@ -199,7 +199,7 @@ def test_a_server_may_die_while_a_model_is_registered(
     after: int, backend: Backend, spool: Path, bundle: Bundle
 ) -> None:
     """Stored models, versions and aliases are made once, wherever the server died."""
-    assert_told_once_after_death(backend, spool, after, bundle)
+    assert_recorded_once_after_death(backend, spool, after, bundle)
 
 
 @pytest.mark.parametrize("name", ["create_run", "create_logged_model", "create_model_version"])
@@ -224,7 +224,7 @@ def test_what_a_late_request_made_twice_is_removed(
     found, number = kept(sound), 2 if name == "create_model_version" else 1
     assert (run.delivery.version, run.delivery.problem) == (number, None)
     assert found["aliases"] == [{"champion": number}]
-    assert_told_once({**found, "aliases": [{"champion": 1}]}, num_models=1)
+    assert_recorded_once({**found, "aliases": [{"champion": 1}]}, num_models=1)
 
 
 def test_redirects_are_not_followed(spool: Path) -> None:
@@ -279,8 +279,8 @@ def test_runs_of_another_address_wait_for_it(sound: TrackingConfig, spool: Path)
 def test_a_killed_job_is_told_as_killed(sound: TrackingConfig, spool: Path) -> None:
     """A run without an end is delivered up to its last whole line."""
     start = {"address": sound.uri, "experiment": "nightly", "registered_model": "nightly"}
-    told = {"alias": "champion", "run_name": "night", "tags": {"job": "train"}}
-    writer = open_writer(spool, "ab" * 16, {**start, **told})
+    message_of = {"alias": "champion", "run_name": "night", "tags": {"job": "train"}}
+    writer = open_writer(spool, "ab" * 16, {**start, **message_of})
     writer.append("batch", {"params": {"a": "1"}, "metrics": {}, "step": None, "tags": {}})
     with (writer.folder / "events.jsonl").open("ab") as file:
         file.write(b'{"sequence": 2, "kind": "ba')
@@ -308,7 +308,7 @@ def test_a_run_that_cannot_be_opened_does_not_hold_up_others(
     assert run.location
     assert run.delivery.num_waiting == 1
     assert "active" in str(run.delivery.problem)
-    assert_told_once(kept(sound), num_models=0)
+    assert_recorded_once(kept(sound), num_models=0)
 
 
 def test_a_damaged_line_costs_itself_alone(sound: TrackingConfig, spool: Path) -> None:
@@ -355,7 +355,7 @@ def test_a_store_that_was_made_anew_gets_everything(
     shutil.copy(tracking_template, tracking_database)
 
     assert replay_spool(sound, spool).num_delivered == 1
-    assert_told_once(kept(sound), num_models=0)
+    assert_recorded_once(kept(sound), num_models=0)
 
 
 def test_late_runs_do_not_move_the_alias_back(

@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 
+from recsys.arrays import Float64Array, Int64Array
 from recsys.datasets.synthetic_transactions.personas import (
     CATEGORIES,
     CHANNELS,
@@ -17,7 +18,7 @@ from recsys.datasets.synthetic_transactions.personas import (
     persona_hours,
     persona_weekdays,
 )
-from recsys.datasets.synthetic_transactions.sampling import Floats, Numbers, draw_outcomes
+from recsys.datasets.synthetic_transactions.sampling import draw_outcomes
 from recsys.datasets.synthetic_transactions.world import World
 
 MINUTE_US = 60 * 10**6
@@ -46,21 +47,21 @@ class Rows:
         channels: Number of the channel. Shape (N,).
     """
 
-    accounts: Numbers
-    merchants: Numbers
-    times_us: Numbers
-    amounts: Floats
-    channels: Numbers
+    accounts: Int64Array
+    merchants: Int64Array
+    times_us: Int64Array
+    amounts: Float64Array
+    channels: Int64Array
 
     def __len__(self) -> int:
         return len(self.accounts)
 
     @property
-    def days(self) -> Numbers:
+    def days(self) -> Int64Array:
         """Day of each transaction. Shape (N,)."""
         return self.times_us // DAY_US
 
-    def take(self, places: Numbers) -> Self:
+    def take(self, places: Int64Array) -> Self:
         """The transactions at the given places, in their order."""
         return type(self)(**{name: values[places] for name, values in vars(self).items()})
 
@@ -98,7 +99,7 @@ def joined(parts: list[Rows]) -> Rows:
     return Rows(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in names})
 
 
-def draw_times_of_day(rng: np.random.Generator, world: World, account_N: Numbers) -> Numbers:
+def draw_times_of_day(rng: np.random.Generator, world: World, account_N: Int64Array) -> Int64Array:
     """Microseconds since midnight, at the usual hours of each account."""
     hour_N = draw_outcomes(rng, persona_hours(), world.personas[account_N])
     hour_N = (hour_N + world.hour_shifts[account_N]) % HOURS_A_DAY
@@ -106,8 +107,8 @@ def draw_times_of_day(rng: np.random.Generator, world: World, account_N: Numbers
 
 
 def draw_merchants(
-    rng: np.random.Generator, world: World, account_N: Numbers, category_N: Numbers
-) -> Numbers:
+    rng: np.random.Generator, world: World, account_N: Int64Array, category_N: Int64Array
+) -> Int64Array:
     """A favourite merchant of the account, or now and then another one by popularity."""
     zeros_N = np.zeros(len(account_N), dtype=np.int64)
     favourite_N = draw_outcomes(rng, np.array(_FAVOURITE_WEIGHTS), zeros_N)
@@ -117,8 +118,8 @@ def draw_merchants(
 
 
 def draw_amounts(
-    rng: np.random.Generator, world: World, account_N: Numbers, merchant_N: Numbers
-) -> Floats:
+    rng: np.random.Generator, world: World, account_N: Int64Array, merchant_N: Int64Array
+) -> Float64Array:
     """Lognormal amounts around what the account pays in the category of the merchant."""
     category_N = world.categories[merchant_N]
     spread_C = np.array([category.spread for category in CATEGORIES])
@@ -127,21 +128,21 @@ def draw_amounts(
 
 
 def draw_channels(
-    rng: np.random.Generator, world: World, account_N: Numbers, merchant_N: Numbers
-) -> Numbers:
+    rng: np.random.Generator, world: World, account_N: Int64Array, merchant_N: Int64Array
+) -> Int64Array:
     """Online where the merchant is, otherwise by the habit of the account."""
     in_person_N = draw_outcomes(rng, world.habits, account_N)
     return np.where(world.online[merchant_N], ONLINE, in_person_N)
 
 
-def money(amount_N: Floats) -> Floats:
+def money(amount_N: Float64Array) -> Float64Array:
     """Amounts with two decimals, none below the least that is charged."""
     return np.asarray(np.round(np.maximum(amount_N, _LEAST_AMOUNT), 2), dtype=np.float64)
 
 
 def _draw_purchases(
     rng: np.random.Generator, world: World, num_days: int, weekday: int
-) -> tuple[Numbers, Numbers]:
+) -> tuple[Int64Array, Int64Array]:
     """Account and time of each purchase: sessions on a day, and purchases minutes apart."""
     account_S = _draw_sessions(rng, world, num_days)
     weekday_T = (weekday + np.arange(num_days)) % 7
@@ -162,7 +163,7 @@ def _draw_purchases(
     return np.repeat(account_S, size_S), np.repeat(start_us_S, size_S) + delay_us_N
 
 
-def _draw_sessions(rng: np.random.Generator, world: World, num_days: int) -> Numbers:
+def _draw_sessions(rng: np.random.Generator, world: World, num_days: int) -> Int64Array:
     """The account of each session; an account has them in proportion to the days it is open."""
     mean_size = np.dot(_SESSION_SIZES, np.arange(1, len(_SESSION_SIZES) + 1))
     counts_A = rng.poisson(world.rates * (num_days - world.opened_days) / mean_size)

@@ -14,11 +14,11 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
+from recsys.arrays import Int64Array
 from recsys.datasets.synthetic_transactions.behaviour import Rows, draw_normal, joined
 from recsys.datasets.synthetic_transactions.personas import CATEGORIES
 from recsys.datasets.synthetic_transactions.planting import PlantedRows, Scene, draw_planted
 from recsys.datasets.synthetic_transactions.plants import Plant, Planted
-from recsys.datasets.synthetic_transactions.sampling import Numbers
 from recsys.datasets.synthetic_transactions.tables import (
     account_ids,
     accounts_table,
@@ -129,7 +129,7 @@ def _generator(seed: int, *key: int) -> np.random.Generator:
 
 def _victims(
     number: int, normal: Rows, planted: Sequence[Plant], targets: Sequence[int]
-) -> Numbers:
+) -> Int64Array:
     """Accounts that a plant on a merchant may charge; other plants need none."""
     if is_on_merchant(planted[number]):
         return find_victims(number, normal, planted, targets)

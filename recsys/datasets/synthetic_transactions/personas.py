@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from recsys.arrays import Float64Array
 
 HOURS_A_DAY = 24
 CHANNELS = ("chip", "contactless", "swipe", "online")
@@ -142,13 +141,13 @@ PERSONAS = (
 """Groups of accounts: they differ in what they buy, when, how often and for how much."""
 
 
-def persona_mixes() -> Floats:
+def persona_mixes() -> Float64Array:
     """Share of each category in the purchases of each persona. Shape (P, C)."""
     mixes_PC = np.array([persona.mix for persona in PERSONAS])
     return np.asarray(mixes_PC / mixes_PC.sum(axis=1, keepdims=True))
 
 
-def persona_levels() -> Floats:
+def persona_levels() -> Float64Array:
     """Median amount of each persona in each category. Shape (P, C)."""
     levels_C = np.array([category.level for category in CATEGORIES])
     spending_P = np.array([persona.spending for persona in PERSONAS])
@@ -158,18 +157,18 @@ def persona_levels() -> Floats:
     return np.asarray(spending_P[:, None] * levels_C * np.where(splurges_PC, _SPLURGE, 1.0))
 
 
-def persona_hours() -> Floats:
+def persona_hours() -> Float64Array:
     """Weight of each hour of the day for each persona. Shape (P, H)."""
     hours_H = np.arange(HOURS_A_DAY, dtype=np.float64) + 0.5
     return np.stack([_hour_weights(persona, hours_H) for persona in PERSONAS])
 
 
-def persona_weekdays() -> Floats:
+def persona_weekdays() -> Float64Array:
     """Weight of each day of the week, from Monday, for each persona. Shape (P, W)."""
     return np.array([[1.0] * 5 + [persona.weekend] * 2 for persona in PERSONAS])
 
 
-def _hour_weights(persona: Persona, hours_H: Floats) -> Floats:
+def _hour_weights(persona: Persona, hours_H: Float64Array) -> Float64Array:
     weights_H = np.full(len(hours_H), _QUIET)
     for peak, width, weight in persona.peaks:
         half = HOURS_A_DAY / 2

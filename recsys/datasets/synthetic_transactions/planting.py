@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import BoolArray, Float64Array, Int64Array
 from recsys.datasets.synthetic_transactions.behaviour import (
     DAY_US,
     HOUR_US,
@@ -27,7 +27,7 @@ from recsys.datasets.synthetic_transactions.behaviour import (
 )
 from recsys.datasets.synthetic_transactions.personas import CHANNELS, HOURS_A_DAY, persona_hours
 from recsys.datasets.synthetic_transactions.plants import Plant, PlantKind
-from recsys.datasets.synthetic_transactions.sampling import Floats, Numbers, draw_outcomes
+from recsys.datasets.synthetic_transactions.sampling import draw_outcomes
 from recsys.datasets.synthetic_transactions.world import World
 
 LONGEST_DAYS: Mapping[PlantKind, int] = {
@@ -65,7 +65,7 @@ class Scene:
     world: World
     normal: Rows
     num_days: int
-    victims: Numbers
+    victims: Int64Array
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,7 +78,7 @@ class PlantedRows:
     """
 
     rows: Rows
-    is_fraud: npt.NDArray[np.bool_]
+    is_fraud: BoolArray
 
 
 def draw_planted(rng: np.random.Generator, scene: Scene, plant: Plant, target: int) -> PlantedRows:
@@ -179,7 +179,7 @@ def _bad_merchant(rng: np.random.Generator, scene: Scene, plant: Plant, target: 
 
 def _slow_drift(
     rng: np.random.Generator, scene: Scene, plant: Plant, target: int
-) -> tuple[Rows, npt.NDArray[np.bool_]]:
+) -> tuple[Rows, BoolArray]:
     """Purchases every day, in a main category of the account, each day some per cent larger."""
     world = scene.world
     growth = 1 + rng.uniform(0.06, 0.08) * plant.intensity
@@ -214,18 +214,18 @@ _DRAWS: Mapping[PlantKind, Callable[[np.random.Generator, Scene, Plant, int], Ro
 }
 
 
-def _day_starts(plant: Plant, num_rows: int, num_days: int) -> Numbers:
+def _day_starts(plant: Plant, num_rows: int, num_days: int) -> Int64Array:
     """Midnight before each transaction; they are dealt out to the days in turn."""
     return (plant.day + np.arange(num_rows) % num_days) * DAY_US
 
 
-def _factors(rng: np.random.Generator, plant: Plant, num_rows: int) -> Floats:
+def _factors(rng: np.random.Generator, plant: Plant, num_rows: int) -> Float64Array:
     return np.asarray(rng.uniform(*_FACTOR, size=num_rows) * plant.intensity)
 
 
-def _purchases(normal: Rows, side_N: Numbers, number: int) -> Floats:
+def _purchases(normal: Rows, side_N: Int64Array, number: int) -> Float64Array:
     """Amounts of an account or a merchant, refunds left out."""
-    is_own_N: npt.NDArray[np.bool_] = (side_N == number) & (normal.amounts > 0)
+    is_own_N: BoolArray = (side_N == number) & (normal.amounts > 0)
     return normal.amounts[is_own_N]
 
 
@@ -233,7 +233,7 @@ def _median_of_account(scene: Scene, account: int) -> float:
     return float(np.median(_purchases(scene.normal, scene.normal.accounts, account)))
 
 
-def _unmet(scene: Scene, account: int) -> Floats:
+def _unmet(scene: Scene, account: int) -> Float64Array:
     """Popularity of the merchants that an account never met; of all where it met all."""
     popularity_CM = scene.world.popularity
     unmet_CM = popularity_CM.copy()
@@ -241,7 +241,7 @@ def _unmet(scene: Scene, account: int) -> Floats:
     return np.where(unmet_CM.sum(axis=1, keepdims=True) > 0, unmet_CM, popularity_CM)
 
 
-def _quiet_hours(world: World, account: int) -> Numbers:
+def _quiet_hours(world: World, account: int) -> Int64Array:
     """The hours in a row in which the account is least likely to buy."""
     weights_H = persona_hours()[world.personas[account]]
     sums_H = sum(np.roll(weights_H, -ahead) for ahead in range(_NUM_QUIET_HOURS))

@@ -6,21 +6,19 @@ Shapes: K distributions, M outcomes, N draws.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Numbers = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from recsys.arrays import Float64Array, Int64Array
 
 _BELOW_1 = 1 - 1e-9  # a draw of nearly 1 would round up into the next distribution
 
 
 def draw_outcomes(
     rng: np.random.Generator,
-    weights_KM: Floats,
-    rows_N: Numbers,
+    weights_KM: Float64Array,
+    rows_N: Int64Array,
     *,
-    first_N: Numbers | None = None,
-) -> Numbers:
+    first_N: Int64Array | None = None,
+) -> Int64Array:
     """One outcome for each row number, with probability in proportion to the weights of that row.
 
     The cumulated weights of all rows are laid on one line, row k between k and k + 1, so that one

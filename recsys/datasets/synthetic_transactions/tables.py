@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Int64Array
 from recsys.datasets.synthetic_transactions.behaviour import Rows
 from recsys.datasets.synthetic_transactions.personas import (
     CATEGORIES,
@@ -18,7 +19,6 @@ from recsys.datasets.synthetic_transactions.personas import (
     COUNTRIES,
     PERSONAS,
 )
-from recsys.datasets.synthetic_transactions.sampling import Numbers
 from recsys.datasets.synthetic_transactions.world import World
 from recsys.schema import (
     ACCOUNT_ID,
@@ -89,20 +89,20 @@ def transaction_ids(prefix: str, num_rows: int) -> pa.Array:
     return _ids(prefix, np.arange(num_rows), num_digits=max(6, len(str(num_rows))))
 
 
-def account_ids(numbers: Numbers | list[int]) -> pa.Array:
+def account_ids(numbers: Int64Array | list[int]) -> pa.Array:
     """Ids of accounts by number."""
     return _ids("a", numbers, num_digits=4)
 
 
-def merchant_ids(numbers: Numbers | list[int]) -> pa.Array:
+def merchant_ids(numbers: Int64Array | list[int]) -> pa.Array:
     """Ids of merchants by number."""
     return _ids("m", numbers, num_digits=4)
 
 
-def _ids(prefix: str, numbers: Numbers | list[int], *, num_digits: int) -> pa.Array:
+def _ids(prefix: str, numbers: Int64Array | list[int], *, num_digits: int) -> pa.Array:
     digits = pc.utf8_lpad(pa.array(numbers).cast(pa.string()), width=num_digits, padding="0")
     return pc.binary_join_element_wise(prefix, digits, "")
 
 
-def _names(names: list[str] | tuple[str, ...], numbers_N: Numbers) -> pa.Array:
+def _names(names: list[str] | tuple[str, ...], numbers_N: Int64Array) -> pa.Array:
     return pa.array(names, pa.string()).take(pa.array(numbers_N))

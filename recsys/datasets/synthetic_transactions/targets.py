@@ -10,10 +10,10 @@ from typing import get_args
 
 import numpy as np
 
+from recsys.arrays import Int64Array
 from recsys.datasets.synthetic_transactions.behaviour import Rows
 from recsys.datasets.synthetic_transactions.planting import LONGEST_DAYS, MIN_VICTIMS
 from recsys.datasets.synthetic_transactions.plants import Plant, PlantKind
-from recsys.datasets.synthetic_transactions.sampling import Numbers
 from recsys.errors import ConfigError
 
 MIN_HISTORY = 15
@@ -77,7 +77,7 @@ def draw_targets(
 
 def find_victims(
     number: int, normal: Rows, planted: Sequence[Plant], targets: Sequence[int]
-) -> Numbers:
+) -> Int64Array:
     """Accounts that a plant on a merchant may charge: with a history, and no plant of their own.
 
     Raises:
@@ -95,12 +95,12 @@ def is_on_merchant(plant: Plant) -> bool:
     return plant.kind == "bad_merchant"
 
 
-def _sides(plant: Plant, normal: Rows) -> Numbers:
+def _sides(plant: Plant, normal: Rows) -> Int64Array:
     """Account of each transaction, or merchant: the side that a plant is put on. Shape (N,)."""
     return normal.merchants if is_on_merchant(plant) else normal.accounts
 
 
-def _with_history(plant: Plant, normal: Rows, side_N: Numbers) -> Numbers:
+def _with_history(plant: Plant, normal: Rows, side_N: Int64Array) -> Int64Array:
     """Accounts or merchants with enough transactions before the day of a plant."""
     counts_X = np.bincount(side_N[normal.days < plant.day])
     return np.flatnonzero(counts_X >= MIN_HISTORY)
@@ -117,7 +117,7 @@ def _check_target(number: int, plant: Plant, target: int, normal: Rows) -> None:
         )
 
 
-def _check_enough(number: int, plant: Plant, found: Numbers, *, num_needed: int) -> None:
+def _check_enough(number: int, plant: Plant, found: Int64Array, *, num_needed: int) -> None:
     if len(found) < num_needed:
         raise _refusal(
             number,

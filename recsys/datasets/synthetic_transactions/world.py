@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 from recsys.datasets.synthetic_transactions.personas import (
     CATEGORIES,
     COUNTRIES,
@@ -18,7 +18,7 @@ from recsys.datasets.synthetic_transactions.personas import (
     persona_levels,
     persona_mixes,
 )
-from recsys.datasets.synthetic_transactions.sampling import Floats, Numbers, draw_outcomes
+from recsys.datasets.synthetic_transactions.sampling import draw_outcomes
 
 NUM_FAVOURITES = 3
 """Favourite merchants of an account in each category; two of them may be the same."""
@@ -54,20 +54,20 @@ class World:
         popularity: Weight of each merchant within its category, 0 in the other ones. Shape (C, M).
     """
 
-    personas: Numbers
-    ages: npt.NDArray[np.float32]
-    mixes: Floats
-    levels: Floats
-    rates: Floats
-    opened_days: Numbers
-    hour_shifts: Numbers
-    habits: Floats
-    favourites: Numbers
-    categories: Numbers
-    countries: Numbers
-    online: npt.NDArray[np.bool_]
-    prices: Floats
-    popularity: Floats
+    personas: Int64Array
+    ages: Float32Array
+    mixes: Float64Array
+    levels: Float64Array
+    rates: Float64Array
+    opened_days: Int64Array
+    hour_shifts: Int64Array
+    habits: Float64Array
+    favourites: Int64Array
+    categories: Int64Array
+    countries: Int64Array
+    online: BoolArray
+    prices: Float64Array
+    popularity: Float64Array
 
 
 def draw_world(
@@ -104,12 +104,12 @@ def draw_world(
     )
 
 
-def _draw_personas(rng: np.random.Generator, num_accounts: int) -> Numbers:
+def _draw_personas(rng: np.random.Generator, num_accounts: int) -> Int64Array:
     shares_P = np.array([persona.share for persona in PERSONAS])
     return rng.choice(len(PERSONAS), size=num_accounts, p=shares_P / shares_P.sum())
 
 
-def _draw_mixes(rng: np.random.Generator, persona_A: Numbers) -> Floats:
+def _draw_mixes(rng: np.random.Generator, persona_A: Int64Array) -> Float64Array:
     """A Dirichlet draw around the mix of the persona: gammas, divided by their sum."""
     mix_AC = rng.gamma(_MIX_CONCENTRATION * persona_mixes()[persona_A]) + 1e-9
     mix_AC = mix_AC / mix_AC.sum(axis=1, keepdims=True) + _LEAST_SHARE
@@ -117,8 +117,8 @@ def _draw_mixes(rng: np.random.Generator, persona_A: Numbers) -> Floats:
 
 
 def _draw_rates(
-    rng: np.random.Generator, persona_A: Numbers, transactions_per_day: float
-) -> Floats:
+    rng: np.random.Generator, persona_A: Int64Array, transactions_per_day: float
+) -> Float64Array:
     activity_P = np.array([persona.activity for persona in PERSONAS])
     shares_P = np.array([persona.share for persona in PERSONAS])
     mean_activity = np.average(activity_P, weights=shares_P)
@@ -126,7 +126,7 @@ def _draw_rates(
     return np.asarray(gammas_A * activity_P[persona_A] / mean_activity * transactions_per_day)
 
 
-def _draw_openings(rng: np.random.Generator, num_accounts: int, num_days: int) -> Numbers:
+def _draw_openings(rng: np.random.Generator, num_accounts: int, num_days: int) -> Int64Array:
     """Day 0 for most accounts, an early day for some, and one of the last days for the cold."""
     kind_A = rng.random(num_accounts)
     place_A = rng.random(num_accounts)
@@ -136,20 +136,22 @@ def _draw_openings(rng: np.random.Generator, num_accounts: int, num_days: int) -
     return np.minimum((part_A * num_days).astype(np.int64), num_days - 1)
 
 
-def _draw_favourites(rng: np.random.Generator, popularity_CM: Floats, num_accounts: int) -> Numbers:
+def _draw_favourites(
+    rng: np.random.Generator, popularity_CM: Float64Array, num_accounts: int
+) -> Int64Array:
     num_categories = len(popularity_CM)
     categories = np.repeat(np.tile(np.arange(num_categories), num_accounts), NUM_FAVOURITES)
     merchants = draw_outcomes(rng, popularity_CM, categories)
     return merchants.reshape(num_accounts, num_categories, NUM_FAVOURITES)
 
 
-def _draw_countries(rng: np.random.Generator, category_M: Numbers) -> Numbers:
+def _draw_countries(rng: np.random.Generator, category_M: Int64Array) -> Int64Array:
     abroad_C = np.array([category.abroad for category in CATEGORIES])
     abroad_M = rng.random(len(category_M)) < abroad_C[category_M]
     return np.where(abroad_M, rng.integers(1, len(COUNTRIES), size=len(category_M)), 0)
 
 
-def _popularity(rng: np.random.Generator, category_M: Numbers) -> Floats:
+def _popularity(rng: np.random.Generator, category_M: Int64Array) -> Float64Array:
     """Zipf within each category: the merchant of rank r has weight 1/r."""
     num_merchants = len(category_M)
     order_M = np.lexsort((rng.random(num_merchants), category_M))

@@ -1,18 +1,20 @@
-"""What the user calls the columns of transactions, and which features are read with them."""
+"""Settings of transactions: names of their columns, and the features that are read."""
 
 from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
 from recsys.config import config_class
 from recsys.datasets.dataset import FeatureConfig
+from recsys.datasets.epochs import TimeUnit
 from recsys.datasets.ids import IdType
-from recsys.datasets.times import TimeUnit
+from recsys.datasets.row_filters import RowFilters
+from recsys.datasets.times import AmbiguousTimes
 from recsys.errors import ConfigError
 from recsys.schema import (
     ACCOUNT_ID,
@@ -38,6 +40,8 @@ _STANDARD = {
     REASON,
 }
 _KINDS = ("categorical", "numeric")
+FilteredTable = Literal["transactions", "labels"]
+"""Tables of the fraud jobs that a row filter may stand for."""
 
 
 def _acceptable(features: dict[str, FeatureConfig]) -> dict[str, FeatureConfig]:
@@ -82,6 +86,9 @@ class TransactionsDataConfig:
     """Who paid whom, when and how much: one row a transaction."""
     labels: Path | None = None
     """Table of confirmed labels: transaction_id and is_fraud; may be the same file."""
+    where: RowFilters[FilteredTable] = Field(default_factory=dict)
+    """Rows that count, by table, e.g. `transactions = "status = 'settled'"`; others are counted and
+    left out."""
     csv: TransactionsCsvConfig = TransactionsCsvConfig()
     """How CSV files are read."""
 
@@ -93,7 +100,7 @@ class TransactionColumnsConfig:
     transaction_id: str = TRANSACTION_ID
     """Key of a transaction, in both tables."""
     account_id: str = ACCOUNT_ID
-    """Whose behaviour is judged: a card, a bank account."""
+    """Whose behaviour is scored: a card, a bank account."""
     event_time: str = EVENT_TIME
     """When."""
     amount: str = AMOUNT
@@ -111,6 +118,9 @@ class TransactionColumnsConfig:
     """Time zone of times that name none, e.g. "Europe/Paris"."""
     event_time_unit: TimeUnit | None = None
     """Unit of times that are integers since 1970."""
+    ambiguous_times: AmbiguousTimes = "refuse"
+    """Local times that occur twice or never as clocks change: refused, or read as the "earlier" or
+    "later" of their two moments."""
 
     @field_validator("event_time_zone")
     @classmethod

@@ -1,4 +1,4 @@
-"""Confirmed labels: read apart from the transactions, and revealed only after their delay."""
+"""Confirmed labels: read separately from the transactions, and used only after their delay."""
 
 # Shape suffixes: N transactions.
 
@@ -8,19 +8,21 @@ import functools
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Int8Array
 from recsys.datasets.ids import id_column, plain_column
 from recsys.datasets.origin import Origin
-from recsys.datasets.tables import is_csv, read_table
+from recsys.datasets.row_filters import parsed_filters
+from recsys.datasets.tables import Note, TableReader, is_csv, read_input
 from recsys.datasets.text import first_row
 from recsys.datasets.times import time_column
 from recsys.datasets.transactions.config import TransactionColumnsConfig, TransactionsDataConfig
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.errors import ConfigError
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, IS_FRAUD, TRANSACTION_ID
+from recsys.time_units import US_PER_DAY
 
 UNKNOWN = -1
 """Value of `known_labels` where no label is known yet; 0 is legitimate, 1 is fraud."""
@@ -28,7 +30,9 @@ UNKNOWN = -1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = 2**63 - 1
 _TIME = "label_time"
-_ANSWERS = {"0": False, "1": True, "false": False, "true": True}
+_ANSWERS = {
+    "0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True
+}  # fmt: skip
 
 
 def load_labels(
@@ -37,11 +41,13 @@ def load_labels(
     log: TransactionLog,
     *,
     at: datetime | None = None,
+    note: Note | None = None,
+    read: TableReader | None = None,
 ) -> pa.Table:
     """Read labels: transaction_id, of the type it has in the log, and is_fraud, by ascending id.
 
-    Rows without an id or an answer say nothing and are left out; equal rows count once. Where a
-    column gives their times, the latest answer of a transaction holds.
+    Rows without an id or an answer are left out; equal rows count once. Where a column gives their
+    times, the latest answer of a transaction holds.
 
     Args:
         data: Where the labels are.
@@ -49,6 +55,8 @@ def load_labels(
         log: The transactions that the labels are for.
         at: A moment with a time zone: answers that were given from then on are left out. None for
             all of them.
+        note: Told of the table that is read.
+        read: What reads the table in place of files, such as frames in memory.
 
     Raises:
         ConfigError: `data.labels` is not set.
@@ -61,10 +69,24 @@ def load_labels(
             "data.labels: expected the path of a table of labels, got none; set it, or run "
             "without labels"
         )
-    names = [columns.transaction_id, columns.is_fraud]
-    names += [columns.label_time] if columns.label_time else []
-    raw = read_table(path, columns=names, delimiter=data.csv.delimiter)
-    origins = [Origin(file=str(path), column=name, is_text=is_csv(path)) for name in names]
+    given = (columns.transaction_id, columns.is_fraud, columns.label_time)
+    names = tuple(name for name in given if name)
+    found = read_input(
+        path,
+        columns=names,
+        delimiter=data.csv.delimiter,
+        where=parsed_filters(data.where).get("labels"),
+        read=read,
+    )
+    if note is not None:
+        note("labels", found)
+    raw = found.table
+    origins = [
+        Origin(file=str(path), column=name, is_text=is_csv(path), setting=f"[columns] {setting}")
+        for name, setting in zip(names, (TRANSACTION_ID, IS_FRAUD, _TIME), strict=False)
+    ]
+    if not raw.num_rows:  # a quiet day, whatever the types of its columns
+        return _no_labels(log)
     ids = id_column(raw[names[0]], origins[0], text_type=data.csv.transaction_id_type)
     _check_ids_match(ids, origins[0], log)
     answers = _answer_column(raw[names[1]], origins[1])
@@ -90,9 +112,7 @@ def with_others_legitimate(labels: pa.Table, log: TransactionLog) -> pa.Table:
     return pa.concat_tables([labels, added]).sort_by(TRANSACTION_ID)
 
 
-def known_labels(
-    table: pa.Table, labels: pa.Table, *, delay_days: int, at: datetime
-) -> npt.NDArray[np.int8]:
+def known_labels(table: pa.Table, labels: pa.Table, *, delay_days: int, at: datetime) -> Int8Array:
     """What is known about each transaction at a moment: 1 fraud, 0 legitimate, -1 nothing yet.
 
     A label becomes known `delay_days` after the event of its transaction, to the microsecond.
@@ -112,7 +132,7 @@ def known_labels(
     """
     if delay_days < 0:
         raise ConfigError(f"expected a delay of labels of 0 days or more, got {delay_days}")
-    latest_event = (at - _EPOCH) // timedelta(microseconds=1) - delay_days * 86_400_000_000
+    latest_event = (at - _EPOCH) // timedelta(microseconds=1) - delay_days * US_PER_DAY
     times = table[EVENT_TIME].cast(pa.int64())
     is_due_N = pc.fill_null(times, _NEVER).to_numpy() <= latest_event
     places = pc.index_in(table[TRANSACTION_ID].filter(pa.array(is_due_N)), labels[TRANSACTION_ID])
@@ -120,6 +140,11 @@ def known_labels(
     known_N = np.full(table.num_rows, UNKNOWN, np.int8)
     known_N[is_due_N] = pc.fill_null(answers, UNKNOWN).to_numpy()
     return known_N
+
+
+def _no_labels(log: TransactionLog) -> pa.Table:
+    id_type = log.table.schema.field(TRANSACTION_ID).type
+    return pa.table({TRANSACTION_ID: pa.array([], id_type), IS_FRAUD: pa.array([], pa.bool_())})
 
 
 def _check_ids_match(ids: pa.ChunkedArray, origin: Origin, log: TransactionLog) -> None:
@@ -133,25 +158,33 @@ def _check_ids_match(ids: pa.ChunkedArray, origin: Origin, log: TransactionLog) 
 
 
 def _answer_column(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
-    """Answers as booleans: from booleans, the integers 0 and 1, or CSV text that says so."""
+    """Answers as booleans: from booleans, the numbers 0 and 1, or text that says so."""
     values = plain_column(column)
     if pa.types.is_boolean(values.type) or pa.types.is_null(values.type):
         return values.cast(pa.bool_())
-    if pa.types.is_string(values.type) and origin.is_text:
+    if pa.types.is_string(values.type):
         written, meant = pc.utf8_lower(values), pa.array(list(_ANSWERS))
         places = pc.index_in(written, meant, skip_nulls=True)
         answers = pa.chunked_array([pa.array(list(_ANSWERS.values()))]).take(places)
-    elif pa.types.is_integer(values.type):
-        is_answer = pc.is_in(values, pa.array([0, 1], values.type))
-        answers = pc.if_else(is_answer, pc.equal(values, pa.scalar(1, values.type)), None)
+    elif _is_number(values.type):
+        # pandas keeps integers beside missing values as floats, and a missing one as NaN.
+        numbers = values.cast(pa.float64(), safe=False)
+        values = pc.if_else(pc.is_nan(numbers), None, numbers)
+        is_answer = pc.is_in(values, pa.array([0.0, 1.0]))
+        answers = pc.if_else(is_answer, pc.equal(values, 1.0), None)
     else:
         raise origin.refusal(
-            expected="labels: booleans, or integers 0 and 1",
+            expected="labels: booleans, or the numbers 0 and 1",
             got=str(values.type),
             remedy="write the column as one of these, null where nothing is known yet",
         )
     _check_all_understood(values, answers, origin)
     return answers
+
+
+def _is_number(found: pa.DataType) -> bool:
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(test(found) for test in tests)
 
 
 def _check_all_understood(

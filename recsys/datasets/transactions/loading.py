@@ -11,9 +11,10 @@ import pyarrow as pa
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.feature_columns import feature_column, term_column
 from recsys.datasets.ids import id_column, plain_column
-from recsys.datasets.loading import Converter
+from recsys.datasets.loading import Converter, settled
 from recsys.datasets.origin import Origin
-from recsys.datasets.tables import is_csv, read_table
+from recsys.datasets.row_filters import parsed_filters
+from recsys.datasets.tables import Note, TableReader, is_csv, read_input
 from recsys.datasets.text import numbers_from_text
 from recsys.datasets.times import time_column
 from recsys.datasets.transactions.config import (
@@ -35,7 +36,7 @@ from recsys.schema import (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TransactionLog:
-    """Transactions under standard names and types, with what is needed to speak of them.
+    """Transactions under standard names and types, with their origin for messages.
 
     Args:
         table: transaction_id, account_id, event_time, amount; counterparty_id and currency where
@@ -43,12 +44,19 @@ class TransactionLog:
         data: Where the table came from.
         columns: The user's names of the standard columns.
         features: The features that `table` holds.
+        num_filtered: Rows of the file that a row filter left out.
     """
 
     table: pa.Table
     data: TransactionsDataConfig
     columns: TransactionColumnsConfig
     features: Mapping[str, FeatureConfig]
+    num_filtered: int = 0
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the file, those that a row filter left out included."""
+        return int(self.table.num_rows) + self.num_filtered
 
     def origin(self, column: str = "") -> Origin:
         """Where the table, or a column by its standard name, came from."""
@@ -59,16 +67,21 @@ def load_transactions(
     data: TransactionsDataConfig,
     columns: TransactionColumnsConfig | None = None,
     features: Mapping[str, FeatureConfig] | None = None,
+    *,
+    note: Note | None = None,
+    read: TableReader | None = None,
 ) -> TransactionLog:
     """Read transactions, rename their columns to the standard names and settle their types.
 
-    Ids stay exact. What only a look at the values can tell (nulls, amounts that are not finite,
-    repeated ids) is left to `recsys.datasets.transactions.quarantine`.
+    Ids stay exact. Checks of values (nulls, amounts that are not finite, repeated ids) are left to
+    `recsys.datasets.transactions.quarantine`.
 
     Args:
         data: Where the table is.
         columns: The user's names of the standard columns; the standard names when None.
         features: The features to read; none when None.
+        note: Told of the table that is read.
+        read: What reads the table in place of files, such as frames in memory.
 
     Raises:
         ConfigError: A feature that transactions cannot have, or that is the label.
@@ -80,18 +93,22 @@ def load_transactions(
     converters = _converters(data, columns, features)
     origins = {name: _find_origin(name, data, columns, features) for name in converters}
     _check_no_label_is_read(origins, columns, features)
-    raw = read_table(
+    found = read_input(
         data.transactions,
         columns=[origin.column for origin in origins.values()],
         delimiter=data.csv.delimiter,
+        where=parsed_filters(data.where).get("transactions"),
+        read=read,
     )
-    table = pa.table(
-        {
-            name: convert(raw[origins[name].column], origins[name])
-            for name, convert in converters.items()
-        }
+    if note is not None:
+        note("transactions", found)
+    return TransactionLog(
+        table=settled(found.table, converters, origins),
+        data=data,
+        columns=columns,
+        features=features,
+        num_filtered=found.num_filtered,
     )
-    return TransactionLog(table=table, data=data, columns=columns, features=features)
 
 
 def amount_column(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
@@ -114,7 +131,8 @@ def amount_column(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
         raise origin.refusal(
             expected="amounts: integers, floats or decimals",
             got=str(values.type),
-            remedy="write the column as one of these, without currency signs or separators",
+            remedy="write the column as one of these, without currency signs or separators, or "
+            f"{origin.remapping}",
         )
     return values.cast(AMOUNT_TYPE, safe=False)
 
@@ -129,7 +147,10 @@ def _converters(
         TRANSACTION_ID: partial(id_column, text_type=data.csv.transaction_id_type),
         ACCOUNT_ID: partial(id_column, text_type=data.csv.account_id_type),
         EVENT_TIME: partial(
-            time_column, zone=columns.event_time_zone, unit=columns.event_time_unit
+            time_column,
+            zone=columns.event_time_zone,
+            unit=columns.event_time_unit,
+            ambiguous=columns.ambiguous_times,
         ),
         AMOUNT: amount_column,
         COUNTERPARTY_ID: partial(id_column, text_type=data.csv.counterparty_id_type),
@@ -147,10 +168,15 @@ def _find_origin(
     features: Mapping[str, FeatureConfig],
 ) -> Origin:
     if column in features:
-        name = features[column].column or column
+        name, setting = features[column].column or column, f"[features] {column}"
     else:
-        name = getattr(columns, column, None) or column
-    return Origin(file=str(data.transactions), column=name, is_text=is_csv(data.transactions))
+        name, setting = getattr(columns, column, None) or column, f"[columns] {column}"
+    return Origin(
+        file=str(data.transactions),
+        column=name,
+        is_text=is_csv(data.transactions),
+        setting=column and setting,
+    )
 
 
 def _check_no_label_is_read(

@@ -9,6 +9,7 @@ A row gets the first reason that applies:
     absurd_amount          beyond `max_abs_amount`
     future_event           later than `max_future_s` after the date of the run
     absurd_time            outside the years 1 to 9999, as a wrong unit makes them
+    far_before             long before all others, as a missing time written as 1970 is
     duplicate              repeats an earlier row of the same transaction id in every column
     conflicting_duplicate  has the transaction id of an earlier row, and other content
 
@@ -22,13 +23,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import BoolArray, Int8Array
+from recsys.datasets.far_times import is_far_before
 from recsys.datasets.transactions.config import REASON
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.datasets.transactions.quarantine_report import (
@@ -38,12 +40,11 @@ from recsys.datasets.transactions.quarantine_report import (
     Reason,
     describe,
 )
+from recsys.datasets.wide_times import is_beyond
 from recsys.schema import ACCOUNT_ID, AMOUNT, EVENT_TIME, EVENT_TIME_TYPE, TRANSACTION_ID
 
 _USED = -1
 _CODES: dict[Reason, int] = {reason: code for code, reason in enumerate(REASONS)}
-_FIRST_TIME = datetime.min.replace(tzinfo=UTC)
-_LAST_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,6 +77,7 @@ def quarantine(
     limits = limits or QuarantineConfig()
     table, num_not_finite = _with_plain_numbers(log)
     codes_N = _first_reasons(table, as_of, limits)
+    _mark_far_before(table, codes_N)
     _mark_duplicates(table, codes_N)
     used, quarantined = _divided(table, codes_N)
     num_quarantined = {
@@ -87,7 +89,7 @@ def quarantine(
 
 def _with_plain_numbers(log: TransactionLog) -> tuple[pa.Table, dict[str, int]]:
     """The table with one zero and, among features, no NaN or infinity; their number by feature."""
-    # Adding 0 makes 0.0 of -0.0: the two compare as equal, so neither could be said to come first.
+    # Adding 0 turns -0.0 into 0.0: the two compare as equal, so their order would be undefined.
     table = _with_column(log.table, AMOUNT, pc.add(log.table[AMOUNT], 0.0))
     num_not_finite = {}
     for name, feature in log.features.items():
@@ -105,10 +107,8 @@ def _with_column(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Tabl
     return table.set_column(table.column_names.index(name), name, column)
 
 
-def _first_reasons(
-    table: pa.Table, as_of: datetime | None, limits: QuarantineConfig
-) -> npt.NDArray[np.int8]:
-    """Code of the first reason that a row gives by itself, or `_USED`; shape (N,)."""
+def _first_reasons(table: pa.Table, as_of: datetime | None, limits: QuarantineConfig) -> Int8Array:
+    """Code of the first reason that applies to a row alone, or `_USED`; shape (N,)."""
     codes_N = np.full(table.num_rows, _USED, np.int8)
     for reason, applies in _row_reasons(table, as_of, limits):
         applies_N = pc.fill_null(applies, False).to_numpy()
@@ -119,7 +119,7 @@ def _first_reasons(
 def _row_reasons(
     table: pa.Table, as_of: datetime | None, limits: QuarantineConfig
 ) -> Iterator[tuple[Reason, pa.ChunkedArray]]:
-    """Each reason that a row gives by itself, and the rows it applies to."""
+    """Each reason that concerns a row alone, and the rows it applies to."""
     times, amounts = table[EVENT_TIME], table[AMOUNT]
     ids, accounts = table[TRANSACTION_ID], table[ACCOUNT_ID]
     yield "null_id", pc.or_(pc.is_null(ids), pc.is_null(accounts))
@@ -129,15 +129,21 @@ def _row_reasons(
     yield "absurd_amount", pc.greater(pc.abs(amounts), limits.max_abs_amount)
     if as_of is not None:
         yield "future_event", pc.greater(times, _time(as_of + timedelta(0, limits.max_future_s)))
-    too_early, too_late = pc.less(times, _time(_FIRST_TIME)), pc.greater(times, _time(_LAST_TIME))
-    yield "absurd_time", pc.or_(too_early, too_late)
+    yield "absurd_time", is_beyond(times)
 
 
 def _time(moment: datetime) -> pa.Scalar:
     return pa.scalar(moment, EVENT_TIME_TYPE)
 
 
-def _mark_duplicates(table: pa.Table, codes_N: npt.NDArray[np.int8]) -> None:
+def _mark_far_before(table: pa.Table, codes_N: Int8Array) -> None:
+    """Write the code of times far before all others into `codes_N`, among the rows still used."""
+    rows_R = np.flatnonzero(codes_N == _USED)
+    times_R = table[EVENT_TIME].cast(pa.int64()).take(pa.array(rows_R)).to_numpy()
+    codes_N[rows_R[is_far_before(times_R)]] = _CODES["far_before"]
+
+
+def _mark_duplicates(table: pa.Table, codes_N: Int8Array) -> None:
     """Write the codes of both kinds of duplicates into `codes_N`, among the rows still used."""
     is_used = pa.array(codes_N == _USED)
     counts = pc.value_counts(table[TRANSACTION_ID].filter(is_used))
@@ -157,15 +163,15 @@ def _mark_duplicates(table: pa.Table, codes_N: npt.NDArray[np.int8]) -> None:
     codes_N[later[same_row]] = _CODES["duplicate"]
 
 
-def _equals_row_before(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+def _equals_row_before(column: pa.ChunkedArray) -> BoolArray:
     """Whether each value but the first equals the one before it; nulls equal each other."""
     here, before = column.slice(1), column.slice(0, len(column) - 1)
     both_null = pc.and_(pc.is_null(here), pc.is_null(before))
-    equal: npt.NDArray[np.bool_] = pc.fill_null(pc.equal(here, before), both_null).to_numpy()
+    equal: BoolArray = pc.fill_null(pc.equal(here, before), both_null).to_numpy()
     return equal
 
 
-def _divided(table: pa.Table, codes_N: npt.NDArray[np.int8]) -> tuple[pa.Table, pa.Table]:
+def _divided(table: pa.Table, codes_N: Int8Array) -> tuple[pa.Table, pa.Table]:
     """Usable and quarantined rows, each sorted."""
     used = table.filter(pa.array(codes_N == _USED))
     used = used.take(_order(used, [EVENT_TIME, TRANSACTION_ID]))

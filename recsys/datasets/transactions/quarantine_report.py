@@ -1,4 +1,4 @@
-"""What a quarantine found, in numbers that add up, and whether the rest may be used."""
+"""The result of a quarantine: counts that add up, and whether the other rows may be used."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ Reason = Literal[
     "absurd_amount",
     "future_event",
     "absurd_time",
+    "far_before",
     "duplicate",
     "conflicting_duplicate",
 ]
 """Why a row is not used."""
 
 REASONS: tuple[Reason, ...] = typing.get_args(Reason)
-"""All reasons, the ones that are looked at first before the others."""
+"""All reasons, in the order in which they are checked."""
 
 _FILL_IN = "fill them in or remove the rows"
 _CHECK_TIMES = "check the zone and the unit of the times"
@@ -43,6 +44,7 @@ _CURES: dict[Reason, tuple[str, str]] = {
     "absurd_amount": (AMOUNT, "check the unit of the amounts, raise [quarantine] max_abs_amount"),
     "future_event": (EVENT_TIME, f"{_CHECK_TIMES}, and the date of the run"),
     "absurd_time": (EVENT_TIME, _CHECK_TIMES),
+    "far_before": (EVENT_TIME, "correct times that stand for missing ones, such as 1970-01-01"),
     "duplicate": (TRANSACTION_ID, "check whether the export has rows twice"),
     "conflicting_duplicate": (TRANSACTION_ID, "map a column that names each transaction once"),
 }
@@ -55,7 +57,7 @@ class QuarantineConfig:
 
     max_abs_amount: float = Field(default=1e9, gt=0)
     """Amounts further from 0 are absurd."""
-    max_future_s: int = Field(default=300, ge=0)
+    max_future_s: int = Field(default=300, ge=0, le=3_155_760_000)
     """Seconds by which an event may lie after the date of the run, for clocks that differ."""
     max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
     """Share of rows that may be set aside."""

@@ -1,4 +1,4 @@
-"""What is kept of the nights before, so that alerts of a month keep their false discovery rate.
+"""Memory of earlier nights, so that the alerts of a month keep their false discovery rate.
 
 Shapes: A accounts of a day.
 """
@@ -8,20 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import BoolArray, Float64Array, Int64Array
 from recsys.fraud.alerts.selection import AlertConfig, EarlierNights
-from recsys.fraud.profiles.arrays import Codes
-
-Array = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 FAMILY_DAYS = 30
 """Nights, the present one included, whose accounts are tested together."""
 
-_LOW = 0.01  # larger p-values are only counted; so the limit is hardly ever above
+_LOW = 0.01  # larger p-values are only counted, since the limit is hardly ever above this
 _SCHEMA = pa.schema(
     {
         "day": pa.int64(),
@@ -32,7 +28,7 @@ _SCHEMA = pa.schema(
     }
 )
 COLUMNS = tuple(_SCHEMA.names)
-"""What is kept of a night, see `AlertMemory.table`."""
+"""Columns that are kept of a night, see `AlertMemory.table`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,11 +42,11 @@ class AlertMemory:
 
     @classmethod
     def of(cls, table: pa.Table | None) -> AlertMemory:
-        """What a state holds; None before the first night."""
+        """The memory in a state; None before the first night."""
         return cls(table=_SCHEMA.empty_table() if table is None else table)
 
-    def earlier(self, day: int, account_A: Codes, config: AlertConfig) -> EarlierNights:
-        """What the accounts of a day are tested with.
+    def earlier(self, day: int, account_A: Int64Array, config: AlertConfig) -> EarlierNights:
+        """The earlier tests that belong to one family with those of a day.
 
         Args:
             day: Days since 1970.
@@ -70,14 +66,14 @@ class AlertMemory:
     def followed_by(
         self,
         day: int,
-        account_A: Codes,
-        p_value_A: Array,
-        alert_A: Flags,
+        account_A: Int64Array,
+        p_value_A: Float64Array,
+        alert_A: BoolArray,
         *,
-        tested_A: Flags,
+        tested_A: BoolArray,
         config: AlertConfig,
     ) -> AlertMemory:
-        """With a day after these nights, and without what no later night looks back on.
+        """The memory with one more day, without nights that are no longer needed.
 
         Args:
             day: Days since 1970.

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.arrays import Float64Array
 from recsys.datasets.transactions.days import day_number, day_of
 from recsys.fraud.alerts.alert_memory import AlertMemory
 from recsys.fraud.alerts.outputs import account_scores_table, transaction_scores_table
@@ -30,13 +30,13 @@ from recsys.fraud.scoring.scores import Scores
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DayResult:
-    """What is found on one day."""
+    """The result of one day."""
 
     scored: ScoredDay
     """Its transactions."""
     days: AccountDays
     """Its accounts."""
-    p_values: npt.NDArray[np.float64]
+    p_values: Float64Array
     """Probability of so high a score of an account under normal behaviour. Shape (M,)."""
     alerts: Alerts
     """Which accounts are flagged."""
@@ -66,7 +66,7 @@ class DayResult:
 
     @functools.cached_property
     def explanations(self) -> tuple[Alert, ...]:
-        """The alerts with what an analyst needs."""
+        """The alerts with the explanations that an analyst needs."""
         return explain_alerts(
             self.scored,
             self.flagged,
@@ -102,7 +102,7 @@ class DayResult:
         )
 
 
-def judge_day(
+def result_of_day(
     model: FraudModel,
     state: ProfileState,
     table: pa.Table,
@@ -116,8 +116,8 @@ def judge_day(
     """Gather the scores of one day and choose alerts; the state of the result remembers them.
 
     Args:
-        model: What scored.
-        state: What is known of the accounts after the day.
+        model: The model that scored.
+        state: The state of the accounts after the day.
         table: Transactions that were scored, those of the day and earlier ones.
         scores: Their scores.
         history: Transactions before them.
@@ -150,23 +150,23 @@ def judge_day(
 def account_days(table: pa.Table, scores: Scores) -> AccountDays:
     """Scores of transactions gathered by account and day."""
     return AccountDays.of(
-        scores.account, day_of(table), scores.judgement.combined, scores.passed.num_known
+        scores.account, day_of(table), scores.calibrated.combined, scores.passed.num_known
     )
 
 
 def choose_and_remember(
     days: AccountDays,
-    p_values_M: npt.NDArray[np.float64],
+    p_values_M: Float64Array,
     state: ProfileState,
     day: int,
     config: AlertConfig,
 ) -> tuple[Alerts, ProfileState]:
-    """Alerts of a day, and a state that knows of them on the nights to come.
+    """Alerts of a day, and a state that remembers them for later nights.
 
     Args:
         days: The account-days, all of one day.
         p_values_M: Probability of so high a score of each under normal behaviour.
-        state: Knows of the nights before.
+        state: The state, with the memory of the nights before.
         day: Days since 1970.
         config: How alerts are chosen.
     """

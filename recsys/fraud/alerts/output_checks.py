@@ -1,4 +1,4 @@
-"""Whether a night's scores are like those of the nights before: a broken model shows in them."""
+"""Output checks: whether a night's scores are like those of the nights before."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from recsys.errors import GateError
+from recsys.arrays import Float64Array
+from recsys.errors import CheckError
 from recsys.fraud.alerts.canary import FALSE_SHARE, HIGH_SCORE, CanaryRecall
-from recsys.fraud.alerts.checks_config import FraudGuardsConfig
+from recsys.fraud.alerts.checks_config import ScoreChecksConfig
 
 _MIN_ROWS, _FACTOR = 100, 3.0
-_REMEDY = "look at the model and the data of the night, or change [guards]"
+_REMEDY = "look at the model and the data of the night, or change [output_checks]"
 
 
 @dataclass(frozen=True, kw_only=True)
 class NightFigures:
-    """What a night's scores look like.
+    """Figures of a night's scores.
 
     Args:
         high_share: Share of transactions with a high anomaly score.
@@ -31,14 +31,14 @@ class NightFigures:
 
 
 def check_night(
-    scores_N: npt.NDArray[np.float64],
+    scores_N: Float64Array,
     night: NightFigures,
     before: Sequence[NightFigures],
-    config: FraudGuardsConfig,
+    config: ScoreChecksConfig,
     *,
     place: str,
-) -> Iterator[GateError]:
-    """Reasons not to let a night's scores become live, but for the canary.
+) -> Iterator[CheckError]:
+    """Reasons why a night's scores must not become live, without those of the canary.
 
     Args:
         scores_N: Anomaly scores of the night's transactions. Shape (N,).
@@ -48,7 +48,7 @@ def check_night(
         place: Where the scores are, for the message.
     """
     if len(scores_N) >= _MIN_ROWS and len(np.unique(scores_N)) < _MIN_ROWS // 10:
-        yield GateError(
+        yield CheckError(
             rule="score spread", place=place,
             observed=f"{len(np.unique(scores_N))} different scores of {len(scores_N):,}",
             limit=f"at least {_MIN_ROWS // 10}", remedy=_REMEDY,
@@ -60,26 +60,27 @@ def check_night(
         observed = getattr(night, rule)
         earlier = [getattr(one, rule) for one in before]
         high = min(max(limit, _FACTOR * float(np.median(earlier))) if earlier else limit, 1.0)
-        high += 3 * math.sqrt(high * (1 - high) / max(len(scores_N), 1))  # chance, of a small night
+        # An allowance for chance in a small night.
+        high += 3 * math.sqrt(high * (1 - high) / max(len(scores_N), 1))
         if observed > high and len(scores_N) >= _MIN_ROWS:
-            yield GateError(
+            yield CheckError(
                 rule=rule, place=place, observed=f"{observed:.1%} of {what}",
                 limit=f"at most {high:.1%}", remedy=_REMEDY,
             )  # fmt: skip
 
 
 def check_canary(
-    now: CanaryRecall, before: float, config: FraudGuardsConfig, *, place: str
-) -> Iterator[GateError]:
-    """Refuse what finds clearly fewer planted takeovers than before, or none but by chance."""
+    now: CanaryRecall, before: float, config: ScoreChecksConfig, *, place: str
+) -> Iterator[CheckError]:
+    """Reasons to hold what finds clearly fewer planted takeovers than before, or only by chance."""
     if now.is_blind:
-        yield GateError(
+        yield CheckError(
             rule="canary", place=place,
             observed=f"{now.share:.1%} of planted takeovers found",
             limit=f"clearly more than the {FALSE_SHARE:.0%} that chance finds", remedy=_REMEDY,
         )  # fmt: skip
     elif now.fell_from(before, points=config.canary_points):
-        yield GateError(
+        yield CheckError(
             rule="canary", place=place,
             observed=f"{now.share:.1%} of {now.planted:,} planted takeovers found",
             limit=f"about the {before:.1%} found before, {config.canary_points:.0%} less at most",

@@ -1,4 +1,4 @@
-"""Scores as tables, and what must hold of them before they go live.
+"""Scores as tables, and the checks before they go live.
 
 Shapes: N transactions, M account-days.
 """
@@ -10,12 +10,13 @@ from datetime import UTC, date
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recsys.errors import PublishError
+from recsys.arrays import Float64Array
+from recsys.datasets.origin import reason_without_values
+from recsys.errors import CheckError, PublishError
 from recsys.files import write_new
 from recsys.fraud.alerts.selection import Alerts
 from recsys.fraud.profiles.state import ProfileState
@@ -55,16 +56,16 @@ def transaction_scores_table(table: pa.Table, scores: Scores, kinds: tuple[str, 
         table.schema.field(TRANSACTION_ID).type, table.schema.field(ACCOUNT_ID).type, kinds
     )
     rows = table.select([TRANSACTION_ID, ACCOUNT_ID, EVENT_TIME])
-    judgement = scores.judgement
-    surprise_NJ = judgement.surprise / _LOG_10
-    columns = [*rows.columns, pa.array(judgement.anomaly_score)]
+    calibrated = scores.calibrated
+    surprise_NJ = calibrated.surprise / _LOG_10
+    columns = [*rows.columns, pa.array(calibrated.anomaly_score)]
     columns += [pa.array(surprise_N.astype(np.float32)) for surprise_N in surprise_NJ.T]
     return pa.table(columns, schema=schema)
 
 
 def account_scores_table(
     days: AccountDays,
-    p_values_M: npt.NDArray[np.float64],
+    p_values_M: Float64Array,
     alerts: Alerts,
     reasons: Mapping[int, str],
     state: ProfileState,
@@ -79,9 +80,10 @@ def account_scores_table(
         days: The account-days, all of one day.
         p_values_M: Probability of so high a score under normal behaviour.
         alerts: Which are alerts, and their ranks.
-        reasons: Why, by the place of the account in the state; those without an alert may lack.
-        earlier_alerts: Earlier days on which accounts were flagged, by account id.
+        reasons: Reasons by the place of the account in the state; those without an alert may be
+            missing.
         state: Has the ids of the accounts.
+        earlier_alerts: Earlier days on which accounts were flagged, by account id.
         cold_transactions: Known transactions below which an account is cold.
         bundle_id: Fingerprint of the model.
     """
@@ -122,16 +124,18 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def audit_scores(folder: Path, *, day: date, num_transactions: int) -> None:
-    """Read both tables back and refuse them where they break what they promise.
+    """Read both tables back and check their contract.
 
-    Every transaction once, every account that transacted exactly once, ranks from 1 without a gap
-    by falling score, scores from 0 to 1, and the same accounts in both tables.
+    Every transaction and every account that transacted appears exactly once; ranks start at 1
+    without gaps, by falling score; scores are from 0 to 1; both tables have the same accounts.
 
     Raises:
+        CheckError: There is no account; a day without alerts is none.
         PublishError: The first rule that is broken.
     """
     transactions = read_back(folder / TRANSACTIONS_FILE)
     accounts = read_back(folder / ACCOUNTS_FILE)
+    require_rows(folder / ACCOUNTS_FILE, accounts)
     scores_M = np.asarray(accounts[ACCOUNT_SCORE])
     rules = {
         f"{num_transactions} transactions, each once": transactions.num_rows == num_transactions
@@ -156,6 +160,19 @@ def audit_scores(folder: Path, *, day: date, num_transactions: int) -> None:
             raise PublishError(f"{folder}: expected {rule}, got others; the outputs are not used")
 
 
+def require_rows(path: Path, table: pa.Table) -> None:
+    """Refuse an output with nothing in it, whatever was live before.
+
+    Raises:
+        CheckError: The table has no row.
+    """
+    if not table.num_rows:
+        raise CheckError(
+            rule="empty output", place=str(path), observed="no row", limit="a row or more",
+            remedy="check the transactions of the day",
+        )  # fmt: skip
+
+
 def read_back(path: Path) -> pa.Table:
     """A table that was written by `write_table`, its checksums verified.
 
@@ -166,7 +183,7 @@ def read_back(path: Path) -> pa.Table:
         return pq.ParquetFile(path, page_checksum_verification=True).read()
     except (OSError, pa.ArrowException) as error:
         raise PublishError(
-            f"{path}: expected the file as it was written, got {' '.join(str(error).split())}; "
+            f"{path}: expected the file as it was written, got {reason_without_values(error)}; "
             "run the job again"
         ) from error
 
@@ -179,5 +196,5 @@ def _days(transactions: pa.Table) -> set[date]:
     return {moment.astimezone(UTC).date() for moment in ends.values()}
 
 
-def _within_unit(scores: npt.NDArray[np.float64]) -> bool:
+def _within_unit(scores: Float64Array) -> bool:
     return bool(np.all((scores >= 0) & (scores <= 1)))

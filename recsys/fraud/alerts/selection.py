@@ -1,8 +1,8 @@
 """Which accounts of a day become alerts.
 
-The mode fdr tests the accounts of a day as one family with those of the nights before it. Tested
-alone, every quiet day may have its false alert, and over a month of few frauds these are a large
-share of all alerts, though each day keeps its rate.
+The mode fdr tests the accounts of a day as one family with those of the nights before it. If each
+day were tested alone, every quiet day could have a false alert: over a month with few frauds these
+would be a large share of all alerts, although each day keeps its rate.
 
 Shapes: A accounts of a day, R p-values of earlier nights.
 """
@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from recsys.arrays import BoolArray, Float64Array, Int64Array
 from recsys.config import config_class
 from recsys.errors import DataError
-
-Array = npt.NDArray[np.float64]
 
 
 @config_class
@@ -33,7 +31,7 @@ class AlertConfig:
     """Accounts a day in the mode budget."""
     false_discovery_rate: float = Field(default=0.1, gt=0, lt=1)
     """Expected share of alerts on normal accounts in the mode fdr."""
-    repeat_days: int = Field(default=14, ge=0)
+    repeat_days: int = Field(default=14, ge=0, le=36_525)
     """Days after an alert on which the mode fdr does not flag the account again."""
     threshold: float = Field(default=0.999, ge=0, le=1)
     """Account score from which on an account is flagged in the mode threshold."""
@@ -43,9 +41,9 @@ class AlertConfig:
 class Alerts:
     """The accounts of a day, flagged or not."""
 
-    alert: npt.NDArray[np.bool_]
+    alert: BoolArray
     """Whether an account is flagged. Shape (A,)."""
-    rank: npt.NDArray[np.int64]
+    rank: Int64Array
     """Place by descending account score, from 1; of equal scores the earlier account comes first.
     Shape (A,)."""
     sufficient_score: float
@@ -54,15 +52,15 @@ class Alerts:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EarlierNights:
-    """What the mode fdr has to know of the nights before."""
+    """Results of the nights before that the mode fdr needs."""
 
-    low_p_values: Array
-    """P-values of accounts that were tested, those that may be low enough. Shape (R,)."""
+    low_p_values: Float64Array
+    """Those p-values of tested accounts that may be low enough. Shape (R,)."""
     num_tested: int
     """How many accounts were tested, R at least; the p-values of the others count as 1."""
-    flagged_lately: npt.NDArray[np.bool_]
-    """Accounts of the day that are not tested, as they were flagged a short while ago: what they
-    piled up then would flag them every night. Shape (A,)."""
+    flagged_lately: BoolArray
+    """Accounts of the day that are not tested since they were flagged recently: their cumulative
+    score would flag them every night. Shape (A,)."""
 
     @classmethod
     def none(cls, num_accounts: int) -> EarlierNights:
@@ -75,8 +73,8 @@ class EarlierNights:
 
 
 def choose_alerts(
-    account_score_A: Array,
-    p_value_A: Array,
+    account_score_A: Float64Array,
+    p_value_A: Float64Array,
     config: AlertConfig,
     earlier: EarlierNights | None = None,
 ) -> Alerts:
@@ -107,7 +105,7 @@ def choose_alerts(
     return Alerts(alert=alert_A, rank=rank_A, sufficient_score=float(sufficient))
 
 
-def fdr_limit(p_value_A: Array, rate: float, num_tested: int | None = None) -> float:
+def fdr_limit(p_value_A: Float64Array, rate: float, num_tested: int | None = None) -> float:
     """The largest p-value that is rejected at a false discovery rate; -inf where none is.
 
     With p(1) <= ... <= p(A) it is the largest p(k) <= k / A * rate (Benjamini and Hochberg 1995,
@@ -131,7 +129,7 @@ def fdr_limit(p_value_A: Array, rate: float, num_tested: int | None = None) -> f
 
 
 def _family_limits(
-    p_value_A: Array, config: AlertConfig, earlier: EarlierNights
+    p_value_A: Float64Array, config: AlertConfig, earlier: EarlierNights
 ) -> tuple[float, float]:
     """The largest p-value that is rejected, and what one more account would have needed."""
     rate = config.false_discovery_rate
@@ -143,14 +141,14 @@ def _family_limits(
     return limit, place / num_tested * rate
 
 
-def _ranks(account_score_A: Array) -> npt.NDArray[np.int64]:
+def _ranks(account_score_A: Float64Array) -> Int64Array:
     order_A = np.argsort(-account_score_A, kind="stable")
     rank_A = np.empty(len(order_A), dtype=np.int64)
     rank_A[order_A] = np.arange(1, len(order_A) + 1)
     return rank_A
 
 
-def _last_in_budget(account_score_A: Array, rank_A: npt.NDArray[np.int64], budget: int) -> float:
+def _last_in_budget(account_score_A: Float64Array, rank_A: Int64Array, budget: int) -> float:
     """Score of the last alert; 0 where the budget is not used up, 1 where there is none."""
     if budget == 0:
         return 1.0
@@ -158,8 +156,8 @@ def _last_in_budget(account_score_A: Array, rank_A: npt.NDArray[np.int64], budge
     return float(last[0]) if len(last) else 0.0
 
 
-def _check(account_score_A: Array, p_value_A: Array) -> None:
-    """Refuse what cannot be ranked."""
+def _check(account_score_A: Float64Array, p_value_A: Float64Array) -> None:
+    """Check scores and p-values."""
     if account_score_A.shape != p_value_A.shape or account_score_A.ndim != 1:
         got = f"shapes {account_score_A.shape} and {p_value_A.shape}"
         raise DataError(

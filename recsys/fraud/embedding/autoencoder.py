@@ -16,12 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recsys.arrays import Float32Array
 from recsys.errors import ConfigError
 from recsys.features.encoder import (
     MISSING,
@@ -37,8 +36,9 @@ from recsys.nn.mlp import MLP
 from recsys.nn.threads import one_thread_an_operation
 
 BLOCK_ROWS = 3360
-"""Rows that are measured at once. Every number of threads up to 8 divides them: where the shares of
-two threads meet inside a row, vector and scalar code differ in the last bit."""
+"""Rows that are measured at once; a multiple of every number of threads up to 8. Otherwise the
+parts of two threads would meet within a row, where vector and scalar code differ in the last
+bit."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ class Autoencoder(nn.Module):
     """Rows to embeddings, and embeddings to a prediction for each target.
 
     Embeddings have mean 0 and variance 1 over their dimensions (a layer norm without weights), so
-    that all of them lie on one sphere and distances compare. Heads start at zero but for the bias
-    of the last layer, which training sets to the best constant prediction.
+    that all of them lie on one sphere and distances compare. Heads start at zero except for the
+    bias of the last layer, which training sets to the best constant prediction.
 
     Shape:
         - Input: an `EncodedTable` of B rows
@@ -143,7 +143,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.features = FeatureEmbedding(columns.sizes)
         self.encoder = MLP(self.features.output_dim, config.hidden_dims, config.embedding_dim)
-        # An MLP starts at zero, from where a layer norm finds no direction.
+        # An MLP starts at zero, where a layer norm has no gradient.
         nn.init.xavier_uniform_(last_layer(self.encoder).weight)
         self.heads = nn.ModuleList(
             MLP(config.embedding_dim, config.hidden_dims, target.num_codes or 1)
@@ -167,11 +167,11 @@ def last_layer(mlp: nn.Module) -> nn.Linear:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Measured:
-    """What the autoencoder says of N rows."""
+    """Embeddings and surprise of N rows."""
 
-    embedding_ND: npt.NDArray[np.float32]  # noqa: N815 - the shape, as everywhere
+    embedding_ND: Float32Array  # noqa: N815 - the shape, as everywhere
     """Embedding of each row. Shape (N, D)."""
-    surprise_NT: npt.NDArray[np.float32]  # noqa: N815
+    surprise_NT: Float32Array  # noqa: N815
     """Loss of each target when it is hidden, not negative: nats of a categorical one, Huber loss
     of the scaled deviation of a numeric one, 0 where that is null. Shape (N, T)."""
 
@@ -191,7 +191,7 @@ class FittedAutoencoder:
     def restore(
         cls, config: AutoencoderConfig, inputs: InputColumns, state: Mapping[str, Tensor]
     ) -> FittedAutoencoder:
-        """The autoencoder whose `state_dict` was kept; it measures as that one did."""
+        """The autoencoder whose `state_dict` was stored; it measures exactly as that one did."""
         with torch.random.fork_rng(devices=[]):
             module = Autoencoder(inputs, config)
         module.load_state_dict(state)
@@ -210,8 +210,8 @@ class FittedAutoencoder:
     def measure(self, encoded: EncodedTable) -> Measured:
         """Embed rows and measure how surprising each of their values is.
 
-        A term that training did not meet counts as the least likely of all terms in its row.
-        A row has the same result whatever rows it is measured with.
+        A term that training did not see counts as the least likely of all terms in its row. A row
+        has the same result whatever rows it is measured with.
 
         Args:
             encoded: N rows as the encoder gives them.
@@ -276,7 +276,7 @@ def numeric_loss(prediction_B: Tensor, table: EncodedTable, target: Target) -> T
 
 
 def _through(layers: Sequence[nn.Module], x_BD: Tensor) -> Tensor:
-    """What layers make of rows; nothing is dropped out when rows are measured."""
+    """Output of layers without dropout."""
     for layer in layers:
         if not isinstance(layer, nn.Dropout):
             x_BD = layer(x_BD)
@@ -288,7 +288,7 @@ def _normalised(x_BD: Tensor) -> Tensor:
 
 
 def _padded(table: EncodedTable, rows: slice) -> EncodedTable:
-    """Some rows, and as many rows of zeros below them as a block lacks."""
+    """Rows padded with zeros to a whole block."""
     missing = BLOCK_ROWS - (rows.stop - rows.start)
     return EncodedTable(
         categorical=functional.pad(table.categorical[rows], (0, 0, 0, missing)),

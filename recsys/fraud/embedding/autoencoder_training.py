@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recsys.arrays import Int64Array
 from recsys.checkpoints import Carried, Checkpoints
 from recsys.errors import DataError
 from recsys.features.encoder import MISSING, UNSEEN, EncodedTable
@@ -31,14 +31,14 @@ from recsys.fraud.embedding.autoencoder import (
 from recsys.training import EpochResult, Epochs, TrainingConfig, fit
 
 _MIN_BATCH_SIZE = 128
-_MIN_BASELINE = 0.1  # a column that hardly varies would outweigh the others where it does
-_SMOOTHING = 0.5  # rows that a term counts for beside those it has
+_MIN_BASELINE = 0.1  # or rare deviations of a nearly constant column would dominate
+_SMOOTHING = 0.5  # pseudo-count of a term
 
 
 def fit_autoencoder(
     encoded: EncodedTable,
     *,
-    account_N: npt.NDArray[np.int64],
+    account_N: Int64Array,
     inputs: InputColumns,
     config: AutoencoderConfig,
     seed: int,
@@ -48,10 +48,10 @@ def fit_autoencoder(
     """Train an autoencoder.
 
     It learns from the cells that the encoder does not see. The loss of each is divided by a
-    baseline, the loss of the best constant prediction for its column: a column of many terms has
-    a cross-entropy of several nats, a numeric one a Huber loss below 1, and their plain sum would
-    be all about the former. Rows of the highest loss in a batch are left out, and accounts count
-    for a limited number of rows, so that neither frauds nor one busy account become what is usual.
+    baseline, the loss of the best constant prediction for its column: a column of many terms has a
+    cross-entropy of several nats, a numeric one a Huber loss below 1, and the former would dominate
+    their plain sum. Rows of the highest loss in a batch are left out, and the weight of an account
+    is limited, so that neither frauds nor one busy account become what is normal.
 
     Args:
         encoded: Training rows as the encoder gives them.
@@ -85,7 +85,7 @@ def fit_autoencoder(
         module = Autoencoder(inputs, config)
     baseline_T = start_at_constants(module, table, weight_N, inputs.located())
     noise = Noise(inputs=inputs, config=config, generator=generator)
-    with torch.random.fork_rng(devices=[]):  # a checkpoint puts torch's own generator back
+    with torch.random.fork_rng(devices=[]):  # a checkpoint restores torch's own generator
         results = _train(
             module,
             table,
@@ -98,8 +98,8 @@ def fit_autoencoder(
     return FittedAutoencoder(config=config, inputs=inputs, module=module), results
 
 
-def account_weights(account_N: npt.NDArray[np.int64], max_rows: float) -> Tensor:
-    """Weights that limit what an account counts for to a multiple of the median account's rows.
+def account_weights(account_N: Int64Array, max_rows: float) -> Tensor:
+    """Weights that limit an account's total to a multiple of the median account's rows.
 
     Args:
         account_N: Number of the account of each row. Shape (N,).
@@ -120,7 +120,8 @@ class Noisy:
     table: EncodedTable
     """The rows, some cells of them altered."""
     altered: tuple[Tensor, ...]
-    """For each target, the rows whose value the encoder does not see; all that is learned from."""
+    """For each target, the rows whose value is hidden from the encoder; only these are learned
+    from."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -132,7 +133,7 @@ class Noise:
     config: AutoencoderConfig
     """How often."""
     generator: torch.Generator
-    """Where and by what."""
+    """Draws which cells."""
 
     def __call__(self, clean: EncodedTable) -> Noisy:
         """Hide target cells, take others from another row, and make terms look unseen."""
@@ -186,7 +187,7 @@ def start_at_constants(
     Args:
         module: A network at its start, whose heads are zero.
         table: Training rows.
-        weight_N: What each row counts for. Shape (N,).
+        weight_N: Weight of each row. Shape (N,).
         targets: What the heads predict.
 
     Returns:

@@ -1,7 +1,7 @@
 """How surprising a code is under the last layer of a head: the layer and -log softmax in one.
 
-The logits of a few hundred rows at a time, a row of the array for each code, stay in the cache of
-a core, and all loops go along rows of transactions, so that they use vector instructions and add
+The logits of a few hundred transactions at a time stay in the cache of a core, with one row of the
+array for each code. All loops run along transactions, so that they use vector instructions and add
 up the logits of each transaction in the same order wherever it stands.
 
 Shapes: B rows of a block, T rows of a tile, H width of the hidden layer, V codes of a column.
@@ -12,15 +12,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.compiled import compiled
 from recsys.features.encoder import UNSEEN
-
-Floats = npt.NDArray[np.float32]
-Codes = npt.NDArray[np.int64]
 
 _MAX_TILE_LOGITS = 170_000  # as float32 they fill two thirds of a cache of 1 MiB
 _TILE_ROWS = (3360, 1680, 840, 560, 420, 336, 280, 240, 210, 168, 120)  # all divide a block
@@ -37,7 +34,7 @@ _MANTISSA_BITS, _BITS_OF_ONE = np.int32(23), np.int32(0x3F800000)
 
 
 def code_surprise(hidden_BH: Tensor, last: nn.Linear, codes_B: Tensor) -> Tensor:
-    """-log p(code), for `UNSEEN` that of the least likely code, not negative. Shape (B,).
+    """-log p(code), not negative; for `UNSEEN` that of the least likely code. Shape (B,).
 
     Args:
         hidden_BH: What the last layer reads.
@@ -63,7 +60,11 @@ def code_surprise(hidden_BH: Tensor, last: nn.Linear, codes_B: Tensor) -> Tensor
 
 @compiled
 def _surprise(
-    logits_VT: Floats, codes_T: Codes, highest_T: Floats, total_T: Floats, surprise_T: Floats
+    logits_VT: Float32Array,
+    codes_T: Int64Array,
+    highest_T: Float32Array,
+    total_T: Float32Array,
+    surprise_T: Float32Array,
 ) -> None:
     """Surprise of the code of each column of logits, written in place."""
     num_codes, num_rows = logits_VT.shape
@@ -81,7 +82,7 @@ def _surprise(
     for row in range(num_rows):
         logit = logits_VT[codes_T[row], row]
         if codes_T[row] == UNSEEN:
-            # `MISSING` is a value like any other: it may be usual, or never have been met.
+            # `MISSING` is a value like any other: it may be usual or never seen.
             for code in range(UNSEEN, num_codes):
                 logit = min(logit, logits_VT[code, row])
         surprise_T[row] = max(math.log(total_T[row]) + (highest_T[row] - logit), 0.0)

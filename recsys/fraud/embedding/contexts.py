@@ -1,4 +1,4 @@
-"""Which column amounts depend on, and which columns describe the account: asked of the data.
+"""Finds in the data which column amounts depend on, and which columns describe the account.
 
 Shapes: N transactions.
 """
@@ -11,18 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float32Array
 from recsys.features.vocabulary import Vocabulary
-from recsys.fraud.profiles.arrays import Floats
 
 PROFILE_SHARE = 0.99
-"""Share of transactions with their account's most frequent value, from which on a feature describes
-the account."""
+"""A feature describes the account if at least this share of transactions has its account's most
+frequent value."""
 
 _MAX_CONTEXTS = 31
 _MIN_EXPLAINED = 0.02  # share of the variance of log amounts
 
 
-def best_context(table: pa.Table, names: Sequence[str], amounts_N: Floats) -> str:
+def best_context(table: pa.Table, names: Sequence[str], amounts_N: Float32Array) -> str:
     """The column that explains the largest share of the variance of log amounts.
 
     Args:
@@ -39,7 +39,7 @@ def best_context(table: pa.Table, names: Sequence[str], amounts_N: Floats) -> st
 
 
 def context_terms(column: pa.ChunkedArray) -> Vocabulary:
-    """The most frequent terms of a column, as many as a profile keeps apart."""
+    """The most frequent terms of a column, as many as a profile distinguishes."""
     counts = pc.value_counts(column.drop_null())
     order = pc.sort_indices(
         pa.table({"term": counts.field("values"), "count": counts.field("counts")}),
@@ -56,8 +56,8 @@ def share_of_one_value(accounts: pa.ChunkedArray, column: pa.ChunkedArray) -> fl
     return float(pc.sum(most["count_all_max"]).as_py() or 0) / max(int(table.num_rows), 1)
 
 
-def _explained(column: pa.ChunkedArray, amounts_N: Floats) -> float:
-    """Share of variance between the terms that a profile would keep apart, adjusted for chance."""
+def _explained(column: pa.ChunkedArray, amounts_N: Float32Array) -> float:
+    """Share of variance between the terms that a profile would distinguish, adjusted for chance."""
     terms = context_terms(column)
     codes_N = terms.numbers(column) + 1
     num_codes, num_rows = len(terms) + 1, len(amounts_N)

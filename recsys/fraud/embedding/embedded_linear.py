@@ -1,4 +1,4 @@
-"""Feature embedding and the linear layer that reads it in one: a row of a table for each code.
+"""Feature embedding and linear layer merged into one lookup table: a row for each code.
 
 Shapes: B rows, C categorical columns, M numeric ones, V codes of a column, E width of its
 embedding, U codes of all columns, H width of the output.
@@ -20,8 +20,8 @@ from recsys.nn.embedding import FeatureEmbedding
 class EmbeddedLinear:
     """What each code and each number adds to the output of a linear layer.
 
-    It gives what the layer makes of the embedded features, for fixed weights, without the product
-    of a wide matrix: rows of a table are summed. Features are categorical and numeric.
+    For fixed weights it gives the output of the layer on the embedded features, without the product
+    with a wide matrix: rows of a table are summed. Features are categorical and numeric.
 
     Shape:
         - Input: an `EncodedTable` of B rows
@@ -55,7 +55,7 @@ class EmbeddedLinear:
     def __call__(self, table: EncodedTable) -> Tensor:
         """The output of the layer."""
         places_BC = table.categorical + self.starts
-        # Where bags start is told apart from their codes: there may be no categorical column.
+        # Offsets are kept apart from codes, since there may be no categorical column.
         first_B = torch.arange(len(table)) * len(self.starts)
         summed_BH = functional.embedding_bag(places_BC.flatten(), self.codes, first_B, mode="sum")
         return torch.addmm(summed_BH.add_(self.bias), table.numeric, self.numeric)

@@ -1,4 +1,4 @@
-"""From a table of transactions to the numbers that profiles and the autoencoder take.
+"""From a table of transactions to the inputs of profiles and autoencoder.
 
 What is fitted comes from training rows alone: which categorical feature is the context of amounts,
 which features describe the account rather than the transaction, the level of each currency.
@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float32Array, Float64Array, FloatArray, Int64Array
 from recsys.datasets.dataset import FeatureConfig
 from recsys.features.encoder import EncodedTable, TableEncoder
 from recsys.features.vocabulary import Vocabulary
@@ -26,7 +26,6 @@ from recsys.fraud.embedding.contexts import (
     context_terms,
     share_of_one_value,
 )
-from recsys.fraud.profiles.arrays import SKETCH_BITS, Codes, Days, Floats
 from recsys.schema import (
     ACCOUNT_ID,
     AMOUNT,
@@ -35,28 +34,30 @@ from recsys.schema import (
     EVENT_TIME,
     TRANSACTION_ID,
 )
+from recsys.time_units import US_PER_DAY
 
 HOUR, WEEKDAY, LOG_AMOUNT = "hour_of_day", "weekday", "log_amount"
 """Columns that the autoencoder sees beside the features."""
+SKETCH_BITS = 512
+"""Size of the bitmap of counterparties that an account has met; two of them may share a bit."""
 
-_MAX_TERMS = 1000  # of a column of the autoencoder: its head costs time in proportion
-_MIN_COVERED = 0.5  # share of rows whose term must be among these
-_US_PER_DAY = 86_400_000_000
+_MAX_TERMS = 1000  # most codes of an autoencoder column; time grows with them
+_MIN_COVERED = 0.5  # share of rows whose term must be among them
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CodedTransactions:
     """Transactions as numbers, in the order of the table."""
 
-    day: Days
+    day: Float64Array
     """Time in days since 1970. Shape (N,)."""
-    hour: Codes
+    hour: Int64Array
     """Hour of the day in UTC. Shape (N,)."""
-    amount: Floats
+    amount: Float32Array
     """Signed log of the amount, less the level of its currency. Shape (N,)."""
-    context: Codes
+    context: Int64Array
     """Code of the context. Shape (N,)."""
-    bit: Codes
+    bit: Int64Array
     """Bit of the counterparty in the sketches; 0 without counterparties. Shape (N,)."""
     columns: EncodedTable
     """All columns for the autoencoder."""
@@ -64,7 +65,7 @@ class CodedTransactions:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TransactionInputs:
-    """What is learnt of the columns of transactions."""
+    """Fitted inputs: what was learnt of the columns of transactions."""
 
     features: Mapping[str, FeatureConfig]
     """Features of the table."""
@@ -73,11 +74,11 @@ class TransactionInputs:
     has_currency: bool
     """Whether amounts have a currency."""
     context: str
-    """The categorical column that amounts depend on most; empty when on none."""
+    """The categorical column that amounts depend on most; empty if they depend on none."""
     context_terms: Vocabulary | None
     """Its most frequent terms; all others share one code."""
     profile: tuple[str, ...]
-    """Features that describe the account: hardly any account has two values."""
+    """Features that describe the account: nearly every account has a single value."""
     currency_levels: Mapping[str, float]
     """Median log amount of each currency."""
     encoder: TableEncoder
@@ -135,32 +136,46 @@ class TransactionInputs:
         return (self.context, HOUR, WEEKDAY, LOG_AMOUNT, COUNTERPARTY_ID)
 
     def encode(self, table: pa.Table) -> CodedTransactions:
-        """The numbers of every transaction; what is unknown gets codes of its own."""
+        """The inputs of every transaction; unknown values get codes of their own."""
         amounts_N = log_amounts(table, self.currency_levels)
         times_N = np.asarray(table[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
         return CodedTransactions(
-            day=times_N / _US_PER_DAY,
-            hour=times_N // (_US_PER_DAY // 24) % 24,
+            day=times_N / US_PER_DAY,
+            hour=times_N // (US_PER_DAY // 24) % 24,
             amount=amounts_N,
             context=self._contexts(table),
             bit=_bits(table[COUNTERPARTY_ID]) if self.has_counterparty else _zeros(table),
             columns=self.encoder.encode(_columns(table, amounts_N)),
         )
 
-    def _contexts(self, table: pa.Table) -> Codes:
+    def _contexts(self, table: pa.Table) -> Int64Array:
         if self.context_terms is None:
             return _zeros(table)
         return self.context_terms.numbers(table[self.context]) + 1
 
 
-def log_amounts(table: pa.Table, levels: Mapping[str, float]) -> Floats:
+def log_amounts(table: pa.Table, levels: Mapping[str, float]) -> Float32Array:
     """sign(a) log(1 + |a|), less the level of the currency. Shape (N,)."""
     amounts_N = np.asarray(table[AMOUNT], dtype=np.float64)
     logs_N = np.sign(amounts_N) * np.log1p(np.abs(amounts_N)) - _level_shift(table, levels)
     return logs_N.astype(np.float32)
 
 
-def _level_shift(table: pa.Table, levels: Mapping[str, float]) -> npt.NDArray[np.float64]:
+def amounts_of_logs(
+    logs_N: FloatArray, table: pa.Table, levels: Mapping[str, float]
+) -> Float64Array:
+    """The inverse of `log_amounts`: amounts in the currencies of a table's rows.
+
+    Args:
+        logs_N: One a row.
+        table: Rows, of which the currency is read if there are levels.
+        levels: Median log amount of each currency.
+    """
+    shifted_N = logs_N.astype(np.float64) + _level_shift(table, levels)
+    return np.asarray(np.sign(shifted_N) * np.expm1(np.abs(shifted_N)))
+
+
+def _level_shift(table: pa.Table, levels: Mapping[str, float]) -> Float64Array:
     """Level of the currency of each row over the median level. Shape (N,)."""
     if not levels:
         return np.zeros(table.num_rows)
@@ -175,7 +190,7 @@ def _median_level(levels: Mapping[str, float]) -> float:
 
 
 def _currency_levels(table: pa.Table) -> dict[str, float]:
-    """Median log amount by currency: amounts in yen and in euros are not of one scale."""
+    """Median log amount by currency: amounts in yen and in euros are on different scales."""
     if CURRENCY not in table.column_names:
         return {}
     logs = pd.Series(log_amounts(table, {}).astype(np.float64))
@@ -183,7 +198,7 @@ def _currency_levels(table: pa.Table) -> dict[str, float]:
     return {str(currency): float(level) for currency, level in medians.sort_index().items()}
 
 
-def _columns(table: pa.Table, amounts_N: Floats) -> pa.Table:
+def _columns(table: pa.Table, amounts_N: Float32Array) -> pa.Table:
     """The columns of the autoencoder: features, time, amount, counterparty, currency."""
     times = table[EVENT_TIME]
     columns = {
@@ -213,7 +228,7 @@ def _kinds(table: pa.Table, features: Mapping[str, FeatureConfig]) -> dict[str, 
 
 
 def _capped(column: pa.ChunkedArray, kind: FeatureConfig) -> FeatureConfig | None:
-    """The feature with a `min_count` that leaves few enough terms; None if they say too little."""
+    """The feature with a `min_count` that leaves few terms; None if they cover too few rows."""
     if kind.kind != "categorical":
         return kind
     counts = np.sort(np.asarray(pc.value_counts(column.drop_null()).field("counts")))[::-1]
@@ -226,7 +241,7 @@ def _capped(column: pa.ChunkedArray, kind: FeatureConfig) -> FeatureConfig | Non
     )
 
 
-def _bits(counterparties: pa.ChunkedArray) -> Codes:
+def _bits(counterparties: pa.ChunkedArray) -> Int64Array:
     """A bit for each counterparty that depends on its id alone, whatever others there are."""
     encoded = counterparties.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
@@ -238,5 +253,5 @@ def _bits(counterparties: pa.ChunkedArray) -> Codes:
     return bits[numbers] if len(bits) else np.zeros(len(numbers), dtype=np.int64)
 
 
-def _zeros(table: pa.Table) -> npt.NDArray[np.int64]:
+def _zeros(table: pa.Table) -> Int64Array:
     return np.zeros(table.num_rows, dtype=np.int64)

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from recsys.arrays import Float32Array
 from recsys.compiled import compiled
 from recsys.fraud.embedding.autoencoder import FittedAutoencoder
 from recsys.fraud.embedding.inputs import CodedTransactions, TransactionInputs
-from recsys.fraud.profiles.arrays import Floats
 
 
 @compiled
 def log_densities(
-    embedding_ND: Floats, centre_KD: Floats, precision_KD: Floats, log_norm_K: Floats
-) -> Floats:
+    embedding_ND: Float32Array,
+    centre_KD: Float32Array,
+    precision_KD: Float32Array,
+    log_norm_K: Float32Array,
+) -> Float32Array:
     """Log density of each embedding under normal distributions with diagonal covariances.
 
     Args:
@@ -46,31 +49,33 @@ def log_densities(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Clusters:
-    """Normal distributions with diagonal covariances, a mixture of which is what is normal."""
+    """Normal distributions with diagonal covariances: their mixture is what is normal."""
 
-    centre: Floats
+    centre: Float32Array
     """Means. Shape (K, D)."""
-    precision: Floats
+    precision: Float32Array
     """One over each variance. Shape (K, D)."""
 
-    def log_densities(self, embedding_ND: Floats) -> Floats:
+    def log_densities(self, embedding_ND: Float32Array) -> Float32Array:
         """Log density of each embedding under each of them. Shape (N, K)."""
         log_norm_K = (0.5 * np.log(self.precision.astype(np.float64)).sum(1)).astype(np.float32)
-        densities: Floats = log_densities(embedding_ND, self.centre, self.precision, log_norm_K)
+        densities: Float32Array = log_densities(
+            embedding_ND, self.centre, self.precision, log_norm_K
+        )
         return densities
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Observed:
-    """What transactions are before any account is looked at."""
+    """Transactions as the embedding sees them, without their accounts."""
 
     coded: CodedTransactions
     """Their numbers."""
-    embedding: Floats
+    embedding: Float32Array
     """Shape (N, D)."""
-    log_density: Floats
+    log_density: Float32Array
     """Log density of the embedding under each cluster. Shape (N, K)."""
-    reconstruction: Floats
+    reconstruction: Float32Array
     """Reconstruction error of each target of the autoencoder. Shape (N, T)."""
 
 
@@ -80,7 +85,7 @@ def observe(
     autoencoder: FittedAutoencoder,
     clusters: Clusters,
 ) -> Observed:
-    """What transactions are before any account is looked at."""
+    """Encode and embed transactions, and measure their reconstruction errors."""
     coded = inputs.encode(table)
     measured = autoencoder.measure(coded.columns)
     return Observed(

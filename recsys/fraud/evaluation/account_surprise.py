@@ -1,8 +1,8 @@
-"""A plain detector that knows whose transaction it is: what amount and hour say, summed over a day.
+"""A baseline detector that knows the account: surprise of amount and hour, summed over a day.
 
-No network, no state that moves on: means and variances of the training rows, and sums over 24
-hours. What is expected of an account is shrunk towards its peer group, the accounts that behave
-alike. It is the mark that everything learnt has to beat.
+It has no network and no moving state: only means and variances of the training rows, and sums over
+24 hours. Estimates for an account are shrunk towards its peer group, the accounts that behave
+alike. It is the baseline that the learnt scorer has to beat.
 
 Shapes: N rows, A accounts, G peer groups, C contexts, H hours of a day.
 """
@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.arrays import Float64Array, FloatArray, Int64Array
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.transactions.days import day_of
 from recsys.features.vocabulary import Vocabulary
@@ -27,18 +27,16 @@ from recsys.fraud.embedding.contexts import (
     share_of_one_value,
 )
 from recsys.fraud.embedding.inputs import log_amounts
-from recsys.fraud.profiles.arrays import NUM_HOURS, Codes
+from recsys.fraud.profiles.arrays import NUM_HOURS
 from recsys.fraud.profiles.peers import find_peer_groups, num_peer_groups
 from recsys.fraud.profiles.shrinkage import shrunk_moments
 from recsys.schema import ACCOUNT_ID
 
-Array = npt.NDArray[np.float64]
-
-_STRENGTH = 20.0  # rows that the more general level counts for
+_STRENGTH = 20.0  # weight of the more general level, as a number of rows
 _CALIBRATION_DAYS = 90.0  # at the end of the training rows
 _TAIL_SHARE = 0.05
-_CAP = 5.0  # nats that one transaction adds to its account's day
-_OWN_WEIGHT = 0.3  # of the surprise of the transaction itself
+_CAP = 5.0  # most nats that one transaction adds to its account's day
+_OWN_WEIGHT = 0.3  # weight of the surprise of the transaction itself
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,17 +45,17 @@ class AccountSurprise:
 
     accounts: Vocabulary
     """Accounts of the training rows."""
-    group: Codes
+    group: Int64Array
     """Peer group of each, then that of all others: the last one, which is empty. Shape (A + 1,)."""
     context: str
     """The column that amounts depend on most; empty when on none."""
     contexts: Vocabulary | None
     """Its most frequent terms."""
-    mean: Array
+    mean: Float64Array
     """Mean log amount, the last account standing for all others. Shape (A + 1, C)."""
-    var: Array
+    var: Float64Array
     """Its variance. Shape (A + 1, C)."""
-    hours: Array
+    hours: Float64Array
     """Share of each hour in each context for each group. Shape (G, C, H)."""
     threshold: float = 0.0
     """95th percentile of the surprise of a transaction at the end of the training."""
@@ -85,7 +83,7 @@ class AccountSurprise:
             account_N, context_N, hour_N, amount_N,
             num_accounts=len(accounts), num_contexts=num_contexts, seed=seed,
         )  # fmt: skip
-        # Others are in a group without a row, of which holds what holds for everybody.
+        # Other accounts are in a group without rows, which gets the averages of all.
         num_groups = num_peer_groups(len(accounts)) + 1
         group_A = np.append(group_A, num_groups - 1)
         mean, var = _moments(
@@ -101,7 +99,7 @@ class AccountSurprise:
         late = table.slice(int(np.searchsorted(days_N, days_N[-1] - _CALIBRATION_DAYS)))
         return replace(fitted, threshold=float(np.quantile(fitted.surprise(late), 1 - _TAIL_SHARE)))
 
-    def surprise(self, table: pa.Table) -> Array:
+    def surprise(self, table: pa.Table) -> Float64Array:
         """-log density of the amount and -log share of the hour, in nats. Shape (N,)."""
         context_N, _ = _codes(table, self.context, self.contexts)
         account_N = self.accounts.numbers(table[ACCOUNT_ID])
@@ -111,8 +109,8 @@ class AccountSurprise:
         hours_N = -np.log(self.hours[self.group[account_N], context_N, _hours(table)])
         return np.asarray((squares_N + np.log(var_N)) / 2 + hours_N)
 
-    def score(self, table: pa.Table) -> Array:
-        """What the account piled up in the last 24 hours, and what the transaction says. (N,).
+    def score(self, table: pa.Table) -> Float64Array:
+        """Capped surprise of the account in the last 24 hours, plus that of the transaction. (N,).
 
         Args:
             table: Transactions in the order of time.
@@ -135,26 +133,26 @@ def _find_context(table: pa.Table, features: Mapping[str, FeatureConfig]) -> str
     return best_context(table, names, log_amounts(table, {}))
 
 
-def _codes(table: pa.Table, context: str, terms: Vocabulary | None) -> tuple[Codes, int]:
+def _codes(table: pa.Table, context: str, terms: Vocabulary | None) -> tuple[Int64Array, int]:
     """Code of the context of each row, 0 for rare terms, and how many codes there are."""
     if terms is None:
         return np.zeros(table.num_rows, dtype=np.int64), 1
     return terms.numbers(table[context]) + 1, len(terms) + 1
 
 
-def _hours(table: pa.Table) -> Codes:
+def _hours(table: pa.Table) -> Int64Array:
     return np.asarray(day_of(table) % 1 * NUM_HOURS, dtype=np.int64)
 
 
 def _moments(
-    account_N: Codes,
-    group_A: Codes,
-    context_N: Codes,
-    amount_N: npt.NDArray[np.floating],
+    account_N: Int64Array,
+    group_A: Int64Array,
+    context_N: Int64Array,
+    amount_N: FloatArray,
     *,
     num_groups: int,
     num_contexts: int,
-) -> tuple[Array, Array]:
+) -> tuple[Float64Array, Float64Array]:
     """Mean and variance of log amounts of each account in each context. Shapes (A + 1, C)."""
     amount_N = amount_N.astype(np.float64)
     mean, var = np.full(num_contexts, amount_N.mean()), np.full(num_contexts, amount_N.var() + 1e-3)
@@ -172,8 +170,12 @@ def _moments(
 
 
 def _hour_shares(
-    group_N: Codes, context_N: Codes, hour_N: Codes, num_groups: int, num_contexts: int
-) -> Array:
+    group_N: Int64Array,
+    context_N: Int64Array,
+    hour_N: Int64Array,
+    num_groups: int,
+    num_contexts: int,
+) -> Float64Array:
     """Share of each hour by group and context, shrunk towards that of all. Shape (G, C, H)."""
     place_N = (group_N * num_contexts + context_N) * NUM_HOURS + hour_N
     counts = np.bincount(place_N, minlength=num_groups * num_contexts * NUM_HOURS)
@@ -184,7 +186,7 @@ def _hour_shares(
     return _shrunk_shares(counts_GCH, usual_CH)
 
 
-def _shrunk_shares(counts: Array, usual: Array) -> Array:
-    """Shares along the last axis, with `_STRENGTH` more events spread as is usual."""
+def _shrunk_shares(counts: Float64Array, usual: Float64Array) -> Float64Array:
+    """Shares along the last axis, with `_STRENGTH` more events distributed as usual."""
     total = counts.sum(-1, keepdims=True) + _STRENGTH
     return np.asarray((counts + _STRENGTH * usual) / total)

@@ -1,9 +1,8 @@
-"""Detectors that users would otherwise reach for: amount alone, isolation forest, neighbours.
+"""Baseline detectors that users might use instead: amount alone, isolation forest, neighbours.
 
-None of them sees a label. `BaselineInputs` makes the matrix that they take of a table; each
-detector is fitted on the matrix of the training rows and gives a score a row, higher for more
-anomalous. Rows are scored in blocks, so that memory does not grow with their number, and each row
-by itself.
+They use no labels. `BaselineInputs` turns a table into their input matrix; each detector is fitted
+on the matrix of the training rows and gives a score a row, higher for more anomalous. Rows are
+scored in blocks, so that memory does not grow with their number, and each row by itself.
 
 Shapes: N rows, F columns of the matrix, K neighbours, T terms of a feature and one for the others.
 """
@@ -15,33 +14,30 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 from sklearn import ensemble, neighbors
 
+from recsys.arrays import Float32Array, Float64Array, Int64Array
 from recsys.config import config_class
 from recsys.datasets.dataset import FeatureConfig
 from recsys.errors import ConfigError, DataError
 from recsys.features.scaling import RobustScaler
 from recsys.features.vocabulary import Vocabulary
 from recsys.schema import AMOUNT, EVENT_TIME
-
-Matrix = npt.NDArray[np.float32]
-Scores = npt.NDArray[np.float64]
+from recsys.time_units import US_PER_DAY
 
 AMOUNT_COLUMN = 0
 """Column of the matrix of `BaselineInputs` that has the logarithm of the amount."""
 _MAX_ONE_HOT = 32
 _BLOCK_ROWS = 1 << 16
-_DAY_US = 86_400_000_000
 
 
 class FittedBaseline(Protocol):
     """A detector that can score."""
 
-    def score(self, x_NF: Matrix) -> Scores:
+    def score(self, x_NF: Float32Array) -> Float64Array:
         """How anomalous each row is, higher for more. Shape (N,), finite."""
         ...
 
@@ -49,7 +45,7 @@ class FittedBaseline(Protocol):
 class Baseline(Protocol):
     """A detector and its settings."""
 
-    def fit(self, x_NF: Matrix) -> FittedBaseline:
+    def fit(self, x_NF: Float32Array) -> FittedBaseline:
         """Learn what is usual from training rows, frauds among them.
 
         Raises:
@@ -62,12 +58,12 @@ class Baseline(Protocol):
 class AmountAlone:
     """The higher the amount, the more anomalous."""
 
-    def fit(self, x_NF: Matrix) -> AmountAlone:
+    def fit(self, x_NF: Float32Array) -> AmountAlone:
         """Nothing is learned."""
         _check_rows(x_NF)
         return self
 
-    def score(self, x_NF: Matrix) -> Scores:
+    def score(self, x_NF: Float32Array) -> Float64Array:
         """The logarithm of the amount, which orders rows as the amount does. Shape (N,)."""
         return x_NF[:, AMOUNT_COLUMN].astype(np.float64)
 
@@ -81,7 +77,7 @@ class IsolationForest:
     num_trees: int = Field(default=100, ge=1)
     """Number of trees, each grown on at most 256 rows."""
 
-    def fit(self, x_NF: Matrix) -> FittedIsolationForest:
+    def fit(self, x_NF: Float32Array) -> FittedIsolationForest:
         """Grow the trees."""
         _check_rows(x_NF)
         forest = ensemble.IsolationForest(n_estimators=self.num_trees, random_state=self.seed)
@@ -95,7 +91,7 @@ class FittedIsolationForest:
     forest: ensemble.IsolationForest
     """What scikit-learn has fitted."""
 
-    def score(self, x_NF: Matrix) -> Scores:
+    def score(self, x_NF: Float32Array) -> Float64Array:
         """Anomaly score of the paper, in (0, 1). Shape (N,)."""
         # scikit-learn has the opposite sign: there, lower is more anomalous.
         return _in_blocks(lambda x_BF: -self.forest.score_samples(x_BF), x_NF)
@@ -108,14 +104,14 @@ class NearestNeighbours:
     Equal training rows count once: frauds repeat, and K copies of one would make it look usual.
     """
 
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=1 << 32)
     """Seed of the choice of training rows."""
     num_neighbours: int = Field(default=5, ge=1)
-    """K; as many as there are where there are fewer rows."""
+    """K; all rows if there are fewer."""
     max_rows: int = Field(default=20_000, ge=1)
     """Distinct training rows to keep, chosen at random."""
 
-    def fit(self, x_NF: Matrix) -> FittedNearestNeighbours:
+    def fit(self, x_NF: Float32Array) -> FittedNearestNeighbours:
         """Choose the training rows."""
         _check_rows(x_NF)
         kept_NF = _distinct_sample(x_NF, self.max_rows, np.random.default_rng(self.seed))
@@ -132,7 +128,7 @@ class FittedNearestNeighbours:
     index: neighbors.NearestNeighbors
     """What scikit-learn has fitted."""
 
-    def score(self, x_NF: Matrix) -> Scores:
+    def score(self, x_NF: Float32Array) -> Float64Array:
         """Distance to the K-th nearest training row; a row that was kept is its own first. (N,)."""
         return _in_blocks(lambda x_BF: self.index.kneighbors(x_BF)[0][:, -1], x_NF)
 
@@ -183,7 +179,7 @@ class BaselineInputs:
             },
         )
 
-    def encode(self, table: pa.Table) -> Matrix:
+    def encode(self, table: pa.Table) -> Float32Array:
         """The matrix of a table, row by row. Shape (N, F), float32, finite.
 
         Raises:
@@ -208,7 +204,7 @@ class TermShares:
 
     terms: Vocabulary
     """The terms that are not rare."""
-    scaled_shares: Matrix
+    scaled_shares: Float32Array
     """Share of the training rows with each term, the last for all others, scaled. Shape (T,)."""
 
     @classmethod
@@ -220,7 +216,7 @@ class TermShares:
         scaler = RobustScaler.fit(shares_T[numbers_N])
         return cls(terms=terms, scaled_shares=scaler.scale(shares_T))
 
-    def scale(self, column: pa.ChunkedArray) -> Matrix:
+    def scale(self, column: pa.ChunkedArray) -> Float32Array:
         """The scaled share of the term of each row. Shape (N,)."""
         return self.scaled_shares[_term_numbers(column, self.terms)]
 
@@ -234,7 +230,7 @@ def _check_kinds(features: Mapping[str, FeatureConfig]) -> None:
             )
 
 
-def _check_rows(x_NF: Matrix) -> None:
+def _check_rows(x_NF: Float32Array) -> None:
     if not len(x_NF):
         raise DataError(
             file="training rows",
@@ -244,7 +240,7 @@ def _check_rows(x_NF: Matrix) -> None:
         )
 
 
-def _in_blocks(score: Callable[[Matrix], Scores], x_NF: Matrix) -> Scores:
+def _in_blocks(score: Callable[[Float32Array], Float64Array], x_NF: Float32Array) -> Float64Array:
     """Scores of all rows, a block at a time."""
     scores_N = np.empty(len(x_NF), dtype=np.float64)
     for start in range(0, len(x_NF), _BLOCK_ROWS):
@@ -252,7 +248,7 @@ def _in_blocks(score: Callable[[Matrix], Scores], x_NF: Matrix) -> Scores:
     return scores_N
 
 
-def _distinct_sample(x_NF: Matrix, max_rows: int, rng: np.random.Generator) -> Matrix:
+def _distinct_sample(x_NF: Float32Array, max_rows: int, rng: np.random.Generator) -> Float32Array:
     """At most `max_rows` different rows in random order."""
     # Sorting all rows would be slow: a few times as many leave enough after duplicates are gone.
     candidates_NF = x_NF[rng.permutation(len(x_NF))[: 5 * max_rows]]
@@ -260,24 +256,24 @@ def _distinct_sample(x_NF: Matrix, max_rows: int, rng: np.random.Generator) -> M
     return candidates_NF[np.sort(first)[:max_rows]]
 
 
-def _floats(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+def _floats(column: pa.ChunkedArray) -> Float64Array:
     """Values with NaN for null."""
     return np.asarray(pc.fill_null(column.cast(pa.float64()), float("nan")))
 
 
-def _time_of_day(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+def _time_of_day(column: pa.ChunkedArray) -> Float64Array:
     """Share of the UTC day that has passed, 0 for null."""
     times_N = np.asarray(pc.fill_null(column.cast(pa.int64()), 0))
-    return (times_N % _DAY_US) / _DAY_US
+    return (times_N % US_PER_DAY) / US_PER_DAY
 
 
-def _term_numbers(column: pa.ChunkedArray, terms: Vocabulary) -> npt.NDArray[np.int64]:
+def _term_numbers(column: pa.ChunkedArray, terms: Vocabulary) -> Int64Array:
     """Number of each term, that of the last for those that the vocabulary does not have."""
     numbers_N = terms.numbers(column)
     return np.where(numbers_N < 0, len(terms), numbers_N)
 
 
-def _one_hot(column: pa.ChunkedArray, terms: Vocabulary) -> Matrix:
+def _one_hot(column: pa.ChunkedArray, terms: Vocabulary) -> Float32Array:
     """A column a term and one for the others. Shape (N, T)."""
     numbers_N = _term_numbers(column, terms)
     return np.equal(numbers_N[:, None], np.arange(len(terms) + 1)).astype(np.float32)

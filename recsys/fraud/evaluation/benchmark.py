@@ -1,4 +1,4 @@
-"""Measuring scores against labels, beside what one would reach with a plain detector.
+"""Measures scores against labels, beside baseline detectors.
 
 Shapes: N transactions.
 """
@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.arrays import BoolArray, Float64Array, Int64Array
 from recsys.datasets.dataset import FeatureConfig
+from recsys.datasets.transactions.days import day_number, day_of
+from recsys.datasets.transactions.labels import UNKNOWN, known_labels
+from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.evaluation.account_surprise import AccountSurprise
 from recsys.fraud.evaluation.baselines import (
     AmountAlone,
@@ -24,31 +28,33 @@ from recsys.fraud.evaluation.baselines import (
     IsolationForest,
     NearestNeighbours,
 )
-from recsys.fraud.evaluation.metrics import FraudMeasures, Scored, measure_fraud
-from recsys.fraud.profiles.arrays import Codes, Days
+from recsys.fraud.evaluation.metrics import FraudMeasures, Scored, known_compromised, measure_fraud
+from recsys.fraud.fitting.train import FittedFraud
 from recsys.fraud.scoring.account_days import AccountDays
+from recsys.schema import ACCOUNT_ID
 
-Array = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 FittedT = TypeVar("FittedT")
 
 _MAX_BASELINE_ROWS = 200_000
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TestRows:
-    """What every method is measured on."""
+    """The rows that every method is measured on."""
 
-    account: Codes
+    account: Int64Array
     """Account of each transaction. Shape (N,)."""
-    day: Days
+    day: Float64Array
     """Its time in days. Shape (N,)."""
-    is_fraud: Flags
+    is_fraud: BoolArray
     """Its label. Shape (N,)."""
-    keep: Flags
+    keep: BoolArray
     """Whether it is evaluated. Shape (N,)."""
 
-    def measure(self, score_N: Array, account_days: AccountDays | None = None) -> FraudMeasures:
+    def measure(
+        self, score_N: Float64Array, account_days: AccountDays | None = None
+    ) -> FraudMeasures:
         """Measure scores of transactions.
 
         Args:
@@ -74,7 +80,7 @@ class TestRows:
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineResult:
-    """What a plain detector reaches, and what it costs."""
+    """Measures and cost of a baseline detector."""
 
     values: dict[str, float]
     """Measures by name."""
@@ -94,10 +100,10 @@ def measure_baselines(
     *,
     seed: int,
 ) -> dict[str, BaselineResult]:
-    """Fit plain detectors on the training rows and measure them on the test rows.
+    """Fit baseline detectors on the training rows and measure them on the test rows.
 
-    They see the same columns, but all but the last not whose transaction it is. Of very long logs
-    these get a part of the training rows, drawn at random.
+    They see the same columns, but only the last one knows the accounts. Of very long logs the
+    others get a random part of the training rows.
 
     Args:
         train: Training transactions.
@@ -130,12 +136,12 @@ def measure_baselines(
 
 
 def _measured(
-    fit: Callable[[], FittedT], score: Callable[[FittedT, slice], Array], rows: TestRows
+    fit: Callable[[], FittedT], score: Callable[[FittedT, slice], Float64Array], rows: TestRows
 ) -> BaselineResult:
     start = time.perf_counter()
     fitted = fit()
     fit_s = time.perf_counter() - start
-    score(fitted, slice(1))  # compiles what is compiled at its first use
+    score(fitted, slice(1))  # runs once so that its functions are compiled
     start = time.perf_counter()
     scores_N = score(fitted, slice(None))
     score_s = time.perf_counter() - start
@@ -145,3 +151,102 @@ def _measured(
         score_s=score_s,
         transactions_per_s=len(scores_N) / score_s,
     )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoredTest:
+    """Scores of the test rows, and what it took."""
+
+    test: pa.Table
+    """The test rows."""
+    anomaly_score: Float64Array
+    """Their scores. Shape (N,)."""
+    account_ids: pa.Array
+    """Account of each account-day."""
+    account_days: AccountDays
+    """Scores of the account-days, as probabilities of less unusual ones."""
+    num_scored: int
+    """Rows that were scored, those before the test among them."""
+    score_s: float
+    """Seconds that it took."""
+
+
+def score_test(
+    fitted: FittedFraud,
+    rest: pa.Table,
+    test_start: date,
+    *,
+    labels: pa.Table | None,
+    num_threads: int,
+) -> ScoredTest:
+    """Scores of the rows after the training, of which those of the test days are kept.
+
+    Args:
+        fitted: The scorer.
+        rest: Transactions after those of the training.
+        test_start: The first day that is measured.
+        labels: Labels that are used once they are known.
+        num_threads: Threads of the trees.
+    """
+    started = time.perf_counter()
+    scores, state = fitted.model.score(rest, fitted.state, num_threads=num_threads, labels=labels)
+    score_s = time.perf_counter() - started
+    in_test_N = day_of(rest) >= day_number(test_start)
+    days = AccountDays.of(
+        scores.account[in_test_N],
+        day_of(rest)[in_test_N],
+        scores.calibrated.combined[in_test_N],
+        scores.passed.num_known[in_test_N],
+    )
+    p_values_M = fitted.model.account_p_values(days, with_labels=labels is not None)
+    return ScoredTest(
+        test=rest.filter(pa.array(in_test_N)),
+        anomaly_score=scores.calibrated.anomaly_score[in_test_N],
+        account_ids=state.account_ids.lookup(days.account),
+        account_days=replace(days, highest=1 - p_values_M),
+        num_scored=rest.num_rows,
+        score_s=score_s,
+    )
+
+
+def rows_to_measure(
+    table: pa.Table,
+    scored: ScoredTest,
+    labels: pa.Table,
+    *,
+    dropped_since: tuple[date, date] | None,
+) -> TestRows:
+    """What is measured: the truth of the test rows, and which count; none without a label.
+
+    Args:
+        table: All transactions, the test rows at their end.
+        scored: The scores.
+        labels: All labels.
+        dropped_since: First day that is not learnt from and first day that is measured, where
+            accounts are left out once their fraud is known.
+    """
+    label_N = known_labels(table, labels, delay_days=0, at=_LATEST)
+    is_fraud_N = label_N == 1
+    account_N = Vocabulary.fit(table[ACCOUNT_ID]).numbers(table[ACCOUNT_ID])
+    is_left_out_N = np.zeros(table.num_rows, dtype=np.bool_)
+    if dropped_since is not None:
+        is_left_out_N = known_compromised(
+            account_N,
+            np.floor(day_of(table)).astype(np.int64),
+            is_fraud_N,
+            train_end_day=day_number(dropped_since[0]),
+            test_start_day=day_number(dropped_since[1]),
+        )
+    test = slice(table.num_rows - scored.test.num_rows, None)
+    return TestRows(
+        account=account_N[test],
+        day=day_of(scored.test),
+        is_fraud=is_fraud_N[test],
+        keep=(~is_left_out_N & (label_N != UNKNOWN))[test],
+    )
+
+
+def measure_scored(table: pa.Table, scored: ScoredTest, rows: TestRows) -> FraudMeasures:
+    """Measures of scores, account-days under the codes that the accounts have in the table."""
+    codes = Vocabulary.fit(table[ACCOUNT_ID]).numbers(pa.chunked_array([scored.account_ids]))
+    return rows.measure(scored.anomaly_score, replace(scored.account_days, account=codes))

@@ -20,11 +20,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from recsys.arrays import BoolArray, Int64Array, IntArray
 from recsys.errors import ConfigError, DataError
 
 Values = npt.NDArray[np.number | np.bool_]
-Codes = npt.NDArray[np.integer]
-Flags = npt.NDArray[np.bool_]
 
 _ACCOUNT_BITS = 32
 
@@ -39,9 +38,9 @@ class Scored:
 
     scores: Values
     """anomaly_score of each transaction, or account_score of each account-day. Shape (N,)."""
-    accounts: Codes
+    accounts: IntArray
     """Code of the account. Shape (N,)."""
-    days: Codes
+    days: IntArray
     """The day. Shape (N,)."""
 
     def __post_init__(self) -> None:
@@ -57,7 +56,7 @@ class Scored:
                 remedy="score again, or leave these rows out",
             )
 
-    def where(self, mask_N: Flags) -> Scored:
+    def where(self, mask_N: BoolArray) -> Scored:
         """The rows where the mask is true."""
         return Scored(
             scores=self.scores[mask_N], accounts=self.accounts[mask_N], days=self.days[mask_N]
@@ -71,15 +70,15 @@ class FraudMeasures:
     values: dict[str, float]
     """What the scores reach; NaN where a measure is not defined."""
     ceilings: dict[str, float]
-    """What the labels reach as scores: the days have fewer frauds than places, so it may be low."""
+    """What a perfect ranking reaches; low if days have fewer frauds than k."""
 
 
 def measure_fraud(
     transactions: Scored,
-    is_fraud_N: Flags,
+    is_fraud_N: BoolArray,
     account_days: Scored,
     *,
-    keep_N: Flags | None = None,
+    keep_N: BoolArray | None = None,
 ) -> FraudMeasures:
     """All measures of one set of scores.
 
@@ -110,7 +109,7 @@ def measure_fraud(
     )
 
 
-def auc(scores_N: Values, is_fraud_N: Flags) -> float:
+def auc(scores_N: Values, is_fraud_N: BoolArray) -> float:
     """Probability that a fraud has a higher score than another row, ties counting half.
 
     NaN when there is only one class. Hanley and McNeil 1982, "The meaning and use of the area under
@@ -119,7 +118,7 @@ def auc(scores_N: Values, is_fraud_N: Flags) -> float:
     return float(roc_auc_score(is_fraud_N, scores_N)) if _has_both(is_fraud_N) else float("nan")
 
 
-def average_precision(scores_N: Values, is_fraud_N: Flags) -> float:
+def average_precision(scores_N: Values, is_fraud_N: BoolArray) -> float:
     """Mean precision at the ranks of the frauds; rows of equal score enter together.
 
     NaN when there is only one class. The share of frauds is what random scores reach.
@@ -131,9 +130,9 @@ def average_precision(scores_N: Values, is_fraud_N: Flags) -> float:
 
 def card_precision(
     scores_N: Values,
-    is_fraud_N: Flags,
-    accounts_N: Codes,
-    days_N: Codes,
+    is_fraud_N: BoolArray,
+    accounts_N: IntArray,
+    days_N: IntArray,
     *,
     k: int = 100,
 ) -> float:
@@ -159,22 +158,22 @@ def card_precision(
 
 
 def account_day_truth(
-    accounts_M: Codes, days_M: Codes, *, fraud_accounts: Codes, fraud_days: Codes
-) -> Flags:
+    accounts_M: IntArray, days_M: IntArray, *, fraud_accounts: IntArray, fraud_days: IntArray
+) -> BoolArray:
     """Whether each account had a fraud on the day, given where and when the frauds were. (M,)."""
     return np.isin(_pairs(accounts_M, days_M), _pairs(fraud_accounts, fraud_days))
 
 
-def account_day_average_precision(account_scores_M: Values, has_fraud_M: Flags) -> float:
+def account_day_average_precision(account_scores_M: Values, has_fraud_M: BoolArray) -> float:
     """`average_precision` with account-days as rows; `has_fraud_M` is from `account_day_truth`."""
     return average_precision(account_scores_M, has_fraud_M)
 
 
 def precision_per_day(
     account_scores_M: Values,
-    has_fraud_M: Flags,
-    accounts_M: Codes,
-    days_M: Codes,
+    has_fraud_M: BoolArray,
+    accounts_M: IntArray,
+    days_M: IntArray,
     *,
     k: int = 5,
 ) -> float:
@@ -193,19 +192,20 @@ def precision_per_day(
 
 
 def known_compromised(
-    accounts_N: Codes,
-    days_N: Codes,
-    is_fraud_N: Flags,
+    accounts_N: IntArray,
+    days_N: IntArray,
+    is_fraud_N: BoolArray,
     *,
     train_end_day: int,
     test_start_day: int,
     num_train_days: int = 7,
-) -> Flags:
+) -> BoolArray:
     """Transactions on test days whose account is known to be compromised by then.
 
     Handbook, section 3.4: labels are known after a delay, the days between training and test. A
     fraud of the last `num_train_days` training days is known to the whole test; one on a later day
-    f is known on the days after f + delay. Leave these rows out: nobody needs a score to find them.
+    f is known on the days after f + delay. These rows are left out: no score is needed to find
+    them.
 
     Args:
         accounts_N: Accounts of all transactions, those before the test included.
@@ -231,12 +231,12 @@ def known_compromised(
     first_fraud_A = np.full(int(accounts_N.max(initial=-1)) + 1, np.iinfo(np.int64).max)
     np.minimum.at(first_fraud_A, accounts_N[is_counted_N], days_N[is_counted_N])
     # A fraud of the training days is always before day - delay, which is at least train_end_day.
-    is_known_N: Flags = first_fraud_A[accounts_N] < days_N - delay
+    is_known_N: BoolArray = first_fraud_A[accounts_N] < days_N - delay
     return is_known_N & (days_N >= test_start_day)
 
 
 def _all_measures(
-    transactions: Scored, is_fraud_N: Flags, account_days: Scored, has_fraud_M: Flags
+    transactions: Scored, is_fraud_N: BoolArray, account_days: Scored, has_fraud_M: BoolArray
 ) -> dict[str, float]:
     scores_N, accounts_N, days_N = transactions.scores, transactions.accounts, transactions.days
     scores_M, accounts_M, days_M = account_days.scores, account_days.accounts, account_days.days
@@ -266,7 +266,13 @@ def _evaluated(account_days: Scored, transactions: Scored) -> Scored:
 
 
 def _daily_precision(
-    scores_M: Values, is_bad_M: Flags, accounts_M: Codes, days_M: Codes, *, k: int, once: bool
+    scores_M: Values,
+    is_bad_M: BoolArray,
+    accounts_M: IntArray,
+    days_M: IntArray,
+    *,
+    k: int,
+    once: bool,
 ) -> float:
     """Mean over days of the bad rows among the k highest, over k; with `once` they leave then."""
     if k < 1:
@@ -284,10 +290,10 @@ def _daily_precision(
     return float(np.mean(precisions)) if precisions else float("nan")
 
 
-def _pairs(accounts: Codes, days: Codes) -> npt.NDArray[np.int64]:
+def _pairs(accounts: IntArray, days: IntArray) -> Int64Array:
     """Day and account as one number, ordered by day, then account."""
     return (days.astype(np.int64) << _ACCOUNT_BITS) + accounts
 
 
-def _has_both(is_fraud: Flags) -> bool:
+def _has_both(is_fraud: BoolArray) -> bool:
     return bool(is_fraud.any() and not is_fraud.all())

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Int64Array
 from recsys.fraud.explain.facts import (
     MIN_OWN,
     MIN_OWN_TERMS,
@@ -29,7 +30,7 @@ from recsys.fraud.explain.facts import (
 )
 from recsys.fraud.explain.families import AMOUNTS, CATEGORY, COUNTERPARTY, HOURS, VELOCITY
 from recsys.fraud.explain.past import DAY_US, HOUR_US, Past, Subject, paid_within
-from recsys.fraud.profiles.arrays import NUM_HOURS, Codes
+from recsys.fraud.profiles.arrays import NUM_HOURS
 from recsys.schema import ACCOUNT_ID, AMOUNT, COUNTERPARTY_ID, CURRENCY, EVENT_TIME
 
 _WINDOWS = {HOUR_US: "an hour", DAY_US: "24 hours"}
@@ -84,11 +85,11 @@ class Aspects:
         return records
 
     @functools.cached_property
-    def _times(self) -> Codes:
+    def _times(self) -> Int64Array:
         return np.asarray(self.day[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
 
     @functools.cached_property
-    def _all_times(self) -> Codes:
+    def _all_times(self) -> Int64Array:
         return np.concatenate([self.past.times[self._own.rows], self._times])
 
     def _amounts(self, row: int) -> Iterator[Fact | None]:

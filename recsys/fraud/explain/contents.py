@@ -1,4 +1,4 @@
-"""The alerts of a day as the page shows them.
+"""Content of the alert page: the alerts of a day with their explanations.
 
 Shapes: P earlier transactions, D width of an embedding.
 """
@@ -13,11 +13,11 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.fraud.embedding.inputs import TransactionInputs
 from recsys.fraud.explain.phrases import short_text, value_text
 from recsys.fraud.explain.reasons import Explained
 from recsys.fraud.explain.scored import AccountRows, ScoredDay
-from recsys.fraud.profiles.arrays import Codes, Floats
 from recsys.fraud.report.content import Alert, AlertTransaction, Reason
 from recsys.schema import (
     AMOUNT,
@@ -26,6 +26,7 @@ from recsys.schema import (
     EVENT_TIME,
     TRANSACTION_ID,
 )
+from recsys.time_units import US_PER_DAY
 
 NUM_NEAREST = 3
 """Normal transactions that are shown beside the suspicious ones."""
@@ -33,7 +34,7 @@ NUM_PAST = 60
 """Earlier transactions of an account that are shown."""
 
 _NUM_SEARCHED = 200
-_EPISODE_US = 3 * 86_400_000_000  # what came so shortly before may belong to the fraud
+_EPISODE_US = 3 * US_PER_DAY  # transactions so shortly before may belong to the fraud
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ def explain_alerts(
     cold_transactions: int,
     earlier_alerts: Mapping[object, tuple[date, ...]] | None = None,
 ) -> tuple[Alert, ...]:
-    """Gather what an analyst needs to judge each alert.
+    """Gather what an analyst needs to assess each alert.
 
     Args:
         scored: The day.
@@ -91,7 +92,7 @@ def _alert(
     flagged: FlaggedAccount,
     place: int,
     *,
-    nearest: Codes,
+    nearest: Int64Array,
     sufficient_score: float,
     cold_transactions: int,
     earlier_alerts: Mapping[object, tuple[date, ...]],
@@ -126,7 +127,7 @@ def _day_transactions(
     scored: ScoredDay, own: AccountRows, of_row: Mapping[int, tuple[Reason, ...]]
 ) -> tuple[AlertTransaction, ...]:
     """The account's transactions of the day with their scores."""
-    score_N = scored.scores.judgement.anomaly_score
+    score_N = scored.scores.calibrated.anomaly_score
     records = scored.table.take(pa.array(own.day)).to_pylist()
     return tuple(
         _transaction(record, scored.model.inputs, float(score_N[row]), reasons=of_row.get(int(row)))
@@ -135,7 +136,7 @@ def _day_transactions(
 
 
 def _past_transactions(
-    past: pa.Table, rows: Codes, inputs: TransactionInputs
+    past: pa.Table, rows: Int64Array, inputs: TransactionInputs
 ) -> tuple[AlertTransaction, ...]:
     """Earlier transactions; what they scored on their day is not known here."""
     records = past.take(pa.array(rows, pa.int64())).to_pylist()
@@ -175,11 +176,11 @@ def _text(value: object) -> str:
     return "" if value is None else short_text(str(value))
 
 
-def _nearest(explained: Explained) -> list[Codes]:
+def _nearest(explained: Explained) -> list[Int64Array]:
     """Earlier transactions of each account most like its most suspicious one, of `flagged.past`."""
     scored, past = explained.scored, explained.flagged.past
     searched = [_searched(scored, past, own) for own in explained.flagged.accounts]
-    p_value_N = scored.scores.judgement.p_value
+    p_value_N = scored.scores.calibrated.p_value
     worst = [
         own.suspicious[np.argmin(p_value_N[own.suspicious])] for own in explained.flagged.accounts
     ]
@@ -197,7 +198,7 @@ def _nearest(explained: Explained) -> list[Codes]:
     ]
 
 
-def _searched(scored: ScoredDay, past: pa.Table, own: AccountRows) -> Codes:
+def _searched(scored: ScoredDay, past: pa.Table, own: AccountRows) -> Int64Array:
     """The latest transactions of an account, but for what may belong to the same fraud."""
     first = scored.table[EVENT_TIME][int(own.day[0])].cast(pa.int64()).as_py()
     latest = own.past[-_NUM_SEARCHED:]
@@ -206,7 +207,7 @@ def _searched(scored: ScoredDay, past: pa.Table, own: AccountRows) -> Codes:
     return early if len(early) >= NUM_NEAREST else latest
 
 
-def _order(embedding_D: Floats, others_PD: Floats) -> Codes:
+def _order(embedding_D: Float32Array, others_PD: Float32Array) -> Int64Array:
     """The nearest few, by Euclidean distance."""
     distance_P = ((others_PD - embedding_D) ** 2).sum(1)
     return np.argsort(distance_P, kind="stable")[:NUM_NEAREST]

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float32Array, Float64Array, Int64Array
 from recsys.fraud.explain.families import (
     AMOUNTS,
     EARLIER,
@@ -27,11 +27,8 @@ from recsys.fraud.explain.families import (
 )
 from recsys.fraud.explain.scored import ScoredDay
 from recsys.fraud.labels.memory import RecentTransactions
-from recsys.fraud.labels.supervised import stacker_features
-from recsys.fraud.profiles.arrays import Codes, Floats
+from recsys.fraud.labels.supervised import meta_model_features
 from recsys.schema import TRANSACTION_ID
-
-Array = npt.NDArray[np.float64]
 
 _CAP = 5.0
 """Nats that a family counts for in one transaction: a single absurd value does not outshout what
@@ -44,10 +41,10 @@ class Contributions:
 
     families: tuple[str, ...]
     """Their names."""
-    nats: Array
+    nats: Float64Array
     """What each brought in, 0 where it spoke for the transaction. Shape (R, F)."""
 
-    def total(self, rows: Codes) -> dict[str, float]:
+    def total(self, rows: Int64Array) -> dict[str, float]:
         """What the families brought to some transactions taken together, the most first.
 
         Args:
@@ -60,13 +57,13 @@ class Contributions:
         order = np.argsort(-total_F, kind="stable")
         return {self.families[place]: float(total_F[place]) for place in order}
 
-    def strongest(self, family: str, rows: Codes) -> Codes:
+    def strongest(self, family: str, rows: Int64Array) -> Int64Array:
         """Some transactions, those to which a family brought most first."""
         nats = self.nats[rows, self.families.index(family)]
         return rows[np.argsort(-nats, kind="stable")]
 
 
-def contributions_of(scored: ScoredDay, rows: Codes) -> Contributions:
+def contributions_of(scored: ScoredDay, rows: Int64Array) -> Contributions:
     """What made the scores of some transactions.
 
     Args:
@@ -77,29 +74,31 @@ def contributions_of(scored: ScoredDay, rows: Codes) -> Contributions:
     return of_labels or _without_labels(scored, rows)
 
 
-def _without_labels(scored: ScoredDay, rows: Codes) -> Contributions:
+def _without_labels(scored: ScoredDay, rows: Int64Array) -> Contributions:
     """Parts of the own score, and what piled up before the day."""
-    model, judge = scored.model, scored.model.judge
+    model, scorer = scored.model, scored.model.scorer
     evidence_RJ = scored.scores.evidence[rows]
     coded = model.inputs.encode(scored.table.take(pa.array(rows)))
-    typical_J = np.array([tail.median for tail in judge.tails], dtype=np.float32)
-    families_J = [evidence_family(kind, model.inputs.context) for kind in judge.kinds]
+    typical_J = np.array([tail.median for tail in scorer.tails], dtype=np.float32)
+    families_J = [evidence_family(kind, model.inputs.context) for kind in scorer.kinds]
 
-    def score(kept: frozenset[str]) -> Array:
+    def score(kept: frozenset[str]) -> Float64Array:
         is_kept_J = np.array([family in kept for family in families_J])
         usual = scored.scores.passed.expected_mean[rows]
         seen = coded if AMOUNTS in kept else replace(coded, amount=usual)
-        return judge.own_scores(np.where(is_kept_J, evidence_RJ, typical_J), seen, num_threads=1)
+        return scorer.transaction_scores(
+            np.where(is_kept_J, evidence_RJ, typical_J), seen, num_threads=1
+        )
 
     families = tuple(dict.fromkeys(families_J))
     parts = _parts(families, score)
-    earlier_R = judge.with_heat(np.zeros(len(rows)), heat_before(scored, rows))
+    earlier_R = scorer.combined_scores(np.zeros(len(rows)), heat_before(scored, rows))
     return Contributions(
         families=(*families, EARLIER), nats=np.column_stack([parts, earlier_R]).clip(0)
     )
 
 
-def heat_before(scored: ScoredDay, rows: Codes) -> Floats:
+def heat_before(scored: ScoredDay, rows: Int64Array) -> Float32Array:
     """What the accounts had piled up before their first transaction of the day. Shape (R, H).
 
     Args:
@@ -108,27 +107,27 @@ def heat_before(scored: ScoredDay, rows: Codes) -> Floats:
     """
     accounts, first = np.unique(scored.scores.account, return_index=True)
     places = first[np.searchsorted(accounts, scored.scores.account[rows])]
-    return scored.scores.judgement.heat[places]
+    return scored.scores.calibrated.cumulative_score[places]
 
 
-def _with_labels(scored: ScoredDay, rows: Codes) -> Contributions | None:
+def _with_labels(scored: ScoredDay, rows: Int64Array) -> Contributions | None:
     """Parts of the log odds; None where the state no longer knows the day, or never knew labels."""
     model, supervised = scored.model, scored.model.supervised
     recent = _recent_up_to(scored)
     if supervised is None or recent is None:
         return None
-    features_NC, names = stacker_features(
-        model.judge, scored.scores.evidence, scored.scores.passed,
+    features_NC, names = meta_model_features(
+        model.scorer, scored.scores.evidence, scored.scores.passed,
         model.inputs.encode(scored.table).hour, recent, recent.label, supervised.delay_days,
     )  # fmt: skip
-    families_C = [feature_family(name, model.inputs.context, model.judge.kinds) for name in names]
+    families_C = [feature_family(name, model.inputs.context, model.scorer.kinds) for name in names]
     features_RC = features_NC[rows]
     typical_C = np.median(features_NC, axis=0)  # NaN, which is not known, where any row has it
 
-    def score(kept: frozenset[str]) -> Array:
+    def score(kept: frozenset[str]) -> Float64Array:
         is_kept_C = np.array([family in kept for family in families_C])
         mixed_RC = np.where(is_kept_C, features_RC, typical_C).astype(np.float32)
-        return supervised.stacker.score(mixed_RC)
+        return supervised.meta_model.score(mixed_RC)
 
     families = tuple(dict.fromkeys(families_C))
     return Contributions(families=families, nats=_parts(families, score).clip(0))
@@ -146,7 +145,9 @@ def _recent_up_to(scored: ScoredDay) -> RecentTransactions | None:
     return RecentTransactions(table=scored.state.recent.slice(0, end))
 
 
-def _parts(families: tuple[str, ...], score: Callable[[frozenset[str]], Array]) -> Array:
+def _parts(
+    families: tuple[str, ...], score: Callable[[frozenset[str]], Float64Array]
+) -> Float64Array:
     """Part of each family in a score, without what sums up all columns. Shape (R, F)."""
     every, none = frozenset(families), frozenset[str]()
     whole_R, typical_R = score(every), score(none)

@@ -15,13 +15,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import Float64Array, Int64Array
 from recsys.fraud.explain.past import Past, Subject
 from recsys.fraud.explain.phrases import number_and_range, percent, short_text, value_text
-from recsys.fraud.profiles.arrays import NUM_HOURS, Codes
-
-Array = npt.NDArray[np.float64]
+from recsys.fraud.profiles.arrays import NUM_HOURS
 
 MIN_OWN = 10
 """Transactions before the day from which on an account has a history of its own."""
@@ -78,7 +76,7 @@ def rarest(facts: Iterable[Fact | None]) -> Fact | None:
 
 
 def outside_range(
-    subject: Subject, known: Array, value: float, *, unit: str = "", decimals: int = 2
+    subject: Subject, known: Float64Array, value: float, *, unit: str = "", decimals: int = 2
 ) -> Fact | None:
     """A number outside the range that nine in ten have.
 
@@ -111,7 +109,7 @@ def outside_range(
     )
 
 
-def more_than_usual(subject: Subject, known: Codes, count: int, *, window: str) -> Fact | None:
+def more_than_usual(subject: Subject, known: Int64Array, count: int, *, window: str) -> Fact | None:
     """More transactions within a window than nine in ten saw.
 
     Args:
@@ -137,7 +135,7 @@ def more_than_usual(subject: Subject, known: Codes, count: int, *, window: str) 
     )
 
 
-def outside_hours(subject: Subject, counts_H: Codes, hour: int, observed: str) -> Fact | None:
+def outside_hours(subject: Subject, counts_H: Int64Array, hour: int, observed: str) -> Fact | None:
     """An hour outside the shortest range of hours that nine in ten have.
 
     Args:
@@ -164,7 +162,7 @@ def outside_hours(subject: Subject, counts_H: Codes, hour: int, observed: str) -
     )
 
 
-def shortest_range(counts_H: Codes) -> tuple[int, int]:
+def shortest_range(counts_H: Int64Array) -> tuple[int, int]:
     """The fewest hours in a row that hold nine in ten transactions.
 
     Returns:
@@ -183,7 +181,7 @@ def shortest_range(counts_H: Codes) -> tuple[int, int]:
     return 0, NUM_HOURS
 
 
-def unusual_weekday(account: Subject, weekdays_S: Codes, weekday: int) -> Fact | None:
+def unusual_weekday(account: Subject, weekdays_S: Int64Array, weekday: int) -> Fact | None:
     """A day of the week on which an account hardly ever does anything.
 
     Only its own days count: a day that is scored has one weekday, and so has everybody's row.

@@ -39,7 +39,7 @@ _OF_COUNTS = ("account_count_", "account_mean_amount_")
 
 
 def evidence_family(kind: str, context: str) -> str:
-    """What a kind of evidence speaks of.
+    """The family of a kind of evidence.
 
     Args:
         kind: Name of the evidence.

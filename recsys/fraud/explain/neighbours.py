@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Int64Array
 from recsys.fraud.explain.facts import Fact
 from recsys.fraud.explain.past import Past
 from recsys.fraud.explain.phrases import short_text, value_text
 from recsys.fraud.explain.scored import ScoredDay
 from recsys.fraud.labels.label_evidence import FRAUD, UNLABELLED
 from recsys.fraud.labels.memory import MEMORY_DAYS, RecentTransactions
-from recsys.fraud.profiles.arrays import Codes
 from recsys.fraud.report.wording import counted
 from recsys.fraud.scoring.tails import TAIL_SHARE
 from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, EVENT_TIME
@@ -44,8 +44,8 @@ def unusual_others(scored: ScoredDay, past: Past, row: int) -> Fact | None:
     """
     if COUNTERPARTY_ID not in scored.table.column_names:
         return None
-    place = scored.model.judge.kinds.index("counterparty_excess")
-    surprise = float(scored.scores.judgement.surprise[row, place])
+    place = scored.model.scorer.kinds.index("counterparty_excess")
+    surprise = float(scored.scores.calibrated.surprise[row, place])
     record = scored.table.slice(row, 1).select([ACCOUNT_ID, COUNTERPARTY_ID]).to_pylist()[0]
     name = record[COUNTERPARTY_ID]
     if surprise < -math.log(TAIL_SHARE) or name is None:
@@ -103,6 +103,6 @@ def confirmed_frauds(scored: ScoredDay, row: int) -> Fact | None:
     )
 
 
-def _frauds(known: RecentTransactions, chosen: Codes) -> tuple[int, int]:
+def _frauds(known: RecentTransactions, chosen: Int64Array) -> tuple[int, int]:
     labels = known.label[chosen]
     return int(np.sum(labels == FRAUD)), len(labels)

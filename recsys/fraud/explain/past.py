@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float64Array, Int64Array
 from recsys.fraud.explain.phrases import short_text, value_text
-from recsys.fraud.profiles.arrays import NUM_HOURS, Codes
+from recsys.fraud.profiles.arrays import NUM_HOURS
 from recsys.schema import ACCOUNT_ID, AMOUNT, COUNTERPARTY_ID, CURRENCY, EVENT_TIME
 
-Array = npt.NDArray[np.float64]
 T = TypeVar("T")
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -33,7 +32,7 @@ class Subject:
 
     name: str
     """As it stands in a reason, e.g. "this account with category travel"."""
-    rows: Codes
+    rows: Int64Array
     """The transactions, in the order of time. Shape (S,)."""
     key: tuple[object, ...] = ()
     """What tells it from others; empty where it is the account's, which is not asked for again."""
@@ -55,9 +54,9 @@ class _Groups:
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.combine_chunks()
         self.terms: pa.Array = encoded.dictionary
-        self.codes: Codes = np.asarray(pc.fill_null(encoded.indices, -1), dtype=np.int64)
-        self._order: Codes = np.argsort(self.codes, kind="stable")
-        self._sorted: Codes = self.codes[self._order]
+        self.codes: Int64Array = np.asarray(pc.fill_null(encoded.indices, -1), dtype=np.int64)
+        self._order: Int64Array = np.argsort(self.codes, kind="stable")
+        self._sorted: Int64Array = self.codes[self._order]
 
     def code(self, value: object) -> int:
         """Code of a value; -1 of null, -2 of one that never came."""
@@ -66,7 +65,7 @@ class _Groups:
         place = int(pc.index(self.terms, pa.scalar(value, self.terms.type)).as_py())
         return place if place >= 0 else -2
 
-    def rows(self, value: object) -> Codes:
+    def rows(self, value: object) -> Int64Array:
         """Rows with a value, ascending."""
         code = self.code(value)
         first, end = np.searchsorted(self._sorted, [code, code + 1])
@@ -83,17 +82,17 @@ class Past:
     _counted: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
     @functools.cached_property
-    def times(self) -> Codes:
+    def times(self) -> Int64Array:
         """Microseconds since 1970. Shape (P,)."""
         return np.asarray(self.table[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
 
     @functools.cached_property
-    def amounts(self) -> Array:
+    def amounts(self) -> Float64Array:
         """Amounts. Shape (P,)."""
         return self.numbers(AMOUNT)
 
     @functools.cached_property
-    def weekdays(self) -> Codes:
+    def weekdays(self) -> Int64Array:
         """0 for Monday to 6 for Sunday. Shape (P,)."""
         return (self.times // DAY_US + 3) % 7  # 1970 began on a Thursday
 
@@ -102,7 +101,7 @@ class Past:
         """Whether times tell more than the day: not where half of them are at midnight."""
         return len(self.times) == 0 or float(np.mean(self.times % DAY_US == 0)) < 0.5
 
-    def numbers(self, name: str) -> Array:
+    def numbers(self, name: str) -> Float64Array:
         """A numeric column; NaN where it has no value. Shape (P,)."""
         every = self.everybody.key
         return self._once(
@@ -117,8 +116,8 @@ class Past:
             self._groups[name] = _Groups(self.table[name])
         return self._groups[name]
 
-    def codes(self, name: str) -> Codes:
-        """Codes of a column, -1 for null. Shape (P,)."""
+    def codes(self, name: str) -> Int64Array:
+        """Int64Array of a column, -1 for null. Shape (P,)."""
         return self.groups(name).codes
 
     def term(self, name: str, code: int) -> str:
@@ -157,7 +156,7 @@ class Past:
         groups = self.groups(name)
         key = (*subject.key, name, value) if subject.key else ()
 
-        def rows() -> Codes:
+        def rows() -> Int64Array:
             if subject is self.everybody:
                 return groups.rows(value)
             return subject.rows[groups.codes[subject.rows] == groups.code(value)]
@@ -175,42 +174,42 @@ class Past:
         found: T = self._counted[key]
         return found
 
-    def known_numbers(self, subject: Subject, name: str) -> Array:
+    def known_numbers(self, subject: Subject, name: str) -> Float64Array:
         """The finite numbers that a subject has in a column, ascending."""
 
-        def count() -> Array:
+        def count() -> Float64Array:
             values = self.numbers(name)[subject.rows]
             return np.sort(values[np.isfinite(values)])
 
         return self._once((*subject.key, "numbers", name), subject.key, count)
 
-    def known_terms(self, subject: Subject, name: str) -> tuple[Codes, Codes]:
+    def known_terms(self, subject: Subject, name: str) -> tuple[Int64Array, Int64Array]:
         """The codes that a subject has in a column, and how often."""
 
-        def count() -> tuple[Codes, Codes]:
+        def count() -> tuple[Int64Array, Int64Array]:
             codes, counts = np.unique(self.codes(name)[subject.rows], return_counts=True)
             return codes, counts
 
         return self._once((*subject.key, "terms", name), subject.key, count)
 
-    def known_hours(self, subject: Subject) -> Codes:
+    def known_hours(self, subject: Subject) -> Int64Array:
         """Transactions of a subject by the hour of the day. Shape (H,)."""
 
-        def count() -> Codes:
+        def count() -> Int64Array:
             hours = self.times[subject.rows] // HOUR_US % NUM_HOURS
             return np.bincount(hours, minlength=NUM_HOURS)
 
         return self._once((*subject.key, "hours"), subject.key, count)
 
-    def known_counts(self, subject: Subject, window_us: int) -> Codes:
+    def known_counts(self, subject: Subject, window_us: int) -> Int64Array:
         """Transactions in the window up to each of a subject's, ascending. Shape (S,)."""
 
-        def count() -> Codes:
+        def count() -> Int64Array:
             return np.sort(self._counts_within(window_us)[subject.rows])
 
         return self._once((*subject.key, "counts", window_us), subject.key, count)
 
-    def _counts_within(self, window_us: int) -> Codes:
+    def _counts_within(self, window_us: int) -> Int64Array:
         """Transactions of the same account in the window up to each. Shape (P,)."""
         every = self.everybody.key
         return self._once(
@@ -220,7 +219,7 @@ class Past:
         )
 
 
-def paid_within(times: Codes, amounts: Array, window_us: int) -> Array:
+def paid_within(times: Int64Array, amounts: Float64Array, window_us: int) -> Float64Array:
     """Sum of the amounts paid in the window up to each time, its end included.
 
     Args:
@@ -234,7 +233,7 @@ def paid_within(times: Codes, amounts: Array, window_us: int) -> Array:
     return np.asarray(np.round(within, 6))  # a difference of sums errs in the last digits
 
 
-def _counts_within(account_P: Codes, time_P: Codes, window_us: int) -> Codes:
+def _counts_within(account_P: Int64Array, time_P: Int64Array, window_us: int) -> Int64Array:
     """Counts up to each: accounts are laid end to end, farther apart than the window."""
     if not len(time_P):
         return np.zeros(0, dtype=np.int64)

@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
+from recsys.arrays import Int64Array
 from recsys.fraud.explain.aspects import Aspects
 from recsys.fraud.explain.contributions import Contributions, contributions_of, heat_before
 from recsys.fraud.explain.facts import Fact
@@ -20,7 +21,6 @@ from recsys.fraud.explain.neighbours import confirmed_frauds, days_before, unusu
 from recsys.fraud.explain.past import Past
 from recsys.fraud.explain.scored import FlaggedRows, ScoredDay, flagged_rows
 from recsys.fraud.explain.words import combination, reason_of
-from recsys.fraud.profiles.arrays import Codes
 from recsys.fraud.report import wording
 from recsys.fraud.report.content import Reason
 from recsys.reporting import formats
@@ -47,7 +47,7 @@ class Explained:
     """All transactions before the day."""
 
     @classmethod
-    def of(cls, scored: ScoredDay, flagged_A: Codes) -> Self:
+    def of(cls, scored: ScoredDay, flagged_A: Int64Array) -> Self:
         """Gather what explains some accounts.
 
         Args:
@@ -63,12 +63,12 @@ class Explained:
         )
 
     @property
-    def rows(self) -> list[Codes]:
+    def rows(self) -> list[Int64Array]:
         """Which of the R transactions each account has."""
         sizes = [len(one.suspicious) for one in self.flagged.accounts]
         return np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1]) if sizes else []
 
-    def reasons(self, place: int, rows: Codes) -> tuple[Reason, ...]:
+    def reasons(self, place: int, rows: Int64Array) -> tuple[Reason, ...]:
         """Reasons for some of the suspicious transactions of an account taken together.
 
         A family that made the score but has nothing to show that a person could check is left out.
@@ -102,7 +102,7 @@ class Explained:
         )
 
     def _reason(
-        self, aspects: Aspects, place: int, family: str, rows: Codes, *, share: float
+        self, aspects: Aspects, place: int, family: str, rows: Int64Array, *, share: float
     ) -> Reason | None:
         """The reason that a family gives, in the transaction that shows it most."""
         own = self.flagged.accounts[place].day
@@ -125,8 +125,8 @@ class Explained:
             return unusual_others(self.scored, self.past, of_day)
         return fact
 
-    def _combination(self, rows: Codes) -> Reason:
-        p_values = self.scored.scores.judgement.p_value[self.flagged.suspicious[rows]]
+    def _combination(self, rows: Int64Array) -> Reason:
+        p_values = self.scored.scores.calibrated.p_value[self.flagged.suspicious[rows]]
         of_day = int(self.flagged.suspicious[rows[np.argmin(p_values)]])
         return combination(float(p_values.min()), transaction_id=self._id(of_day))
 

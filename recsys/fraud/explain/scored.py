@@ -1,4 +1,4 @@
-"""A scored day as explanations read it: the rows of the flagged accounts, before and on the day.
+"""A scored day for explanations: the rows of the flagged accounts, before and on the day.
 
 Shapes: N transactions of the day, P earlier ones of the flagged accounts, A flagged accounts.
 """
@@ -8,12 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float64Array, Int64Array
 from recsys.fraud.model import FraudModel
-from recsys.fraud.profiles.arrays import Codes
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.scores import Scores
 from recsys.schema import ACCOUNT_ID
@@ -46,11 +45,11 @@ class AccountRows:
 
     account: int
     """Place of the account in the state."""
-    day: Codes
+    day: Int64Array
     """Its rows in the day's table."""
-    suspicious: Codes
+    suspicious: Int64Array
     """Those of them that it is flagged for, one at least."""
-    past: Codes
+    past: Int64Array
     """Its rows in the table of earlier transactions."""
 
 
@@ -64,12 +63,12 @@ class FlaggedRows:
     """Earlier transactions of these accounts. P rows."""
 
     @property
-    def suspicious(self) -> Codes:
+    def suspicious(self) -> Int64Array:
         """Rows in the day's table that are suspicious, account by account."""
         return np.concatenate([one.suspicious for one in self.accounts] or [_no_rows()])
 
 
-def flagged_rows(scored: ScoredDay, flagged_A: Codes) -> FlaggedRows:
+def flagged_rows(scored: ScoredDay, flagged_A: Int64Array) -> FlaggedRows:
     """Find the rows of the flagged accounts.
 
     Args:
@@ -84,7 +83,7 @@ def flagged_rows(scored: ScoredDay, flagged_A: Codes) -> FlaggedRows:
         AccountRows(
             account=int(account),
             day=day,
-            suspicious=_suspicious(scored.scores.judgement.p_value, day),
+            suspicious=_suspicious(scored.scores.calibrated.p_value, day),
             past=earlier,
         )
         for account, day, earlier in zip(flagged_A, day_groups, past_groups, strict=True)
@@ -92,7 +91,7 @@ def flagged_rows(scored: ScoredDay, flagged_A: Codes) -> FlaggedRows:
     return FlaggedRows(accounts=accounts, past=past)
 
 
-def _groups(account_N: Codes, flagged_A: Codes) -> list[Codes]:
+def _groups(account_N: Int64Array, flagged_A: Int64Array) -> list[Int64Array]:
     """Rows of each flagged account, ascending."""
     order_N = np.argsort(account_N, kind="stable")
     sorted_N = account_N[order_N]
@@ -101,11 +100,11 @@ def _groups(account_N: Codes, flagged_A: Codes) -> list[Codes]:
     return [order_N[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
-def _suspicious(p_value_N: npt.NDArray[np.float64], rows: Codes) -> Codes:
+def _suspicious(p_value_N: Float64Array, rows: Int64Array) -> Int64Array:
     """Rows with a low p-value, or else the one with the lowest."""
     low = rows[p_value_N[rows] <= SUSPICIOUS_P]
     return low if len(low) else rows[[int(np.argmin(p_value_N[rows]))]]
 
 
-def _no_rows() -> Codes:
+def _no_rows() -> Int64Array:
     return np.zeros(0, dtype=np.int64)

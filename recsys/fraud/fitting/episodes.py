@@ -1,14 +1,15 @@
-"""What makes evidence worth something, learnt without a label: fraud comes in episodes.
+"""How much each kind of evidence is worth, learnt without labels: fraud comes in episodes.
 
-A card is misused for hours or days. So transactions that are unusual because of fraud have other
-unusual transactions of the same account near them in time, and those that are unusual by chance do
-not: they have as many near as a month or two away. Both rates are of the same account, so that
-accounts which always look strange gain nothing.
+A card is misused for hours or days. So a transaction that is unusual because of fraud has other
+unusual transactions of the same account near it in time. One that is unusual by chance has no more
+of them near than a month or two away. Both rates are of the same account, so accounts that always
+look strange have no effect.
 
-Three things follow. The weight of each kind of evidence is the share of its high values that this
-clustering explains. A booster learns, from everything known of one transaction, whether its
-neighbours are unusual; its own evidence and theirs agree only where there is an episode. And the
-same contrast, on accounts that the booster did not see, tells whether to trust it.
+This is used three times. The weight of each kind of evidence is the share of its high values that
+the clustering explains. A booster learns, from everything known of one transaction, whether its
+neighbours are unusual: its evidence and theirs agree only in an episode. And the same contrast, on
+accounts that the booster did not see, measures how good its scores are: the lift among the top
+scores.
 
 The idea is that of co-training (Blum and Mitchell 1998, "Combining labeled and unlabeled data with
 co-training"): two views, here a transaction and its neighbours, that are independent given the
@@ -23,46 +24,46 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from recsys.fraud.profiles.arrays import OWN_EVIDENCE, Codes, Days, Floats
+from recsys.arrays import BoolArray, Float32Array, Float64Array, Int64Array
+from recsys.fraud.profiles.arrays import OWN_EVIDENCE
 from recsys.fraud.windows import sum_around
-
-Array = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 NEAR_DAYS = 1.0
 """How far apart the transactions of an episode are at most."""
 FAR_DAYS = (30.0, 60.0)
-"""Where it is looked what is usual for the account."""
+"""Distances at which the usual rate of the account is measured."""
 
 
 _HIGH_SHARE = 0.01  # of transactions that count as unusual
 _EPISODE_SHARE = 0.005  # of transactions that count as parts of an episode
-_NEIGHBOUR_CAP = 5.0  # nats that one neighbour counts for
-_FULL_TRUST = 0.2  # from which on the shares of episodes alone count
-_TOP_SHARE = 0.002  # of transactions that the trust in a score is measured on
+_NEIGHBOUR_CAP = 5.0  # most nats of one neighbour
+_FULL_LIFT = 0.2  # lift from which on the shares of episodes alone give the weights
+_TOP_SHARE = 0.002  # of transactions, those with the top scores, that the lift is measured on
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Neighbourhood:
-    """Transactions whose neighbours are looked at, in the order of time."""
+    """Transactions with their neighbours in time, in the order of time."""
 
-    account: Codes
+    account: Int64Array
     """Account of each transaction. Shape (N,)."""
-    day: Days
+    day: Float64Array
     """Its time in days. Shape (N,)."""
-    usable: Flags
-    """Which are looked at and counted as neighbours: their account is known. Shape (N,)."""
+    usable: BoolArray
+    """Which of them count, also as neighbours: those of accounts with enough history. Shape
+    (N,)."""
 
-    def around(self, values_N: Array, *, window_days: float) -> Array:
+    def around(self, values_N: Float64Array, *, window_days: float) -> Float64Array:
         """Sum over the usable neighbours within a window. Shape (N,)."""
         return sum_around(
             self.account, self.day, np.where(self.usable, values_N, 0.0), window_days=window_days
         )
 
 
-def evidence_weights(around: Neighbourhood, excess_NJ: Floats, own_J: Flags) -> Array:
+def evidence_weights(
+    around: Neighbourhood, excess_NJ: Float32Array, own_J: BoolArray
+) -> Float64Array:
     """Share of the high values of each kind of evidence that come in episodes, 0 to 1.
 
     With r the rate of unusual neighbours near by and f that far away it is 1 - f / r.
@@ -73,7 +74,7 @@ def evidence_weights(around: Neighbourhood, excess_NJ: Floats, own_J: Flags) -> 
         own_J: Kinds by which a neighbour is unusual (see `is_own`).
 
     Returns:
-        Shape (J,); half for all kinds where nothing can be said.
+        Shape (J,); one half for all kinds if no kind comes in episodes.
     """
     high_NJ = _high(excess_NJ, around.usable)
     weights_J = np.ones(excess_NJ.shape[1])
@@ -106,35 +107,36 @@ def is_own(kind: str, covered: Sequence[str]) -> bool:
     return kind in OWN_EVIDENCE or (prefix == "reconstruction" and column not in covered)
 
 
-def own_of(kinds: Sequence[str], covered: Sequence[str]) -> Flags:
+def own_of(kinds: Sequence[str], covered: Sequence[str]) -> BoolArray:
     """Which kinds are aspects of one transaction that no other kind measures. Shape (J,)."""
     return np.array([is_own(kind, covered) for kind in kinds])
 
 
-def trusted_weights(shares_J: Array, trusted: float, *, sharpness: int) -> Array:
-    """Weights from the shares of episodes, as far as these are trusted.
+def weights_of_shares(shares_J: Float64Array, lift: float, *, sharpness: int) -> Float64Array:
+    """Weights from the shares of episodes, moved towards equal weights where the lift is small.
 
-    A log without fraud has no episodes, and shares measured on it are noise: then all kinds count
-    alike.
+    A log without fraud has no episodes, and the shares measured on it are noise: then all kinds
+    get the same weight.
 
     Args:
         shares_J: See `evidence_weights`.
-        trusted: Trust in the score that they give (see `trust`).
-        sharpness: Power of the shares; a high one leaves little of what is half noise.
+        lift: Lift of the score that they give (see `lift_among_top`).
+        sharpness: Power of the shares; a high one leaves little weight to kinds that are half
+            noise.
     """
-    known = as_known(trusted)
+    known = as_known(lift)
     return np.asarray(known * shares_J**sharpness + (1 - known))
 
 
-def as_known(trusted: float) -> float:
-    """How far what episodes say is taken as known, 0 to 1."""
-    return float(np.clip(trusted / _FULL_TRUST, 0, 1))
+def as_known(lift: float) -> float:
+    """How far episodes decide the weights, 0 to 1."""
+    return float(np.clip(lift / _FULL_LIFT, 0, 1))
 
 
-def unusual_own(excess_NJ: Floats, weights_J: Array, own_J: Flags) -> Array:
-    """Weighted excess of what each transaction alone says, up to a cap. Shape (N,).
+def unusual_own(excess_NJ: Float32Array, weights_J: Float64Array, own_J: BoolArray) -> Float64Array:
+    """Weighted excess of the kinds that concern one transaction alone, capped. Shape (N,).
 
-    The cap lets several unusual neighbours count for more than a single absurd one.
+    The cap makes several unusual neighbours count for more than a single extreme one.
     """
     total_N = np.zeros(len(excess_NJ))
     for kind in np.flatnonzero(own_J):
@@ -142,11 +144,11 @@ def unusual_own(excess_NJ: Floats, weights_J: Array, own_J: Flags) -> Array:
     return np.minimum(total_N, _NEIGHBOUR_CAP)
 
 
-def has_unusual_neighbours(around: Neighbourhood, unusual_N: Array) -> Flags:
+def has_unusual_neighbours(around: Neighbourhood, unusual_N: Float64Array) -> BoolArray:
     """Whether the neighbours are among the 0.5 % most unusual ones for their number. Shape (N,).
 
-    The sum over them is compared with that over as many at random: in a busy month everybody has
-    more neighbours, and some that are unusual by chance.
+    The sum over them is compared with that over equally many random transactions: in a busy month
+    all accounts have more neighbours, some of them unusual by chance.
     """
     near_N = around.around(unusual_N, window_days=NEAR_DAYS)
     count_N = around.around(np.ones(len(unusual_N)), window_days=NEAR_DAYS)
@@ -160,23 +162,23 @@ def has_unusual_neighbours(around: Neighbourhood, unusual_N: Array) -> Flags:
 class Contrast:
     """Numbers of neighbours near and far, and of the unusual ones among them."""
 
-    near: Array
+    near: Float64Array
     """Unusual neighbours near by. Shape (N,)."""
-    far: Array
+    far: Float64Array
     """Unusual transactions of the account far away. Shape (N,)."""
-    near_all: Array
+    near_all: Float64Array
     """Neighbours near by. Shape (N,)."""
-    far_all: Array
+    far_all: Float64Array
     """Transactions of the account far away. Shape (N,)."""
 
     @classmethod
-    def of(cls, around: Neighbourhood, unusual_N: Array) -> Contrast:
-        """Count neighbours, those from the 99th percentile on being unusual."""
+    def of(cls, around: Neighbourhood, unusual_N: Float64Array) -> Contrast:
+        """Count neighbours; those from the 99th percentile on are unusual."""
         limit = float(np.quantile(unusual_N[around.usable], 1 - _HIGH_SHARE))
         high_N = ((unusual_N >= limit) & (unusual_N > 0)).astype(np.float64)  # many may be capped
         everyone_N = np.ones(len(unusual_N))
 
-        def far(values_N: Array) -> Array:
+        def far(values_N: Float64Array) -> Float64Array:
             start, end = FAR_DAYS
             return around.around(values_N, window_days=end) - around.around(
                 values_N, window_days=start
@@ -189,15 +191,15 @@ class Contrast:
             far_all=far(everyone_N),
         )
 
-    def rates(self, chosen_N: Flags) -> tuple[float, float]:
+    def rates(self, chosen_N: BoolArray) -> tuple[float, float]:
         """Share of unusual ones among the neighbours of some transactions, near and far."""
         near = self.near[chosen_N].sum() / max(self.near_all[chosen_N].sum(), 1.0)
         far = self.far[chosen_N].sum() / max(self.far_all[chosen_N].sum(), 1.0)
         return float(near), float(far)
 
 
-def trust(around: Neighbourhood, contrast: Contrast, score_N: Array) -> float:
-    """How much more often those with the highest scores have unusual neighbours than is usual.
+def lift_among_top(around: Neighbourhood, contrast: Contrast, score_N: Float64Array) -> float:
+    """Lift among the top scores: how much more often they have unusual neighbours than usual.
 
     Returns:
         Difference of the rates near and far over the 0.2 % with the highest scores, -1 to 1.
@@ -207,7 +209,7 @@ def trust(around: Neighbourhood, contrast: Contrast, score_N: Array) -> float:
     return near - far
 
 
-def _high(excess_NJ: Floats, usable_N: Flags) -> Flags:
+def _high(excess_NJ: Float32Array, usable_N: BoolArray) -> BoolArray:
     """Whether each kind of evidence is in its highest hundredth, and unusual at all."""
     high_NJ = np.zeros(excess_NJ.shape, dtype=np.bool_)
     for kind in range(excess_NJ.shape[1]):

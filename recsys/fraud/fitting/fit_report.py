@@ -36,13 +36,13 @@ class FitReport:
     """Whether enough labels were known for trees over them."""
     labels_missing: str
     """What is missing where labels were given and not used; empty otherwise."""
-    trust_weights: float
-    """How much more often the highest weighted scores have unusual neighbours than is usual."""
-    trust_trees: float
+    lift_of_weights: float
+    """Lift among the top weighted scores: how much more often they have unusual neighbours."""
+    lift_of_trees: float
     """The same for the trees, on accounts that they did not see; NaN where none were fitted."""
     misused_share: float
-    """Share of the transactions of accounts that piled up much that are misuse, as estimated, times
-    how far episodes are trusted."""
+    """Estimated share of misuse among transactions at a high cumulative score, times how far
+    episodes decide the weights."""
     durations_s: dict[str, float]
     """Seconds by stage."""
 
@@ -68,7 +68,7 @@ def report_of(
         labels_missing: Why labels are not used.
         durations: Seconds by stage.
     """
-    judge = model.judge
+    scorer = model.scorer
     return FitReport(
         num_rows=table.num_rows,
         num_calibration_rows=table.num_rows - num_fit,
@@ -77,12 +77,12 @@ def report_of(
         context=model.inputs.context,
         profile=model.inputs.profile,
         silent=silent,
-        episode_shares=dict(zip(judge.kinds, weighed.episode_shares.tolist(), strict=True)),
-        uses_episodes=judge.booster is not None,
+        episode_shares=dict(zip(scorer.kinds, weighed.episode_shares.tolist(), strict=True)),
+        uses_episodes=scorer.booster is not None,
         uses_labels=model.supervised is not None,
         labels_missing=labels_missing,
-        trust_weights=weighed.trust_weights,
-        trust_trees=weighed.trust_trees,
+        lift_of_weights=weighed.lift_of_weights,
+        lift_of_trees=weighed.lift_of_trees,
         misused_share=weighed.misused_share,
         durations_s=durations,
     )

@@ -1,4 +1,4 @@
-"""Learning what is normal: peer groups, priors, and the passes that give every account its state.
+"""Learning what is normal: peer groups, priors, and the passes that fill the state of accounts.
 
 Shapes: N transactions, J kinds of evidence.
 """
@@ -18,9 +18,9 @@ from recsys.fraud.fitting.episodes import (
     Contrast,
     Neighbourhood,
     evidence_weights,
-    trust,
-    trusted_weights,
+    lift_among_top,
     unusual_own,
+    weights_of_shares,
 )
 from recsys.fraud.fitting.silent import silenced, silent_columns
 from recsys.fraud.profiles.arrays import (
@@ -40,9 +40,9 @@ from recsys.fraud.profiles.state import ProfileState, empty_state
 from recsys.fraud.scoring.tails import excess_of, fit_tails
 from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID
 
-_EXCLUDED_SHARE = 0.01  # of transactions, the most unusual ones, that accounts do not learn from
+_EXCLUDED_SHARE = 0.01  # of transactions, the most unusual ones, that are excluded from the update
 _EXCESS_CAP = 5.0  # nats, as in the pass
-_MIN_KNOWN = 5.0  # transactions of an account whose velocities count
+_MIN_KNOWN = 5.0  # transactions of an account before its velocities count
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,13 +52,13 @@ class ProfiledLog:
     rows: Rows
     """Its transactions."""
     passed: Passed
-    """What the pass wrote down."""
+    """What the pass recorded."""
     state: ProfileState
-    """What is known after it."""
+    """The state after it."""
     priors: Priors
     """What holds for peer groups."""
     excess: Excess
-    """From which excess on accounts do not learn."""
+    """How evidence becomes excess, and from which excess on accounts do not learn."""
     silent: tuple[str, ...]
     """Columns that say nothing: one value in every row."""
 
@@ -70,11 +70,11 @@ def profile_log(
     num_fit: int,
     config: FraudConfig,
 ) -> ProfiledLog:
-    """Send a log through three passes: for the velocities, for what is excess, and for good.
+    """Send a log through three passes: for the velocities, for the excess, and the final one.
 
     Args:
         table: Transactions in the order of time.
-        observed: What they are before any account is looked at.
+        observed: Their embeddings, clusters and reconstruction errors.
         inputs: What was learnt of the columns.
         num_fit: Rows, the first ones, that priors and excess are learnt from.
         config: What to train.
@@ -105,7 +105,7 @@ def profile_log(
 
 
 def _fresh_state(table: pa.Table, inputs: TransactionInputs) -> ProfileState:
-    """Room for nothing but the ids; the layout is not known yet."""
+    """A state with ids only; the layout is not known yet."""
     if inputs.has_counterparty:
         counterparties = Vocabulary.fit(table[COUNTERPARTY_ID])
     else:
@@ -159,7 +159,7 @@ def _fit_priors(
 
 
 def _with_velocities(priors: Priors, state: ProfileState, layout: Layout) -> Priors:
-    """The priors with what accounts do in an hour and in a day, as a first pass found it."""
+    """The priors with the velocities that a first pass measured."""
     values_AS = state.accounts.values.astype(np.float64)
     known_A = values_AS[:, layout.num_known]
     chosen_A = known_A >= min(_MIN_KNOWN, known_A.max(initial=0.0))
@@ -177,7 +177,7 @@ def _with_velocities(priors: Priors, state: ProfileState, layout: Layout) -> Pri
 def _fit_excess(
     rows: Rows, passed: Passed, num_fit: int, config: FraudConfig, silent: tuple[str, ...]
 ) -> Excess:
-    """What counts as unusual within the pass, by what evidence is worth in this log."""
+    """How evidence becomes excess in the pass, with weights learnt from this log."""
     known_N = passed.num_known >= config.profiles.cold_transactions
     usable_N = known_N if known_N.any() else np.ones(num_fit, dtype=np.bool_)
     tails = silenced(fit_tails(passed.evidence[usable_N]), EVIDENCE, silent)
@@ -186,9 +186,9 @@ def _fit_excess(
     around = Neighbourhood(account=rows.account[:num_fit], day=rows.day[:num_fit], usable=usable_N)
     shares_J = evidence_weights(around, excess_NJ, own_J)
     contrast = Contrast.of(around, unusual_own(excess_NJ, shares_J, own_J))
-    trusted = trust(around, contrast, excess_NJ.astype(np.float64) @ shares_J)
-    weights_J = trusted_weights(shares_J, trusted, sharpness=1)
-    # What others did at the counterparty says nothing of whether this account may learn.
+    lift = lift_among_top(around, contrast, excess_NJ.astype(np.float64) @ shares_J)
+    weights_J = weights_of_shares(shares_J, lift, sharpness=1)
+    # The transactions of others at the counterparty do not decide whether this account may learn.
     weights_J[EVIDENCE.index("counterparty_excess")] = 0.0
     total_N = excess_NJ[usable_N].astype(np.float64) @ weights_J
     capped_N = np.minimum(total_N, _EXCESS_CAP)

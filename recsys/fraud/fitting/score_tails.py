@@ -1,10 +1,10 @@
-"""The tail of scores that are nats: sums of surprise, and the highest of them in a day.
+"""The tail of scores in nats: of combined scores, and of the highest one in a day.
 
 A score in nats falls off about exponentially, whatever the evidence was: surprise is minus the
-logarithm of a probability. Where the evidence has a lighter tail than the one that it was given in
-`tails`, a generalised Pareto distribution of shape 0.2, scores fall off faster still, as in a
-Gompertz distribution. So an exponential tail claims no more than there is, and has only one number
-to be estimated. Frauds among the rows are left out first.
+logarithm of a probability. If the tail of the evidence is lighter than assumed in `tails`, a
+generalised Pareto distribution of shape 0.2, scores fall off even faster, as in a Gompertz
+distribution. So an exponential tail does not overstate how rare a score is, and has a single
+parameter. Likely frauds are left out first.
 
 Shapes: N calibration rows.
 """
@@ -12,35 +12,33 @@ Shapes: N calibration rows.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import brentq
 
+from recsys.arrays import Float64Array, FloatArray
 from recsys.fraud.alerts.selection import fdr_limit
 from recsys.fraud.scoring.tails import SHAPE, TAIL_SHARE, Tail, body_of
 
-Array = npt.NDArray[np.float64]
-Numbers = npt.NDArray[np.floating]
-
 _LEAST_SHARE, _LEAST_ROWS = 0.01, 100
-"""The tail begins at the 99th percentile, or where so many rows lie beyond, at the 95th at most."""
-_MIN_ROWS = 20  # beyond the 95th percentile: fewer say nothing of a tail of their own
-_EXPONENTIAL = 12.0  # nats of an exponential tail; further out no data can tell
+"""The tail begins at the 99th percentile, or lower so that it holds this many rows, but not below
+the 95th."""
+_MIN_ROWS = 20  # beyond the 95th percentile: fewer rows are too few for a tail of their own
+_EXPONENTIAL = 12.0  # nats of an exponential tail; further out there is no data
 _LEFT_OUT_RATE = 0.1
-"""False discovery rate at which calibration rows are taken for fraud and left out."""
+"""False discovery rate at which calibration rows are taken as fraud and left out."""
 
 
-def fit_score_tail(values_N: Numbers) -> Tail:
+def fit_score_tail(values_N: FloatArray) -> Tail:
     """Calibrate scores in nats on rows most of which are normal.
 
-    1. Rows that a false discovery rate of 10 % flags are left out. They are judged by a tail that
-       falls off faster than exponentially, so that few frauds stay.
-    2. Of the others the highest hundredth, but at least 100 rows, gives the scale: the maximum
-       likelihood estimate for an exponential distribution of which nothing beyond the lowest row
-       that was left out can be seen. So a normal row that is left out by mistake does no harm.
+    1. Rows flagged at a false discovery rate of 10 % are left out. Their p-values come from a tail
+    that falls off faster than exponentially, so that few frauds remain. 2. Of the others the
+    highest hundredth, but at least 100 rows, gives the scale: the maximum likelihood estimate for
+    an exponential distribution that is cut off at the lowest row left out. So normal rows that were
+    left out by mistake do not bias it.
 
     Args:
-        values_N: Scores; NaN and infinite ones are left out. Few of them, or hardly different ones,
-            get the tail of other numbers.
+        values_N: Scores; NaN and infinite ones are left out. Too few or nearly equal ones get the
+            tail of `Tail.fit`.
     """
     finite_N = values_N[np.isfinite(values_N)].astype(np.float64)
     if len(finite_N) * TAIL_SHARE < _MIN_ROWS:
@@ -58,15 +56,15 @@ def fit_score_tail(values_N: Numbers) -> Tail:
     return Tail(quantiles=quantiles, rate=1 / scale, share=share, exponential=_EXPONENTIAL)
 
 
-def exponential_scale(excess_N: Array, limit: float) -> float:
-    """Mean of an exponential distribution of which only what is below a limit was seen.
+def exponential_scale(excess_N: Float64Array, limit: float) -> float:
+    """Mean of an exponential distribution, estimated from values below a limit.
 
-    The likelihood is highest where the mean of what was seen is that of the distribution cut off
-    at the limit: mean = scale - limit / (exp(limit / scale) - 1).
+    The likelihood is highest where the observed mean is that of the truncated distribution:
+    mean = scale - limit / (exp(limit / scale) - 1).
 
     Args:
-        excess_N: What was seen, none below 0.
-        limit: What was not seen is above it; may be infinite.
+        excess_N: Observed values, none below 0.
+        limit: The limit; may be infinite.
 
     Returns:
         NaN without rows; infinite where they do not fall off towards the limit.
@@ -87,7 +85,7 @@ def exponential_scale(excess_N: Array, limit: float) -> float:
     return float(brentq(too_high, mean / 2, highest))
 
 
-def _light_tail_p_values(values_N: Array) -> Array:
+def _light_tail_p_values(values_N: Float64Array) -> Float64Array:
     """Probabilities under a tail that falls off as scores do where evidence is exponential.
 
     Surprise s of an exponential excess x is log(1 + 0.2 x) / 0.2; so x = (exp(0.2 s) - 1) / 0.2 is

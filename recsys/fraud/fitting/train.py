@@ -1,6 +1,6 @@
-"""Fitting a fraud scorer on a log that nobody has labelled, with the frauds that sit in it.
+"""Fitting a fraud scorer on a log without labels, which may contain frauds.
 
-The end of the log is kept for calibration: what is fitted on rows is fitted on those before it.
+The end of the log is kept for calibration; everything else is fitted on the rows before it.
 
 Shapes: N transactions, J kinds of evidence, K clusters, D width of an embedding.
 """
@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from sklearn.cluster import MiniBatchKMeans
 
+from recsys.arrays import BoolArray, Float32Array
 from recsys.checkpoints import Checkpoints
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.transactions.days import day_of
@@ -30,9 +30,8 @@ from recsys.fraud.fitting.fit_report import FitReport, report_of
 from recsys.fraud.fitting.labelled import ConfirmedLabels, with_labels
 from recsys.fraud.fitting.profiling import ProfiledLog, profile_log
 from recsys.fraud.fitting.score_tails import fit_score_tail
-from recsys.fraud.fitting.weighing import Weighed, fit_judge
+from recsys.fraud.fitting.weighing import Weighed, fit_scorer
 from recsys.fraud.model import FraudModel, evidence_names
-from recsys.fraud.profiles.arrays import Floats
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.account_days import AccountDays
 from recsys.fraud.scoring.tails import Tail
@@ -41,7 +40,7 @@ from recsys.training import EpochResult
 
 _MIN_ROWS = 500
 _SAMPLE_ROWS = 50_000  # embeddings that clusters are found in
-_VARIANCE_FLOOR = 0.05  # of a cluster, as a share of the variance of all embeddings
+_VARIANCE_FLOOR = 0.05  # least variance of a cluster, as a share of that of all embeddings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +57,7 @@ class FittedFraud:
 
 @dataclass(frozen=True, kw_only=True)
 class FitCallbacks:
-    """What is told while a model is fitted."""
+    """Reports progress while a model is fitted."""
 
     on_stage: Callable[[str], None] = lambda _stage: None
     """Called before each stage."""
@@ -84,8 +83,8 @@ def fit_fraud_model(
         features: Kind of each feature.
         config: What to train.
         num_threads: Threads of the trees; they do not change the result.
-        labels: Confirmed labels, if there are any. Nothing but the trees over them sees one.
-        callbacks: What to tell while it runs.
+        labels: Confirmed labels, if there are any. Only the trees of the meta-model use them.
+        callbacks: Report progress.
 
     Raises:
         DataError: Too few transactions, or all at one time.
@@ -105,7 +104,7 @@ def fit_fraud_model(
     clock.stage("weighing the evidence")
     evidence_NJ = np.hstack([profiled.passed.evidence, observed.reconstruction])
     known_N = profiled.passed.num_known >= config.profiles.cold_transactions
-    weighed = fit_judge(
+    weighed = fit_scorer(
         evidence_names(autoencoder), evidence_NJ, observed.coded, profiled.rows.account,
         profiled.state, covered=inputs.covered, silent=profiled.silent, known_N=known_N,
         num_fit=num_fit, config=config, num_threads=num_threads,
@@ -117,7 +116,7 @@ def fit_fraud_model(
         clusters=clusters,
         priors=profiled.priors,
         excess=profiled.excess,
-        judge=weighed.judge,
+        scorer=weighed.scorer,
         account_tail=_fit_account_tail(profiled, weighed, known_N, num_fit),
     )
     state, missing = weighed.state, ""
@@ -155,8 +154,14 @@ class _Clock:
 
 
 def _num_fit_rows(table: pa.Table, config: FraudConfig) -> int:
-    """Rows before the part that scores are calibrated on."""
+    """Rows before the part that scores are calibrated on, which is cut by days with transactions.
+
+    Days without any count as no time, so that a gap in the log does not move the cut.
+    """
     days_N = day_of(table)
+    whole_N = np.floor(days_N)
+    _, places_N = np.unique(whole_N, return_inverse=True)
+    days_N = places_N + (days_N - whole_N)
     span = float(days_N[-1] - days_N[0]) if len(days_N) else 0.0
     scoring = config.scoring
     length = min(scoring.calibration_share * span, scoring.max_calibration_days)
@@ -166,7 +171,7 @@ def _num_fit_rows(table: pa.Table, config: FraudConfig) -> int:
             file="transactions",
             expected=f"at least {_MIN_ROWS} transactions to fit on, and as many after them to "
             "calibrate on",
-            got=f"{num_fit} and {len(days_N) - num_fit} over {span:.1f} days",
+            got=f"{num_fit} and {len(days_N) - num_fit} over {span:.1f} days with transactions",
             remedy="bring a longer log, or change [scoring] calibration_share",
         )
     return num_fit
@@ -200,7 +205,7 @@ def _fit_clusters(
     return fit_clusters(autoencoder.measure(inputs.encode(sample).columns).embedding_ND, config)
 
 
-def fit_clusters(embedding_ND: Floats, config: FraudConfig) -> Clusters:
+def fit_clusters(embedding_ND: Float32Array, config: FraudConfig) -> Clusters:
     """Clusters of embeddings by k-means, each with the variances of its members."""
     num_clusters = min(config.profiles.num_clusters, len(embedding_ND))
     found = MiniBatchKMeans(num_clusters, random_state=config.seed, n_init=3, batch_size=4096).fit(
@@ -219,7 +224,7 @@ def fit_clusters(embedding_ND: Floats, config: FraudConfig) -> Clusters:
     )
 
 
-def _variance(embedding_ND: Floats, centre_D: Floats) -> Floats:
+def _variance(embedding_ND: Float32Array, centre_D: Float32Array) -> Float32Array:
     """Variance about a centre; 0 without members."""
     if not len(embedding_ND):
         return np.zeros(len(centre_D), dtype=np.float32)
@@ -227,7 +232,7 @@ def _variance(embedding_ND: Floats, centre_D: Floats) -> Floats:
 
 
 def _fit_account_tail(
-    profiled: ProfiledLog, weighed: Weighed, known_N: npt.NDArray[np.bool_], num_fit: int
+    profiled: ProfiledLog, weighed: Weighed, known_N: BoolArray, num_fit: int
 ) -> Tail:
     """Calibration of account-days on those after the rows to fit on, of accounts that are known."""
     held_out = slice(num_fit, None)

@@ -1,4 +1,4 @@
-"""Fitting the judge: calibration, weights, and trees where they earn it.
+"""Fitting the scorer of evidence: calibration, weights, and trees where they are clearly better.
 
 Shapes: N transactions, J kinds of evidence.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.embedding.inputs import CodedTransactions
 from recsys.fraud.fitting.episodes import (
@@ -18,19 +18,18 @@ from recsys.fraud.fitting.episodes import (
     as_known,
     evidence_weights,
     has_unusual_neighbours,
+    lift_among_top,
     own_of,
-    trust,
-    trusted_weights,
     unusual_own,
+    weights_of_shares,
 )
-from recsys.fraud.fitting.misuse_share import heat_weights, misused_share
+from recsys.fraud.fitting.misuse_share import cumulative_weights, misused_share
 from recsys.fraud.fitting.score_tails import fit_score_tail
 from recsys.fraud.fitting.silent import silenced
-from recsys.fraud.profiles.arrays import Codes, Floats
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.booster import Booster, fit_booster
 from recsys.fraud.scoring.scorer import (
-    Judge,
+    EvidenceScorer,
     booster_features,
     feature_names,
     plain_surprise,
@@ -38,61 +37,59 @@ from recsys.fraud.scoring.scorer import (
 )
 from recsys.fraud.scoring.tails import Tail, excess_of, fit_tails, surprise_of
 
-Array = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
-
 _CLEARLY_BETTER = 1.1
-"""How many times as trustworthy as the weights the trees have to be."""
-_LEAST_TRUST = 0.05
-"""Trust that the trees need at least: without episodes both are chance, and so is their ratio."""
+"""Factor by which the lift of the trees has to exceed that of the weights."""
+_LEAST_LIFT = 0.05
+"""Least lift of the trees: without episodes both lifts are chance, and so is their ratio."""
 _SHARPNESS = 4
-"""Power of the shares of evidence that come in episodes: little is left of what is half noise."""
+"""Power of the shares of evidence that come in episodes: kinds that are half noise get little
+weight."""
 _UNFITTED = Tail(quantiles=np.zeros(2), rate=0.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Weighed:
-    """A judge and how it was chosen."""
+    """A fitted scorer and how it was chosen."""
 
-    judge: Judge
+    scorer: EvidenceScorer
     """How evidence is weighed."""
     state: ProfileState
-    """The state with what accounts piled up by the end of the log."""
-    combined: Array
+    """The state with the cumulative scores at the end of the log."""
+    combined: Float64Array
     """Combined scores of the log. Shape (N,)."""
-    episode_shares: Array
+    episode_shares: Float64Array
     """Share of the high values of each kind that come in episodes. Shape (J,)."""
-    trust_weights: float
-    """Trust in the weights (see `episodes.trust`)."""
-    trust_trees: float
-    """Trust in trees, on accounts they did not see; NaN where none were fitted."""
+    lift_of_weights: float
+    """Lift among the top scores of the weights (see `episodes.lift_among_top`)."""
+    lift_of_trees: float
+    """Lift of trees, on accounts they did not see; NaN where none were fitted."""
     misused_share: float
-    """Share of the transactions of hot accounts that are misuse (see `misused_share`), times
-    how far episodes are trusted."""
+    """Share of misuse at a high cumulative score (see `misused_share`), times how far episodes
+    decide the weights."""
 
 
-def fit_judge(
+def fit_scorer(
     kinds: tuple[str, ...],
-    evidence_NJ: Floats,
+    evidence_NJ: Float32Array,
     coded: CodedTransactions,
-    account_N: Codes,
+    account_N: Int64Array,
     state: ProfileState,
     *,
     covered: tuple[str, ...],
     silent: tuple[str, ...],
-    known_N: Flags,
+    known_N: BoolArray,
     num_fit: int,
     config: FraudConfig,
     num_threads: int,
 ) -> Weighed:
-    """Learn from the first rows what evidence is worth; calibrate it on the others.
+    """Learn the weights of evidence from the first rows; calibrate on the others.
 
     Args:
         kinds: Names of the evidence.
         evidence_NJ: Evidence of a log in the order of time.
         coded: Its transactions as numbers.
         account_N: Place of the account of each in the state.
-        state: What is known after the log, nothing piled up yet; it stays as it is.
+        state: The state after the log, its cumulative scores still 0; it is not changed.
         covered: Columns that the pass measures itself.
         silent: Columns that say nothing.
         known_N: Whether the account had enough history.
@@ -115,40 +112,43 @@ def fit_judge(
         config=config,
         num_threads=num_threads,
     )
-    trust_trees, booster = _chosen_trees(trees, found)
-    judge = _judge_without_heat(
+    lift_of_trees, booster = _chosen_trees(trees, found)
+    scorer = _uncalibrated_scorer(
         kinds, tails, surprise_NJ[held_out_N], found=found, own_J=own_J, booster=booster
     )
-    raw_N = judge.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
-    judge, after = replace(judge, own_tail=Tail.fit(raw_N[held_out_N])), state.copy()
-    judged = judge.judge(evidence_NJ, coded, account_N, after, num_threads=num_threads)
-    # Bursts that are no misuse, such as a day in town, are hot too; trust tells them apart.
-    trusted = as_known(found.trust if booster is None else trust_trees)
-    misused = trusted * misused_share(judged.own[usable_N], judged.heat[usable_N, 0])
-    heat = heat_weights(misused, with_trees=booster is not None)
-    combined_N = replace(judge, heat_weights=heat).with_heat(judged.own, judged.heat)
+    raw_N = scorer.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
+    scorer, after = replace(scorer, transaction_tail=Tail.fit(raw_N[held_out_N])), state.copy()
+    scored = scorer.score(evidence_NJ, coded, account_N, after, num_threads=num_threads)
+    # Harmless bursts, such as a day in town, have high cumulative scores too: the lift corrects
+    # that.
+    lift = as_known(found.lift if booster is None else lift_of_trees)
+    transaction_N, cumulative_NH = scored.transaction_score, scored.cumulative_score
+    misused = lift * misused_share(transaction_N[usable_N], cumulative_NH[usable_N, 0])
+    weights = cumulative_weights(misused, with_trees=booster is not None)
+    final = replace(scorer, cumulative_weights=weights)
+    combined_N = final.combined_scores(transaction_N, cumulative_NH)
     combined_tail = fit_score_tail(combined_N[held_out_N])
     return Weighed(
-        judge=replace(judge, heat_weights=heat, combined_tail=combined_tail),
+        scorer=replace(final, combined_tail=combined_tail),
         state=after,
         combined=combined_N,
         episode_shares=found.shares,
-        trust_weights=found.trust,
-        trust_trees=trust_trees,
+        lift_of_weights=found.lift,
+        lift_of_trees=lift_of_trees,
         misused_share=misused,
     )
 
 
-def _judge_without_heat(
+def _uncalibrated_scorer(
     kinds: tuple[str, ...],
     tails: tuple[Tail, ...],
-    held_out_MJ: Floats,
+    held_out_MJ: Float32Array,
     *,
     found: _Episodes,
-    own_J: Flags,
+    own_J: BoolArray,
     booster: Booster | None,
-) -> Judge:
-    """A judge that knows what evidence is worth; its own scores are not calibrated yet.
+) -> EvidenceScorer:
+    """A scorer with its weights or trees; its transaction scores are not calibrated yet.
 
     Args:
         kinds: Names of the evidence.
@@ -158,15 +158,15 @@ def _judge_without_heat(
         own_J: Kinds that are aspects of one transaction.
         booster: Trees, if they are trusted.
     """
-    weights_J = trusted_weights(found.shares, found.trust, sharpness=_SHARPNESS)
-    return Judge(
+    weights_J = weights_of_shares(found.shares, found.lift, sharpness=_SHARPNESS)
+    return EvidenceScorer(
         kinds=kinds,
         tails=tails,
         weights=weights_J,
-        heat_kinds=weights_J * own_J * (booster is None),
-        heat_weights=(0.0, 0.0),
+        cumulative_kinds=weights_J * own_J * (booster is None),
+        cumulative_weights=(0.0, 0.0),
         booster=booster,
-        own_tail=_UNFITTED,
+        transaction_tail=_UNFITTED,
         plain_tail=Tail.fit(plain_surprise(held_out_MJ)),
         combined_tail=_UNFITTED,
     )
@@ -174,21 +174,21 @@ def _judge_without_heat(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Episodes:
-    """What the neighbours of transactions tell of the evidence."""
+    """What the neighbours of transactions show about the evidence."""
 
-    shares: Array  # (J,)
-    unusual: Array  # (N,)
+    shares: Float64Array  # (J,)
+    unusual: Float64Array  # (N,)
     contrast: Contrast
-    trust: float  # in the shares as weights
+    lift: float  # of the score that the shares give as weights
 
     @classmethod
     def of(
         cls,
         around: Neighbourhood,
         tails: tuple[Tail, ...],
-        evidence_NJ: Floats,
-        surprise_NJ: Floats,
-        own_J: Flags,
+        evidence_NJ: Float32Array,
+        surprise_NJ: Float32Array,
+        own_J: BoolArray,
     ) -> _Episodes:
         excess_NJ = excess_of(tails, evidence_NJ)
         shares_J = evidence_weights(around, excess_NJ, own_J)
@@ -200,34 +200,34 @@ class _Episodes:
             shares=shares_J,
             unusual=unusual_N,
             contrast=contrast,
-            trust=trust(around, contrast, sharp_N),
+            lift=lift_among_top(around, contrast, sharp_N),
         )
 
 
 def _chosen_trees(trees: _Trees, found: _Episodes) -> tuple[float, Booster | None]:
-    """Trust in trees, and trees if they are clearly better than weights."""
+    """Lift of trees, and the trees if they are clearly better than weights."""
     if trees.config.scoring.learn_episodes == "never" or not trees.can_be_fitted:
         return float("nan"), None
-    trusted = trust(trees.around, found.contrast, trees.cross_scores())
-    if trusted <= max(_CLEARLY_BETTER * found.trust, _LEAST_TRUST):
-        return trusted, None
-    return trusted, trees.fit(trees.around.usable)
+    lift = lift_among_top(trees.around, found.contrast, trees.cross_scores())
+    if lift <= max(_CLEARLY_BETTER * found.lift, _LEAST_LIFT):
+        return lift, None
+    return lift, trees.fit(trees.around.usable)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Trees:
-    """Trees that tell from a transaction whether its neighbours are unusual."""
+    """Trees that predict from a transaction whether its neighbours are unusual."""
 
-    features: Floats
+    features: Float32Array
     names: tuple[str, ...]
-    target: Flags
+    target: BoolArray
     around: Neighbourhood
     config: FraudConfig
     num_threads: int
 
     @property
     def can_be_fitted(self) -> bool:
-        """Whether each half of the accounts has examples of both kinds for several leaves."""
+        """Whether each half of the accounts has examples of both classes for several leaves."""
         least = 2 * self.config.scoring.min_rows_per_leaf
         usable = self.around.usable
         return all(
@@ -235,7 +235,7 @@ class _Trees:
             for half_N in self._halves()
         )
 
-    def cross_scores(self) -> Array:
+    def cross_scores(self) -> Float64Array:
         """Scores of each half of the accounts from trees that were fitted on the other half."""
         scores_N = np.zeros(len(self.target))
         for half_N in self._halves():
@@ -243,7 +243,7 @@ class _Trees:
             scores_N[half_N] = booster.score(self.features[half_N], num_threads=self.num_threads)
         return scores_N
 
-    def fit(self, chosen_N: Flags) -> Booster:
+    def fit(self, chosen_N: BoolArray) -> Booster:
         """Trees from some of the rows."""
         scoring = self.config.scoring
         return fit_booster(
@@ -257,8 +257,8 @@ class _Trees:
             num_threads=self.num_threads,
         )
 
-    def _halves(self) -> tuple[Flags, Flags]:
-        """The accounts in two halves, whatever their order means."""
+    def _halves(self) -> tuple[BoolArray, BoolArray]:
+        """The transactions of two random halves of the accounts."""
         num_accounts = int(self.around.account.max()) + 1
         rng = np.random.default_rng(self.config.seed)
         first_A = rng.permutation(num_accounts) < num_accounts / 2
@@ -266,6 +266,6 @@ class _Trees:
         return first_N, ~first_N
 
 
-def _some(preferred_N: Flags, otherwise_N: Flags) -> Flags:
-    """The rows that are preferred, if there are a fair number of them."""
+def _some(preferred_N: BoolArray, otherwise_N: BoolArray) -> BoolArray:
+    """The preferred rows if there are enough of them, else the others."""
     return preferred_N if preferred_N.sum() >= 0.2 * otherwise_N.sum() else otherwise_N

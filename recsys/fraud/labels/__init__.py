@@ -1,1 +1,1 @@
-"""What late labels add: label rates, what is remembered for them, the meta-model."""
+"""What late labels add: evidence from labels, the memory that it needs, the meta-model."""

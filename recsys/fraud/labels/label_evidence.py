@@ -1,10 +1,10 @@
-"""What confirmed labels say of a transaction, each label from the moment on that it is known.
+"""Evidence from confirmed labels, each label used only from the moment it is known.
 
-A label becomes known a fixed delay after its transaction, and is forgotten when it has been known
-for as long as the memory reaches; but for the last fraud of each account, which is remembered for
-good. Everything here is a count, a rate or an age over the labels that are remembered when a
-transaction happens, so that a longer log says no more. Counterparties get a posterior of their
-risk, with the rate of all frauds within the memory as the prior.
+A label becomes known a fixed delay after its transaction, and is forgotten after it was known for
+the length of the memory. Only the last fraud of each account is remembered for good. Everything
+here is a count, a rate or an age over the labels that are remembered when a transaction happens, so
+that it does not depend on how long the log is. Counterparties get a posterior of their risk, with
+the rate of all frauds within the memory as the prior.
 
 A stolen card is used for unusual amounts at many counterparties, and each of these gets a fraud. A
 counterparty that has itself turned bad has frauds of ordinary amounts, and hardly any legitimate
@@ -19,11 +19,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import BoolArray, Float32Array, Float64Array, Int8Array, Int32Array, Int64Array
 from recsys.compiled import compiled
 from recsys.errors import ConfigError, DataError
-from recsys.fraud.profiles.arrays import Codes, Days, Floats
 
 FRAUD, LEGITIMATE, UNLABELLED = 1, 0, -1
 
@@ -62,53 +61,53 @@ ORDINARY_EXCESS = 1.0
 """Nats of amount excess from which a fraud is no longer one of an ordinary amount."""
 
 _PRIOR_LABELS = 100.0  # of which 1 is a fraud: the base rate before there are labels
-_STRENGTH = 1.0  # labels that the base rate counts for in the risk of a counterparty
+_STRENGTH = 1.0  # weight of the base rate in the risk of a counterparty, as a number of labels
 _NUM_WINDOWS = len(WINDOW_DAYS)
 # Places of what is counted in a window, and of the rows that are kept of a counterparty.
 _LABELS, _FRAUDS, _ORDINARY = range(3)
 _RUN_START, _LAST_ORDINARY, _LAST_LEGITIMATE = range(3)
 
-Labels = npt.NDArray[np.int8]
-
 
 class _Rows(NamedTuple):
     """Transactions in the order of time."""
 
-    account: Codes  # (N,)
-    counterparty: Codes  # (N,), -1 where there is none
-    day: Days  # (N,)
-    is_ordinary: npt.NDArray[np.bool_]  # (N,)
-    label: Labels  # (N,)
+    account: Int64Array  # (N,)
+    counterparty: Int64Array  # (N,), -1 where there is none
+    day: Float64Array  # (N,)
+    is_ordinary: BoolArray  # (N,)
+    label: Int8Array  # (N,)
 
 
 class _Known(NamedTuple):
-    """What the labels known so far say; the last counterparty stands for none and stays unknown."""
+    """Sums over the labels known so far; the last counterparty is no one and stays empty."""
 
-    left: Codes  # (W + 1,): rows that have left each window, and the memory
-    total: Days  # (2,): labels and frauds
-    counts: npt.NDArray[np.int32]  # (M + 1, W, 3)
-    run: npt.NDArray[np.int32]  # (M + 1,)
-    rows: Codes  # (M + 1, 3): -1 for none
-    next_ordinary: Codes  # (N,): the ordinary fraud of the counterparty after an ordinary fraud
-    account_frauds: npt.NDArray[np.int32]  # (A, W)
-    account_row: Codes  # (A,): the last fraud, -1 for none
+    left: Int64Array  # (W + 1,): rows that have left each window, and the memory
+    total: Float64Array  # (2,): labels and frauds
+    counts: Int32Array  # (M + 1, W, 3)
+    run: Int32Array  # (M + 1,)
+    rows: Int64Array  # (M + 1, 3): -1 for none
+    next_ordinary: (
+        Int64Array  # (N,): the ordinary fraud of the counterparty after an ordinary fraud
+    )
+    account_frauds: Int32Array  # (A, W)
+    account_row: Int64Array  # (A,): the last fraud, -1 for none
 
 
 def label_evidence(
     *,
-    account_N: Codes,
-    counterparty_N: Codes,
-    day_N: Days,
-    amount_excess_N: Floats,
-    label_N: Labels,
+    account_N: Int64Array,
+    counterparty_N: Int64Array,
+    day_N: Float64Array,
+    amount_excess_N: Float32Array,
+    label_N: Int8Array,
     delay_days: float,
     memory_days: float,
-) -> Floats:
-    """What the labels remembered at the time of each transaction say of it.
+) -> Float32Array:
+    """Label evidence of each transaction, from the labels remembered at its time.
 
     A label is known at a transaction if its own transaction lies at least the delay before it, and
     strictly before it whatever the delay. It is remembered if its own transaction lies less than
-    delay and memory before, or was the account's last fraud. Nothing else is looked at.
+    delay and memory before, or was the account's last fraud. Nothing else is used.
 
     Args:
         account_N: Account codes from 0.
@@ -161,7 +160,7 @@ def _refusal(expected: str, got: str, remedy: str = "encode the log again") -> D
 
 
 def _ignorance(rows: _Rows) -> _Known:
-    """What is known before the first label."""
+    """The sums before the first label."""
     num_accounts = int(rows.account.max(initial=-1)) + 1
     num_counterparties = int(rows.counterparty.max(initial=-1)) + 1
     return _Known(
@@ -177,8 +176,10 @@ def _ignorance(rows: _Rows) -> _Known:
 
 
 @compiled
-def _walk(rows: _Rows, known: _Known, delay: float, lengths: Days, evidence_NL: Floats) -> None:
-    """One pass; pointers follow it to the labels that become known and that leave each window."""
+def _walk(
+    rows: _Rows, known: _Known, delay: float, lengths: Float64Array, evidence_NL: Float32Array
+) -> None:
+    """One pass, with pointers to labels that become known and that leave each window."""
     arrived = 0
     for row in range(len(rows.day)):
         now = rows.day[row]
@@ -217,7 +218,7 @@ def _count(rows: _Rows, known: _Known, row: int, window: int, sign: int) -> None
 
 @compiled
 def _remember(rows: _Rows, known: _Known, row: int) -> None:
-    """Keep what a label says beyond the windows."""
+    """Keep the runs and last dates of a label, which are not bound to windows."""
     label = rows.label[row]
     if label == UNLABELLED:
         return
@@ -249,7 +250,7 @@ def _remember_counterparty(rows: _Rows, known: _Known, row: int) -> None:
 
 @compiled
 def _forget(rows: _Rows, known: _Known, row: int) -> None:
-    """Take out what was kept of a label; of a run the oldest fraud goes first."""
+    """Remove a label that is forgotten; the oldest fraud of a run goes first."""
     label, counterparty = rows.label[row], rows.counterparty[row]
     if label == UNLABELLED:
         return
@@ -267,7 +268,7 @@ def _forget(rows: _Rows, known: _Known, row: int) -> None:
 
 
 @compiled
-def _write(rows: _Rows, known: _Known, row: int, evidence_L: Floats) -> None:
+def _write(rows: _Rows, known: _Known, row: int, evidence_L: Float32Array) -> None:
     """Columns of one transaction, in the order of `LABEL_EVIDENCE`."""
     account, counterparty = rows.account[row], rows.counterparty[row]
     base = known.total[1] / known.total[0]
@@ -293,7 +294,7 @@ def _write(rows: _Rows, known: _Known, row: int, evidence_L: Floats) -> None:
 
 @compiled
 def _days_between(rows: _Rows, first: int, second: int) -> float:
-    """NaN where there is none of the two."""
+    """Days between two rows; NaN if one of them does not exist."""
     if first < 0 or second < 0:
         return np.nan
     return float(rows.day[second] - rows.day[first])

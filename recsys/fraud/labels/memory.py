@@ -1,4 +1,4 @@
-"""What is kept of recent transactions, so that windows and late labels can look back.
+"""The memory of recent transactions, which windows and late labels need.
 
 Shapes: N transactions.
 """
@@ -13,14 +13,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import Float32Array, Float64Array, Int8Array, Int64Array
 from recsys.fraud.labels.label_evidence import FRAUD, UNLABELLED
-from recsys.fraud.profiles.arrays import OWN_EVIDENCE, Codes, Days, Floats, Rows
-from recsys.fraud.scoring.scorer import Judge
+from recsys.fraud.profiles.arrays import OWN_EVIDENCE, Rows
+from recsys.fraud.scoring.scorer import EvidenceScorer
 from recsys.fraud.scoring.tails import excess_of
 from recsys.schema import IS_FRAUD, TRANSACTION_ID
 
 MEMORY_DAYS = 60.0
-"""Days for which a label is remembered from when it is known on; no window is longer."""
+"""Days for which a label is remembered once it is known; no window is longer."""
 
 COLUMNS = (
     TRANSACTION_ID,
@@ -32,28 +33,28 @@ COLUMNS = (
     "own_excess",
     "label",
 )
-"""What is kept of a transaction; the label as it was told last, -1 where none was known."""
+"""Columns that are kept of a transaction; the label as last known, -1 if unknown."""
 
-_OWN_CAP = 5.0  # nats of unusual behaviour that a transaction adds to a window
+_OWN_CAP = 5.0  # most nats of excess that a transaction adds to a window
 _AMOUNT_CAP = 4.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecentTransactions:
-    """Transactions in the order of time, as the windows take them."""
+    """Recent transactions in the order of time."""
 
     table: pa.Table
     """Columns as `COLUMNS` names them."""
 
     @classmethod
     def of(
-        cls, ids: pa.ChunkedArray, rows: Rows, evidence_NJ: Floats, judge: Judge
+        cls, ids: pa.ChunkedArray, rows: Rows, evidence_NJ: Float32Array, scorer: EvidenceScorer
     ) -> RecentTransactions:
         """What is kept of transactions that were scored."""
-        excess_NJ = excess_of(judge.tails, evidence_NJ)
-        own = [judge.kinds.index(kind) for kind in OWN_EVIDENCE]
+        excess_NJ = excess_of(scorer.tails, evidence_NJ)
+        own = [scorer.kinds.index(kind) for kind in OWN_EVIDENCE]
         own_N = np.minimum(excess_NJ[:, own].sum(1), _OWN_CAP)
-        amount_N = np.minimum(excess_NJ[:, judge.kinds.index("amount_high")], _AMOUNT_CAP)
+        amount_N = np.minimum(excess_NJ[:, scorer.kinds.index("amount_high")], _AMOUNT_CAP)
         return cls(
             table=pa.table(
                 {
@@ -70,10 +71,10 @@ class RecentTransactions:
         )
 
     def followed_by(self, later: RecentTransactions) -> RecentTransactions:
-        """These, and later ones after them."""
+        """These and later ones."""
         return RecentTransactions(table=pa.concat_tables([self.table, later.table]))
 
-    def told(self, labels: pa.Table, delay_days: float) -> RecentTransactions:
+    def with_labels(self, labels: pa.Table, delay_days: float) -> RecentTransactions:
         """These, with the labels that are known at the time of the last one.
 
         Args:
@@ -88,7 +89,7 @@ class RecentTransactions:
         return RecentTransactions(table=self.table.set_column(place, "label", pa.array(label_N)))
 
     def remembered(self, day: float, delay_days: float) -> RecentTransactions:
-        """Those that are looked at from a time on.
+        """Those that are still needed from a time on.
 
         That is the memory and the delay, and of what lies before them the last known fraud of each
         account: one row an account at most.
@@ -108,30 +109,30 @@ class RecentTransactions:
         return int(self.table.num_rows)
 
     @property
-    def account(self) -> Codes:
+    def account(self) -> Int64Array:
         """Place of the account in the state. Shape (N,)."""
         return self._column("account")
 
     @property
-    def counterparty(self) -> Codes:
+    def counterparty(self) -> Int64Array:
         """Place of the counterparty in the state, -1 without one. Shape (N,)."""
         return self._column("counterparty")
 
     @property
-    def day(self) -> Days:
+    def day(self) -> Float64Array:
         """Time in days since 1970. Shape (N,)."""
         return self._column("day")
 
     @property
-    def label(self) -> npt.NDArray[np.int8]:
-        """Label of each as `told`, -1 where none was known. Shape (N,)."""
+    def label(self) -> Int8Array:
+        """Label of each, -1 where none is known. Shape (N,)."""
         return self._column("label")
 
-    def values(self, *names: str) -> Floats:
+    def values(self, *names: str) -> Float32Array:
         """Some columns side by side. Shape (N, number of names)."""
         return np.stack([self._column(name) for name in names], axis=1).astype(np.float32)
 
-    def labels(self, labels: pa.Table) -> npt.NDArray[np.int8]:
+    def labels(self, labels: pa.Table) -> Int8Array:
         """Label of each transaction in a table of labels, -1 where it has none. Shape (N,)."""
         ids = self.table[TRANSACTION_ID]
         places = pc.index_in(ids, value_set=labels[TRANSACTION_ID].combine_chunks())

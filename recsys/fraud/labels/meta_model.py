@@ -1,8 +1,8 @@
-"""A small supervised model over all evidence, for where enough confirmed labels exist.
+"""The meta-model: a small supervised model over all evidence, where enough labels exist.
 
-Gradient-boosted trees weigh evidence without labels and evidence from labels together. Labels are
-few and late, so the trees are small, and rare frauds are kept from driving leaves to extremes. They
-are fitted on rows whose label is known; what the labels say of a row has to come from before it
+Gradient-boosted trees combine evidence that uses no labels with evidence from labels. Labels are
+few and late, so the trees are small, and the leaves are shrunk because frauds are rare. They are
+fitted on rows whose label is known; the label evidence of a row comes from before it
 (`label_evidence`).
 
 Shapes: N transactions, F features, R rows that are learnt from.
@@ -14,43 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import Field
 
-from recsys.config import config_class
+from recsys.arrays import BoolArray, Float32Array, Float64Array, Int8Array
 from recsys.errors import ArtifactError, DataError
+from recsys.fraud.config import MetaModelConfig
 from recsys.fraud.scoring.booster import Booster, without_threads
 
-Array = npt.NDArray[np.float64]
-Floats = npt.NDArray[np.float32]
-
-_ROWS_PER_LEAF = 100  # the rows for each row of a leaf, where that is fewer than configured
-
-
-@config_class
-class StackerConfig:
-    """How the trees over all evidence are fitted."""
-
-    num_rounds: int = Field(default=300, ge=1)
-    """Trees."""
-    learning_rate: float = Field(default=0.05, gt=0, le=1)
-    """Share of each tree's step that is taken."""
-    num_leaves: int = Field(default=15, ge=2)
-    """Leaves of a tree."""
-    min_rows_per_leaf: int = Field(default=100, ge=1)
-    """Transactions that a leaf stands for at least; of few rows a hundredth."""
-    num_bins: int = Field(default=1023, ge=2)
-    """Values of a feature that the trees tell apart; few would blur the rare, high amounts."""
-    shrinkage: float = Field(default=10.0, ge=0)
-    """L2 penalty on the values of leaves."""
-    max_legitimate_rows: int = Field(default=100_000, ge=1)
-    """Legitimate rows to learn from at most, drawn at random and weighted for all of them."""
-    min_frauds: int = Field(default=20, ge=1)
-    """Known frauds below which no stacker is fitted."""
+_ROWS_PER_LEAF = 100  # rows for each row of a leaf, if that is fewer than configured
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stacker:
+class MetaModel:
     """Fitted trees and what they read."""
 
     booster: Booster
@@ -58,7 +32,7 @@ class Stacker:
     feature_names: tuple[str, ...]
     """Names of the features, in the order of their columns."""
 
-    def score(self, features_NF: Floats, *, num_threads: int = 1) -> Array:
+    def score(self, features_NF: Float32Array, *, num_threads: int = 1) -> Float64Array:
         """Log odds of fraud; a row's score does not depend on the rows beside it. Shape (N,).
 
         Args:
@@ -72,36 +46,36 @@ class Stacker:
         return self.booster.score(features_NF, num_threads=num_threads)
 
     def to_text(self) -> str:
-        """The stacker as text, in LightGBM's own form."""
+        """The meta-model as text, in LightGBM's own form."""
         return self.booster.text
 
     @classmethod
-    def from_text(cls, text: str) -> Stacker:
-        """The stacker that `to_text` wrote.
+    def from_text(cls, text: str) -> MetaModel:
+        """The meta-model that `to_text` wrote.
 
         Raises:
             ArtifactError: The text is not such a model.
         """
         import lightgbm
 
-        # LightGBM takes text without trees, and it says on the console what it does not like.
+        # LightGBM accepts text without trees, and prints its complaints on the console.
         if not text.startswith("tree\n") or "end of trees" not in text:
             raise ArtifactError(
-                f"stacker: expected a LightGBM model as text, got {text[:20]!r}; train again"
+                f"meta-model: expected a LightGBM model as text, got {text[:20]!r}; train again"
             )
         names = lightgbm.Booster(model_str=text).feature_name()
         return cls(booster=Booster(text=text), feature_names=tuple(names))
 
 
-def fit_stacker(
-    features_NF: Floats,
+def fit_meta_model(
+    features_NF: Float32Array,
     feature_names: Sequence[str],
-    label_N: npt.NDArray[np.int8],
-    config: StackerConfig,
+    label_N: Int8Array,
+    config: MetaModelConfig,
     *,
     seed: int,
     num_threads: int,
-) -> Stacker | None:
+) -> MetaModel | None:
     """Fit trees to the labels that are known.
 
     Args:
@@ -114,8 +88,8 @@ def fit_stacker(
         num_threads: Threads to use; they do not change the result.
 
     Returns:
-        None where fewer than `config.min_frauds` frauds or no legitimate row are known: the score
-        without labels has to do.
+        None if fewer than `config.min_frauds` frauds or no legitimate row are known: then the score
+        without labels is used.
 
     Raises:
         DataError: Features, names and labels do not fit together.
@@ -140,16 +114,16 @@ def fit_stacker(
         seed=seed,
         num_threads=num_threads,
     )
-    return Stacker(booster=Booster(text=text), feature_names=tuple(feature_names))
+    return MetaModel(booster=Booster(text=text), feature_names=tuple(feature_names))
 
 
 def _train(
-    features_NF: Floats,
-    is_fraud_N: npt.NDArray[np.bool_],
-    weight_N: Array,
+    features_NF: Float32Array,
+    is_fraud_N: BoolArray,
+    weight_N: Float64Array,
     *,
     feature_names: Sequence[str],
-    config: StackerConfig,
+    config: MetaModelConfig,
     seed: int,
     num_threads: int,
 ) -> str:
@@ -181,7 +155,7 @@ def _train(
     return without_threads(lightgbm.train(settings, data, config.num_rounds).model_to_string())
 
 
-def _check_columns(features_NF: Floats, feature_names: Sequence[str]) -> None:
+def _check_columns(features_NF: Float32Array, feature_names: Sequence[str]) -> None:
     if features_NF.ndim != 2 or features_NF.shape[1] != len(feature_names):
         raise _mismatch(
             f"features of {len(feature_names)} columns", f"an array of shape {features_NF.shape}"
@@ -190,5 +164,5 @@ def _check_columns(features_NF: Floats, feature_names: Sequence[str]) -> None:
 
 def _mismatch(expected: str, got: str) -> DataError:
     return DataError(
-        file="stacker", expected=expected, got=got, remedy="compute the features again"
+        file="meta-model", expected=expected, got=got, remedy="compute the features again"
     )

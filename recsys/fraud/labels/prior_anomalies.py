@@ -1,8 +1,8 @@
-"""What became of an account's unusually high amounts: open, confirmed, or refuted by a label.
+"""Prior anomalies: an account's earlier unusual amounts, and whether labels refuted them.
 
-Whoever has stolen a card uses it again, beside its owner. So an unusual amount says more if others
-came before it, and less with each ordinary transaction since, or where a label has said that the
-others were legitimate. A label is looked at from its delay on and never before.
+A stolen card is used again, while its owner uses it too. So an unusual amount is more suspicious if
+others came before it, and less so with each ordinary transaction since, or if labels showed that
+the others were legitimate. A label is used from its delay on and never before.
 
 Shapes: N transactions in the order of time, S columns, A accounts.
 """
@@ -12,13 +12,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import Float32Array, Float64Array, Int8Array, Int64Array
 from recsys.compiled import compiled
 from recsys.fraud.labels.label_evidence import LEGITIMATE, ORDINARY_EXCESS
-from recsys.fraud.profiles.arrays import Codes, Days, Floats
 
-SUSPICIONS = (
+PRIOR_ANOMALIES = (
     "account_high_age_days",
     "account_since_high",
     "account_open_high_14d",
@@ -38,18 +37,18 @@ account_refuted_excess: sum of the excess of those that are known to be legitima
 
 WINDOW_DAYS, LONGEST_DAYS = 14.0, 30.0
 MAX_AMOUNTS = 32
-"""Unusual amounts that are looked back on at most, so that busy accounts take no longer."""
+"""Most earlier unusual amounts that are considered, so that busy accounts do not take longer."""
 
 
-def suspicions(
+def prior_anomalies(
     *,
-    account_N: Codes,
-    day_N: Days,
-    amount_excess_N: Floats,
-    label_N: npt.NDArray[np.int8],
+    account_N: Int64Array,
+    day_N: Float64Array,
+    amount_excess_N: Float32Array,
+    label_N: Int8Array,
     delay_days: float,
-) -> Floats:
-    """What is known of the unusual amounts of an account at the time of each transaction.
+) -> Float32Array:
+    """Prior-anomaly features of each transaction, from the account's earlier unusual amounts.
 
     A label is known if its transaction lies at least the delay before, and strictly before whatever
     the delay. Rows of the same time count as before if they come earlier in the log.
@@ -63,9 +62,9 @@ def suspicions(
         delay_days: Days from a transaction to its label.
 
     Returns:
-        Columns as `SUSPICIONS` names them. Shape (N, S).
+        Columns as `PRIOR_ANOMALIES` names them. Shape (N, S).
     """
-    found_NS = np.zeros((len(day_N), len(SUSPICIONS)), dtype=np.float32)
+    found_NS = np.zeros((len(day_N), len(PRIOR_ANOMALIES)), dtype=np.float32)
     found_NS[:, [0, 1, 4]] = np.nan
     if len(day_N):
         _walk(_Rows(account_N, day_N, amount_excess_N, label_N), float(delay_days), found_NS)
@@ -75,14 +74,14 @@ def suspicions(
 class _Rows(NamedTuple):
     """Transactions in the order of time."""
 
-    account: Codes  # (N,)
-    day: Days  # (N,)
-    excess: Floats  # (N,)
-    label: npt.NDArray[np.int8]  # (N,)
+    account: Int64Array  # (N,)
+    day: Float64Array  # (N,)
+    excess: Float32Array  # (N,)
+    label: Int8Array  # (N,)
 
 
 @compiled
-def _walk(rows: _Rows, delay: float, found_NS: Floats) -> None:
+def _walk(rows: _Rows, delay: float, found_NS: Float32Array) -> None:
     """One pass; the unusual transactions of an account are chained, the latest first."""
     num_rows, num_accounts = len(rows.account), rows.account.max() + 1
     before_N = np.full(num_rows, -1)
@@ -103,7 +102,9 @@ def _walk(rows: _Rows, delay: float, found_NS: Floats) -> None:
 
 
 @compiled
-def _look_back(rows: _Rows, row: int, before_N: Codes, delay: float, found_S: Floats) -> None:
+def _look_back(
+    rows: _Rows, row: int, before_N: Int64Array, delay: float, found_S: Float32Array
+) -> None:
     """The columns of a row over the unusual amounts of two weeks."""
     now, other = rows.day[row], before_N[row]
     for _ in range(MAX_AMOUNTS):

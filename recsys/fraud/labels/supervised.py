@@ -1,4 +1,4 @@
-"""Confirmed labels at work: trees over all evidence and over what late labels say.
+"""Scores with labels: the meta-model over all evidence and label evidence, and its calibration.
 
 A label is used from its delay on and never before, neither as an input nor to learn from.
 
@@ -10,86 +10,83 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.arrays import BoolArray, Float32Array, Float64Array, Int8Array, Int64Array
 from recsys.fraud.accumulate import sums_before
 from recsys.fraud.config import LabelsConfig
 from recsys.fraud.labels.label_evidence import LABEL_EVIDENCE, label_evidence
 from recsys.fraud.labels.memory import MEMORY_DAYS, RecentTransactions
-from recsys.fraud.labels.meta_model import Stacker, fit_stacker
-from recsys.fraud.labels.prior_anomalies import SUSPICIONS, suspicions
-from recsys.fraud.profiles.arrays import Codes, Floats, Passed
-from recsys.fraud.scoring.scorer import Judge, Judgement
+from recsys.fraud.labels.meta_model import MetaModel, fit_meta_model
+from recsys.fraud.labels.prior_anomalies import PRIOR_ANOMALIES, prior_anomalies
+from recsys.fraud.profiles.arrays import Passed
+from recsys.fraud.scoring.scorer import CalibratedScores, EvidenceScorer
 from recsys.fraud.scoring.tails import Tail
-
-Array = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int8]
 
 _EXCESS_WINDOWS = (1, 3, 7, 14)
 _COUNT_WINDOWS = (1, 7, 30)
 _WARM_DAYS = 30.0  # and the delay, at the start of a log, for the windows to fill
 _MAX_WARM_SHARE = 0.3  # of a short log
-_NOT_READ = {"base_rate"}  # it tells the date more than the risk
+_NOT_READ = {"base_rate"}  # it reveals the date more than the risk
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Supervised:
     """Trees that were fitted to labels, and their calibration."""
 
-    stacker: Stacker
+    meta_model: MetaModel
     """The trees."""
     tail: Tail
     """Calibration of their log odds on transactions that are not known to be fraud."""
     delay_days: float
     """Days after a transaction from which on its label counts as known."""
 
-    def judge(
+    def score(
         self,
-        judgement: Judgement,
-        judge: Judge,
-        evidence_NJ: Floats,
+        calibrated: CalibratedScores,
+        scorer: EvidenceScorer,
+        evidence_NJ: Float32Array,
         passed: Passed,
-        hour_N: Codes,
+        hour_N: Int64Array,
         recent: RecentTransactions,
         *,
         num_threads: int,
-    ) -> Judgement:
-        """The judgement with labels taken into account.
+    ) -> CalibratedScores:
+        """Scores with labels taken into account.
 
         Args:
-            judgement: What was made of the evidence without labels.
-            judge: How.
+            calibrated: The scores without labels.
+            scorer: The scorer that gave them.
             evidence_NJ: Evidence of the transactions to score.
             passed: What the pass wrote down of them.
             hour_N: Their hours.
             recent: Transactions before them, then they themselves, with the labels that are known.
             num_threads: Threads of the trees.
         """
-        features_NF, _ = stacker_features(
-            judge, evidence_NJ, passed, hour_N, recent, recent.label, self.delay_days
+        features_NF, _ = meta_model_features(
+            scorer, evidence_NJ, passed, hour_N, recent, recent.label, self.delay_days
         )
-        log_odds_N = self.stacker.score(features_NF, num_threads=num_threads)
+        log_odds_N = self.meta_model.score(features_NF, num_threads=num_threads)
         return replace(
-            judgement,
+            calibrated,
             combined=log_odds_N,
             p_value=np.exp(-self.tail.surprise(log_odds_N)),
         )
 
 
-def stacker_features(
-    judge: Judge,
-    evidence_NJ: Floats,
+def meta_model_features(
+    scorer: EvidenceScorer,
+    evidence_NJ: Float32Array,
     passed: Passed,
-    hour_N: Codes,
+    hour_N: Int64Array,
     recent: RecentTransactions,
-    label_R: Labels,
+    label_R: Int8Array,
     delay_days: float,
-) -> tuple[Floats, tuple[str, ...]]:
-    """What the trees see of the last N of the recent transactions, and the names of it.
+) -> tuple[Float32Array, tuple[str, ...]]:
+    """Inputs of the trees for the last N of the recent transactions, and their names.
 
     Args:
-        judge: Has the names of the evidence.
+        scorer: Has the names of the evidence.
         evidence_NJ: Evidence of the N transactions.
         passed: What the pass wrote down of them.
         hour_N: Their hours.
@@ -107,7 +104,7 @@ def stacker_features(
         amount_excess_N=recent.values("amount_excess")[:, 0], label_N=label_R,
         delay_days=delay_days, memory_days=MEMORY_DAYS,
     )[last]  # fmt: skip
-    suspicions_NS = suspicions(
+    prior_anomalies_NS = prior_anomalies(
         account_N=account, day_N=day, amount_excess_N=recent.values("amount_excess")[:, 0],
         label_N=label_R, delay_days=delay_days,
     )[last]  # fmt: skip
@@ -121,14 +118,14 @@ def stacker_features(
         for name, column_N in zip(LABEL_EVIDENCE, from_labels_NL.T, strict=True)
         if name not in _NOT_READ
     }
-    named |= dict(zip(SUSPICIONS, suspicions_NS.T, strict=True))
+    named |= dict(zip(PRIOR_ANOMALIES, prior_anomalies_NS.T, strict=True))
     for place, days in enumerate(_EXCESS_WINDOWS):
         named[f"account_amount_excess_{days}d"] = excess[:, place, 0]
         named[f"account_own_excess_{days}d"] = excess[:, place, 1]
     for place, days in enumerate(_COUNT_WINDOWS):
         named[f"account_count_{days}d"] = sums[:, place, 1]
         named[f"account_mean_amount_{days}d"] = sums[:, place, 0] / np.maximum(sums[:, place, 1], 1)
-    named |= dict(zip(judge.kinds, evidence_NJ.T, strict=True))
+    named |= dict(zip(scorer.kinds, evidence_NJ.T, strict=True))
     named |= {
         "amount": recent.values("amount")[last, 0],
         "num_known": passed.num_known,
@@ -139,10 +136,10 @@ def stacker_features(
 
 
 def fit_supervised(
-    judge: Judge,
-    evidence_NJ: Floats,
+    scorer: EvidenceScorer,
+    evidence_NJ: Float32Array,
     passed: Passed,
-    hour_N: Codes,
+    hour_N: Int64Array,
     recent: RecentTransactions,
     labels: pa.Table,
     *,
@@ -150,11 +147,11 @@ def fit_supervised(
     config: LabelsConfig,
     seed: int,
     num_threads: int,
-) -> tuple[Supervised, Array] | None:
+) -> tuple[Supervised, Float64Array] | None:
     """Fit trees to the labels that are known at a moment.
 
     Args:
-        judge: Has the names of the evidence.
+        scorer: Has the names of the evidence.
         evidence_NJ: Evidence of a log.
         passed: What the pass wrote down.
         hour_N: Hours of its transactions.
@@ -171,23 +168,25 @@ def fit_supervised(
     """
     label_N, is_cold_N = _known_labels(recent, labels, known_until, config)
     learnt_N = np.where(is_cold_N, -1, label_N).astype(np.int8)
-    features_NF, names = stacker_features(
-        judge, evidence_NJ, passed, hour_N, recent, label_N, config.delay_days
+    features_NF, names = meta_model_features(
+        scorer, evidence_NJ, passed, hour_N, recent, label_N, config.delay_days
     )
     settings = {"seed": seed, "num_threads": num_threads}
-    stacker = fit_stacker(features_NF, names, learnt_N, config.stacker, **settings)
-    if stacker is None:
+    meta_model = fit_meta_model(features_NF, names, learnt_N, config.meta_model, **settings)
+    if meta_model is None:
         return None
     # Each half of the accounts is scored by trees that did not see it: an honest calibration.
     first_A = np.random.default_rng(seed).permutation(int(recent.account.max()) + 1) % 2 == 0
     log_odds_N = np.zeros(len(label_N))
     for half_N in (first_A[recent.account], ~first_A[recent.account]):
         others = np.where(half_N, -1, learnt_N).astype(np.int8)
-        fitted = fit_stacker(features_NF, names, others, config.stacker, **settings) or stacker
+        fitted = (
+            fit_meta_model(features_NF, names, others, config.meta_model, **settings) or meta_model
+        )
         log_odds_N[half_N] = fitted.score(features_NF[half_N], num_threads=num_threads)
     normal_N = ~is_cold_N & (label_N != 1)
     tail = Tail.fit(log_odds_N[normal_N])
-    return Supervised(stacker=stacker, tail=tail, delay_days=config.delay_days), log_odds_N
+    return Supervised(meta_model=meta_model, tail=tail, delay_days=config.delay_days), log_odds_N
 
 
 def why_not_learnt(
@@ -204,15 +203,15 @@ def why_not_learnt(
     label_N, is_cold_N = _known_labels(recent, labels, known_until, config)
     frauds, legitimate = (int(np.sum(label_N[~is_cold_N] == answer)) for answer in (1, 0))
     when = f"known by then and after the first days of the log, with {config.delay_days:g} days"
-    if frauds < config.stacker.min_frauds:
-        needed = f"{config.stacker.min_frauds:,} are needed ([labels.stacker] min_frauds)"
+    if frauds < config.meta_model.min_frauds:
+        needed = f"{config.meta_model.min_frauds:,} are needed ([labels.meta_model] min_frauds)"
         return f"{frauds:,} frauds are {when} of delay, {needed}"
     return f"{legitimate:,} legitimate transactions are {when} of delay, both kinds are needed"
 
 
 def _known_labels(
     recent: RecentTransactions, labels: pa.Table, known_until: float, config: LabelsConfig
-) -> tuple[Labels, npt.NDArray[np.bool_]]:
+) -> tuple[Int8Array, BoolArray]:
     """Labels that are known, and which transactions lie where windows have not filled yet."""
     is_known_N = recent.day + config.delay_days <= known_until
     label_N = np.where(is_known_N, recent.labels(labels), -1).astype(np.int8)

@@ -1,6 +1,6 @@
 """What goes into the pass over transactions and what comes out, as named tuples of arrays.
 
-Named tuples are what numba takes apart at no cost.
+Named tuples, because numba unpacks them at no cost.
 
 Shapes: N transactions, A accounts, M counterparties, S state values of an account, C contexts,
 G peer groups, H hours of a day, K clusters of embeddings, J kinds of evidence, V velocities.
@@ -11,12 +11,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from recsys.arrays import Float32Array, Float64Array, Int16Array, Int64Array, UInt64Array
 
 OWN_EVIDENCE = ("amount_high", "amount_low", "hour", "category", "new_counterparty")
-"""Kinds that speak of one aspect of one transaction. Only they say whether a neighbour is unusual:
-the count of an hour is shared by neighbours, unusual or not, and an aspect that several kinds of
-evidence measure would count as often."""
+"""Kinds that measure one aspect of one transaction. Only these decide whether a neighbour is
+unusual: neighbours share the count of an hour whether they are unusual or not, and an aspect
+measured by several kinds of evidence would count several times."""
 
 EVIDENCE = (
     "amount_high",
@@ -34,8 +35,8 @@ EVIDENCE = (
 """What the pass measures of a transaction, in the order of its columns."""
 
 SHARED_EVIDENCE = ("count_1h", "count_1d", "amount_1d", "counterparty_excess")
-"""Kinds that a transaction shares with its neighbours. The booster must not know them: it learns
-what the neighbours are, and a count tells how many they are, fraud or not."""
+"""Kinds that a transaction shares with its neighbours. The booster must not see them: its target is
+whether the neighbours are unusual, and a count would tell it how many neighbours there are."""
 
 NUM_HOURS = 24
 NUM_VELOCITIES = 3
@@ -43,8 +44,6 @@ NUM_COUNTS = 2
 """The velocities that are counts come first: a short one and a long one."""
 PENDING_VALUES = 6 + NUM_VELOCITIES
 """Day, context, hour, log amount, cluster, whether the counterparty is new, velocities."""
-SKETCH_BITS = 512
-"""Bits that tell which counterparties an account has met; two of them may share a bit."""
 COUNTERPARTY_VALUES = 6
 """Count, mean and squared deviations of the log amount; events and excess, both decayed, of other
 accounts than the last; and the excess that came last."""
@@ -53,30 +52,25 @@ NUM_POPULATION_SUMS = 3
 NUM_EXCESS_SUMS = 3
 """Sums of `Population` over excess: events, their excess and its square."""
 
-Floats = npt.NDArray[np.float32]
-Days = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
-Sketches = npt.NDArray[np.uint64]
-
 
 class Rows(NamedTuple):
     """Transactions in the order of time, as numbers."""
 
-    account: Codes
+    account: Int64Array
     """Place of the account in the state. Shape (N,)."""
-    counterparty: Codes
+    counterparty: Int64Array
     """Place of the counterparty in the state, -1 where there is none. Shape (N,)."""
-    bit: Codes
+    bit: Int64Array
     """Bit of the counterparty in the sketches. Shape (N,)."""
-    day: Days
+    day: Float64Array
     """Time in days since 1970. Shape (N,)."""
-    hour: Codes
+    hour: Int64Array
     """Hour of the day. Shape (N,)."""
-    context: Codes
+    context: Int64Array
     """Code of the context. Shape (N,)."""
-    amount: Floats
+    amount: Float32Array
     """Log amount. Shape (N,)."""
-    log_density: Floats
+    log_density: Float32Array
     """Log density of the embedding under each cluster. Shape (N, K)."""
 
 
@@ -87,16 +81,17 @@ class Layout(NamedTuple):
     """Transactions it has learnt from."""
     num_new: int
     """Those among them with a counterparty that was new."""
-    num_refused: int
-    """Transactions that it has not learnt from, one a day at most, less a tenth of the others."""
-    refused_since: int
+    num_excluded: int
+    """Transactions excluded from the update, at most one a day, less a tenth of those that were
+    learnt."""
+    excluded_since: int
     """Day of the first of them."""
     pending: int
-    """The last transaction that was refused, until it is known to stand alone: P values."""
+    """The last excluded transaction, until it is known that no other is near it: P values."""
     velocity: int
     """Decayed count of an hour, decayed count and amount of a day: V values."""
     velocity_mean: int
-    """Mean of the logs of these values, less how busy everybody was."""
+    """Mean of the logs of these values, relative to how busy all accounts were."""
     velocity_m2: int
     """Sum of their squared deviations."""
     contexts: int
@@ -116,8 +111,8 @@ def layout_of(*, num_contexts: int, num_clusters: int, num_peers: int) -> Layout
     sizes = {
         "num_known": 1,
         "num_new": 1,
-        "num_refused": 1,
-        "refused_since": 1,
+        "num_excluded": 1,
+        "excluded_since": 1,
         "pending": PENDING_VALUES,
         "velocity": NUM_VELOCITIES,
         "velocity_mean": NUM_VELOCITIES,
@@ -135,36 +130,36 @@ def layout_of(*, num_contexts: int, num_clusters: int, num_peers: int) -> Layout
 
 
 class Priors(NamedTuple):
-    """What holds for peer groups; accounts are shrunk towards it."""
+    """Averages of peer groups, towards which accounts are shrunk."""
 
-    amount_mean: Floats
+    amount_mean: Float32Array
     """Mean log amount. Shape (G, C)."""
-    amount_var: Floats
+    amount_var: Float32Array
     """Its variance. Shape (G, C)."""
-    context: Floats
+    context: Float32Array
     """Share of each context. Shape (G, C)."""
-    hour: Floats
+    hour: Float32Array
     """Share of each hour in each context. Shape (G, C, H)."""
-    hour_of_peer: Floats
+    hour_of_peer: Float32Array
     """Share of each hour. Shape (G, H)."""
-    cluster: Floats
+    cluster: Float32Array
     """Share of each cluster. Shape (G, K)."""
-    velocity_mean: Floats
+    velocity_mean: Float32Array
     """Mean of the log velocities. Shape (V,)."""
-    velocity_var: Floats
+    velocity_var: Float32Array
     """Their variances. Shape (V,)."""
     new_share: float
     """Share of transactions with a counterparty that was new to the account."""
     strength: float
-    """Transactions that the prior counts for."""
+    """Weight of the prior, as a number of transactions."""
 
 
 class Excess(NamedTuple):
     """How evidence becomes excess: weighted nats beyond its 95th percentile."""
 
-    threshold: Floats
+    threshold: Float32Array
     """95th percentile of each kind of evidence. Shape (J,)."""
-    rate: Floats
+    rate: Float32Array
     """Weighted nats that one unit beyond it is worth. Shape (J,)."""
     limit: float
     """Sum of excess beyond which an account does not learn from a transaction."""
@@ -177,61 +172,61 @@ class Excess(NamedTuple):
 class Counterparties(NamedTuple):
     """State of counterparties."""
 
-    values: Floats
+    values: Float32Array
     """Shape (M, COUNTERPARTY_VALUES)."""
-    day: Days
+    day: Float64Array
     """Day of the last event, -inf before the first. Shape (M,)."""
-    last_account: Codes
+    last_account: Int64Array
     """The account whose excess was added last, -1 before the first. Shape (M,)."""
 
 
 class Accounts(NamedTuple):
     """State of accounts."""
 
-    values: Floats
+    values: Float32Array
     """Shape (A, S)."""
-    day: Days
+    day: Float64Array
     """Day of the last transaction, -inf before the first. Shape (A,)."""
-    sketch: Sketches
+    sketch: UInt64Array
     """Bits of the counterparties that each account has met. Shape (A, SKETCH_BITS / 64)."""
 
 
 class Population(NamedTuple):
-    """How busy all accounts are of late, beside what each is used to, and how unusual they are."""
+    """How busy all accounts have been lately, relative to their habits, and how unusual."""
 
-    recent: Days
+    recent: Float64Array
     """Decayed sums over the last transactions: of weights, of the account's count before, and of
     the count that was expected. Shape (2, 3)."""
-    long_run: Days
+    long_run: Float64Array
     """The same over months. Shape (2, 3)."""
-    day: Days
+    day: Float64Array
     """Day of the last transaction, -inf before the first. Shape (1,)."""
-    factor: Days
-    """How many times as busy as in the long run all accounts are. Shape (2,)."""
-    excess: Days
-    """Decayed sums over what all counterparties have counted: events, their excess and its square.
+    factor: Float64Array
+    """How busy all accounts are now, as a multiple of the long run. Shape (2,)."""
+    excess: Float64Array
+    """Decayed sums over the events of all counterparties: their number, excess and squared excess.
     Shape (NUM_EXCESS_SUMS,)."""
 
 
 class Passed(NamedTuple):
-    """What the pass writes down for each transaction."""
+    """What the pass records of each transaction."""
 
-    evidence: Floats
+    evidence: Float32Array
     """Shape (N, J)."""
-    excess: Floats
+    excess: Float32Array
     """Sum of excess over all evidence of the pass. Shape (N,)."""
-    num_known: Floats
+    num_known: Float32Array
     """Transactions that the account had learnt from before. Shape (N,)."""
-    expected_mean: Floats
+    expected_mean: Float32Array
     """Mean log amount that the account was expected to pay. Shape (N,)."""
-    expected_var: Floats
+    expected_var: Float32Array
     """Its variance. Shape (N,)."""
-    peer: npt.NDArray[np.int16]
+    peer: Int16Array
     """Peer group that the account was compared with. Shape (N,)."""
 
 
 def empty_passed(num_rows: int) -> Passed:
-    """Room for what the pass writes down."""
+    """Empty arrays for what the pass records."""
     numbers = np.zeros((4, num_rows), dtype=np.float32)
     return Passed(
         evidence=np.zeros((num_rows, len(EVIDENCE)), dtype=np.float32),

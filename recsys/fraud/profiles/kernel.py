@@ -1,9 +1,9 @@
 """The one pass over transactions in the order of time: measure first, then let the account learn.
 
-Every number that is written for a transaction comes from transactions before it. The pass keeps
-its state in plain arrays, so that it stops at any row and goes on later, or elsewhere, with the
-same result to the last bit. Compiled by numba; `advance.py_func` is the same function in plain
-Python, which tests compare it with.
+Every number recorded of a transaction comes from transactions before it. The pass keeps its state
+in plain arrays, so that it can stop at any row and go on later, or elsewhere, with the same result
+to the last bit. Compiled by numba; `advance.py_func` is the same function in plain Python, which
+tests compare it with.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ import math
 
 import numpy as np
 
+from recsys.arrays import Float32Array, Float64Array, UInt64Array
 from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import (
     NUM_VELOCITIES,
     Accounts,
     Counterparties,
-    Days,
     Excess,
-    Floats,
     Layout,
     Passed,
     Population,
     Priors,
     Rows,
-    Sketches,
 )
 from recsys.fraud.profiles.learn import (
     hold_back,
@@ -69,7 +67,7 @@ def advance(
         rows: Transactions in the order of time.
         accounts: State of the accounts.
         counterparties: State of the counterparties.
-        population: How busy everybody is, and how unusual.
+        population: How busy all accounts are, and how unusual.
         layout: Places of the state values.
         priors: What holds for peer groups.
         excess: How evidence becomes excess.
@@ -112,23 +110,23 @@ def advance(
 
 @compiled
 def _measure(
-    state: Floats,
+    state: Float32Array,
     layout: Layout,
     priors: Priors,
     peer: int,
     rows: Rows,
     row: int,
-    sketches_AB: Sketches,
+    sketches_AB: UInt64Array,
     counterparties: Counterparties,
     population: Population,
     excess: Excess,
     mean: float,
     var: float,
     gap: float,
-    velocities: Days,
-    evidence: Floats,
+    velocities: Float64Array,
+    evidence: Float32Array,
 ) -> bool:
-    """Write all evidence of a transaction; whether its counterparty is new to the account."""
+    """Write all evidence of a transaction; returns whether its counterparty is new."""
     evidence[0] = (rows.amount[row] - mean) / math.sqrt(var)
     evidence[1] = -evidence[0]
     evidence[2] = hour_surprise(state, layout, priors, peer, rows, row)
@@ -157,7 +155,7 @@ def _measure(
 
 
 @compiled
-def _total_excess(evidence: Floats, excess: Excess) -> float:
+def _total_excess(evidence: Float32Array, excess: Excess) -> float:
     """Weighted nats of all evidence beyond its 95th percentile."""
     total = 0.0
     for kind in range(len(excess.threshold)):

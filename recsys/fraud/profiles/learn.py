@@ -9,64 +9,61 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import Float32Array, Float64Array, FloatArray, UInt64Array
 from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import (
     NUM_HOURS,
     NUM_VELOCITIES,
     PENDING_VALUES,
     Counterparties,
-    Days,
     Excess,
-    Floats,
     Layout,
     Population,
     Priors,
     Rows,
-    Sketches,
 )
 from recsys.fraud.profiles.measure import EXCESS_HALF_LIFE
 
-_MAX_COUNT = 1000.0  # what is older than this many transactions fades
+_MAX_COUNT = 1000.0  # transactions older than this many lose weight
 _PEER_MEMORY = 0.998  # of the likelihood that an account belongs to a peer group
-_NEW_LIFE = 30.0  # refusals, and so days at least
-_WORKED_OFF = 0.1  # of a refusal, by a transaction that passes
+_NEW_LIFE = 30.0  # excluded transactions, and so at least as many days
+_WORKED_OFF = 0.1  # of an excluded transaction, for each one that is learnt
 _SETTLED_DAYS = 3.01  # a little more than three: a day is kept to a minute and a half
-_EXCESS_CAP = 5.0  # nats that one transaction may say against a counterparty
+_EXCESS_CAP = 5.0  # nats that one transaction adds at most to the excess of a counterparty
 
 
 @compiled
-def may_learn(state: Floats, layout: Layout, day: float, total: float, limit: float) -> bool:
-    """Whether an account learns from a transaction: it passes for normal, or habits have changed.
+def may_learn(state: Float32Array, layout: Layout, day: float, total: float, limit: float) -> bool:
+    """Whether an account learns from a transaction: it looks normal, or habits have changed.
 
-    Refusals add up, one a day at most, and are worked off by what passes, as in the cumulative
-    sums of Page 1954, "Continuous inspection schemes". What comes to a month of them is no episode
-    of fraud but a new life: an account that has moved is not flagged for ever, nor is one that
-    lives unusually in some of its transactions only.
+    Excluded transactions add up, at most one a day, and normal ones reduce the sum, as in the
+    cumulative sums of Page 1954, "Continuous inspection schemes". A month of them is not an episode
+    of fraud but a change of habits: an account whose holder has moved is not flagged for ever, nor
+    is one of whose transactions some always look unusual.
     """
     if total <= limit:
-        state[layout.num_refused] = max(state[layout.num_refused] - _WORKED_OFF, 0.0)
+        state[layout.num_excluded] = max(state[layout.num_excluded] - _WORKED_OFF, 0.0)
         return True
-    if state[layout.num_refused] == 0.0:
-        state[layout.refused_since] = day
-    days = day - state[layout.refused_since] + 1.0
-    state[layout.num_refused] = min(state[layout.num_refused] + 1.0, days)
-    return bool(state[layout.num_refused] >= _NEW_LIFE)
+    if state[layout.num_excluded] == 0.0:
+        state[layout.excluded_since] = day
+    days = day - state[layout.excluded_since] + 1.0
+    state[layout.num_excluded] = min(state[layout.num_excluded] + 1.0, days)
+    return bool(state[layout.num_excluded] >= _NEW_LIFE)
 
 
 @compiled
 def learn(
-    state: Floats,
+    state: Float32Array,
     layout: Layout,
     context: int,
     hour: int,
     amount: float,
     cluster: int,
     is_new: float,
-    velocities: npt.NDArray[np.floating],
+    velocities: FloatArray,
 ) -> None:
-    """Let the account learn from a transaction: what it buys, when, for how much, how often."""
+    """Update the account with a transaction: what it buys, when, for how much, how often."""
     _add(state, layout.contexts + 3 * context, amount)
     if state[layout.num_known] >= _MAX_COUNT:
         _fade(state, layout)
@@ -87,9 +84,14 @@ def learn(
 
 @compiled
 def hold_back(
-    state: Floats, layout: Layout, velocities: Days, rows: Rows, row: int, is_new: bool
+    state: Float32Array,
+    layout: Layout,
+    velocities: Float64Array,
+    rows: Rows,
+    row: int,
+    is_new: bool,
 ) -> None:
-    """Keep a refused transaction until it is known to stand alone; two near each other go."""
+    """Keep an excluded transaction until it is known to stand alone; drop two close together."""
     pending = state[layout.pending : layout.pending + PENDING_VALUES]
     is_alone = pending[0] == 0.0
     pending[0] = rows.day[row]
@@ -102,11 +104,11 @@ def hold_back(
 
 
 @compiled
-def settle(state: Floats, layout: Layout, day: float) -> None:
-    """Let the account learn from a refused transaction that stood alone for days.
+def settle(state: Float32Array, layout: Layout, day: float) -> None:
+    """Update the account with an excluded transaction that stood alone for days.
 
-    What is unusual by chance stands alone, and fraud comes in episodes. An account that never
-    learnt from its own extremes would find them more unusual than they are.
+    A transaction that is unusual by chance stands alone, while fraud comes in episodes. An account
+    that never learnt from its extremes would find them more unusual than they are.
     """
     pending = state[layout.pending : layout.pending + PENDING_VALUES]
     if pending[0] == 0.0 or day - pending[0] <= _SETTLED_DAYS:
@@ -120,11 +122,11 @@ def settle(state: Floats, layout: Layout, day: float) -> None:
 
 
 @compiled
-def learn_peers(state: Floats, layout: Layout, priors: Priors, rows: Rows, row: int) -> None:
-    """Let a transaction speak for the peer groups in which it is usual.
+def learn_peers(state: Float32Array, layout: Layout, priors: Priors, rows: Rows, row: int) -> None:
+    """Update the account's likelihood of each peer group with a transaction.
 
-    It does so even where the account learns nothing else from it: an account that was taken for
-    another group is refused what would show its own.
+    This happens even for excluded transactions: if an account was assigned to the wrong group, the
+    transactions that would show its right one are among those excluded.
     """
     context, hour = rows.context[row], rows.hour[row]
     for peer in range(len(priors.context)):
@@ -136,8 +138,8 @@ def learn_peers(state: Floats, layout: Layout, priors: Priors, rows: Rows, row: 
 
 
 @compiled
-def _add(state: Floats, place: int, value: float) -> None:
-    """One more value for a count, a mean and a sum of squared deviations that lie side by side."""
+def _add(state: Float32Array, place: int, value: float) -> None:
+    """Add a value to a count, a mean and a sum of squared deviations, stored in this order."""
     if state[place] >= _MAX_COUNT:
         state[place + 2] *= (_MAX_COUNT - 1.0) / state[place]
         state[place] = _MAX_COUNT - 1.0
@@ -148,8 +150,8 @@ def _add(state: Floats, place: int, value: float) -> None:
 
 
 @compiled
-def _fade(state: Floats, layout: Layout) -> None:
-    """Bring all counts of an account down a little, so that it can go on learning."""
+def _fade(state: Float32Array, layout: Layout) -> None:
+    """Reduce all counts of an account a little, so that it keeps learning."""
     keep = (_MAX_COUNT - 1.0) / state[layout.num_known]
     state[layout.num_known] *= keep
     state[layout.num_new] *= keep
@@ -171,7 +173,7 @@ def learn_counterparty(
     total: float,
     excess: Excess,
 ) -> None:
-    """Let the counterparty learn: its amounts if normal, and what it says against others.
+    """Update the counterparty: its amounts if normal, and the excess of transactions with it.
 
     An account that comes again before any other counts once, as of its first visit.
     """
@@ -194,13 +196,13 @@ def learn_counterparty(
 
 @compiled
 def _count_excess(population: Population, excess: float) -> None:
-    """Count what a counterparty has counted towards everybody."""
+    """Add the excess of a counterparty to the sums of the population."""
     population.excess[0] += 1.0
     population.excess[1] += excess
     population.excess[2] += excess * excess
 
 
 @compiled
-def meet(sketch_B: Sketches, bit: int) -> None:
+def meet(sketch_B: UInt64Array, bit: int) -> None:
     """Remember a counterparty."""
     sketch_B[bit >> 6] |= np.uint64(1) << np.uint64(bit & 63)

@@ -9,30 +9,30 @@ import math
 
 import numpy as np
 
+from recsys.arrays import Float32Array, UInt64Array
 from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import (
     NUM_HOURS,
     Counterparties,
     Excess,
-    Floats,
     Layout,
     Population,
     Priors,
     Rows,
-    Sketches,
 )
 
 EXCESS_HALF_LIFE = 3.0
-"""Days, of the excess at a counterparty."""
+"""Half-life in days of the excess at a counterparty."""
 USUAL_EXCESS_HALF_LIFE = 10.0
-"""Days, of what is usual at all counterparties."""
+"""Half-life in days of the usual excess over all counterparties."""
 MIN_VARIANCE = 1e-3
-"""Of log amounts and log velocities: an account that always pays the same is not that sure."""
-_STRENGTH = 200.0  # events that speak for the usual excess of the training
+"""Least variance of log amounts and log velocities: even an account that has always paid the same
+may pay another amount."""
+_STRENGTH = 200.0  # weight of the usual excess of training, as a number of events
 
 
 @compiled
-def peer_group(state: Floats, layout: Layout, priors: Priors) -> int:
+def peer_group(state: Float32Array, layout: Layout, priors: Priors) -> int:
     """The peer group that the account most likely belongs to, the first of equals."""
     best = 0
     for peer in range(1, len(priors.context)):
@@ -43,12 +43,12 @@ def peer_group(state: Floats, layout: Layout, priors: Priors) -> int:
 
 @compiled
 def expected_amount(
-    state: Floats, layout: Layout, priors: Priors, peer: int, context: int
+    state: Float32Array, layout: Layout, priors: Priors, peer: int, context: int
 ) -> tuple[float, float]:
     """Mean and variance of the log amount: those of the account, shrunk towards its peers.
 
-    The mean is that of a normal mean with a conjugate prior; the variance counts the prior
-    variance and the distance of the prior mean as as many observations more.
+    The mean is the posterior mean of a normal with a conjugate prior. The variance includes the
+    prior variance, and the distance of the prior mean, with the weight of the prior.
     """
     place = layout.contexts + 3 * context
     count, mean, m2 = state[place], state[place + 1], state[place + 2]
@@ -61,7 +61,7 @@ def expected_amount(
 
 @compiled
 def hour_surprise(
-    state: Floats, layout: Layout, priors: Priors, peer: int, rows: Rows, row: int
+    state: Float32Array, layout: Layout, priors: Priors, peer: int, rows: Rows, row: int
 ) -> float:
     """-log p(hour | peer group, context), tilted by how the account's hours differ from its peers'.
 
@@ -82,7 +82,7 @@ def hour_surprise(
 
 @compiled
 def context_surprise(
-    state: Floats, layout: Layout, priors: Priors, peer: int, context: int
+    state: Float32Array, layout: Layout, priors: Priors, peer: int, context: int
 ) -> float:
     """-log p(context | account), shrunk towards the peers."""
     count = state[layout.contexts + 3 * context] + priors.strength * priors.context[peer, context]
@@ -91,17 +91,17 @@ def context_surprise(
 
 @compiled
 def counterparty_evidence(
-    state: Floats,
+    state: Float32Array,
     layout: Layout,
     priors: Priors,
     peer: int,
     rows: Rows,
     row: int,
-    sketches_AB: Sketches,
+    sketches_AB: UInt64Array,
     counterparties: Counterparties,
     population: Population,
     excess: Excess,
-    evidence: Floats,
+    evidence: Float32Array,
 ) -> bool:
     """Whether the counterparty is new to the account; its evidence is written in place."""
     counterparty, account = rows.counterparty[row], rows.account[row]
@@ -135,10 +135,10 @@ def counterparty_evidence(
 
 @compiled
 def usual_excess(population: Population, excess: Excess) -> tuple[float, float]:
-    """Mean and variance of what counterparties counted of late, shrunk towards those of training.
+    """Mean and variance of the recent excess at counterparties, shrunk towards those of training.
 
-    What accounts do becomes more unusual the more is known of them. Beside a mean of long ago
-    every counterparty would become suspicious with time.
+    The more is known of accounts, the higher their excess becomes. Compared with a mean of long
+    ago, every counterparty would become suspicious in time.
     """
     total = population.excess[0] + _STRENGTH
     mean = (population.excess[1] + _STRENGTH * excess.mean) / total
@@ -148,7 +148,7 @@ def usual_excess(population: Population, excess: Excess) -> tuple[float, float]:
 
 @compiled
 def account_distance(
-    state: Floats, layout: Layout, priors: Priors, peer: int, log_density_K: Floats
+    state: Float32Array, layout: Layout, priors: Priors, peer: int, log_density_K: Float32Array
 ) -> float:
     """-log density of the embedding under the account's clusters, shrunk towards its peers'."""
     known = state[layout.num_known]
@@ -161,5 +161,5 @@ def account_distance(
 
 
 @compiled
-def _has_met(sketch_B: Sketches, bit: int) -> bool:
+def _has_met(sketch_B: UInt64Array, bit: int) -> bool:
     return bool((sketch_B[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1))

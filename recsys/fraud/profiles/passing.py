@@ -1,4 +1,4 @@
-"""Transactions through the pass: from coded rows and a state to evidence and a later state.
+"""Runs the pass: from coded rows and a state to evidence and a later state.
 
 Shapes: N transactions, K clusters of embeddings, D width of an embedding.
 """
@@ -10,28 +10,20 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.fraud.embedding.inputs import CodedTransactions
-from recsys.fraud.profiles.arrays import (
-    Codes,
-    Excess,
-    Floats,
-    Layout,
-    Passed,
-    Priors,
-    Rows,
-    empty_passed,
-)
+from recsys.fraud.profiles.arrays import Excess, Layout, Passed, Priors, Rows, empty_passed
 from recsys.fraud.profiles.kernel import advance
 from recsys.fraud.profiles.state import ProfileState
 from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID
 
 
 class Numbers(NamedTuple):
-    """Whose transactions they are."""
+    """Accounts and counterparties of transactions, by their place in the state."""
 
-    account: Codes
+    account: Int64Array
     """Place of the account in the state. Shape (N,)."""
-    counterparty: Codes
+    counterparty: Int64Array
     """Place of the counterparty in the state, -1 where there is none. Shape (N,)."""
 
     def of(self, rows: slice) -> Numbers:
@@ -47,11 +39,11 @@ def numbers_of(table: pa.Table, state: ProfileState) -> Numbers:
     return Numbers(state.account_ids.numbers(table[ACCOUNT_ID]), counterparty_N)
 
 
-def rows_of(numbers: Numbers, coded: CodedTransactions, log_density_NK: Floats) -> Rows:
+def rows_of(numbers: Numbers, coded: CodedTransactions, log_density_NK: Float32Array) -> Rows:
     """Transactions as the pass takes them.
 
     Args:
-        numbers: Whose they are.
+        numbers: Their accounts and counterparties.
         coded: Their numbers, in the order of time.
         log_density_NK: Log densities of their embeddings.
     """
@@ -70,7 +62,7 @@ def rows_of(numbers: Numbers, coded: CodedTransactions, log_density_NK: Floats) 
 def pass_over(
     rows: Rows, state: ProfileState, layout: Layout, priors: Priors, excess: Excess
 ) -> Passed:
-    """Measure transactions one after the other; the state moves on in place."""
+    """Measure transactions one after the other; the state is updated in place."""
     out = empty_passed(len(rows.account))
     advance(
         rows, state.accounts, state.counterparties, state.population, layout, priors, excess, out

@@ -8,34 +8,32 @@ Shapes: N transactions, A accounts, G peer groups, C contexts, H hours, K cluste
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.cluster import KMeans
 
-from recsys.fraud.profiles.arrays import NUM_HOURS, Codes, Floats, Priors
+from recsys.arrays import Float32Array, Float64Array, FloatArray, Int64Array
+from recsys.fraud.profiles.arrays import NUM_HOURS, Priors
 from recsys.fraud.profiles.shrinkage import shrunk_moments
-
-Array = npt.NDArray[np.float64]
 
 _ACCOUNTS_PER_GROUP_ROOT = 10
 _MAX_GROUPS = 16
-_SHARES_WEIGHT = 3.0  # of the shares of contexts and hours against the levels of amounts
+_SHARES_WEIGHT = 3.0  # of the shares of contexts and hours, relative to the levels of amounts
 
 
 def num_peer_groups(num_accounts: int) -> int:
-    """How many groups so many accounts make: the root of a tenth of them, from 1 to 16."""
+    """Number of groups for a number of accounts: the root of a tenth of them, from 1 to 16."""
     return int(np.clip(round((num_accounts / _ACCOUNTS_PER_GROUP_ROOT) ** 0.5), 1, _MAX_GROUPS))
 
 
 def find_peer_groups(
-    account_N: Codes,
-    context_N: Codes,
-    hour_N: Codes,
-    amount_N: Floats,
+    account_N: Int64Array,
+    context_N: Int64Array,
+    hour_N: Int64Array,
+    amount_N: Float32Array,
     *,
     num_accounts: int,
     num_contexts: int,
     seed: int,
-) -> Codes:
+) -> Int64Array:
     """A group for each account, by k-means over what it buys, when, and at what level.
 
     Shares enter as their square roots, so that their distance is that of Hellinger.
@@ -56,7 +54,7 @@ def find_peer_groups(
         [_SHARES_WEIGHT * _roots(counts_AC), levels_AC, _SHARES_WEIGHT * _roots(hours_AH)]
     )
     model = KMeans(num_groups, n_init=5, random_state=seed).fit(vectors)
-    # The largest group comes first: it is what an account of which nothing is known is like.
+    # The largest group comes first: it is the default of an account without history.
     found_A = np.asarray(model.labels_, dtype=np.int64)
     size_G = np.bincount(found_A, np.bincount(account_N, minlength=num_accounts), num_groups)
     place_G = np.empty(num_groups, dtype=np.int64)
@@ -65,20 +63,20 @@ def find_peer_groups(
 
 
 def fit_priors(
-    group_N: Codes,
-    context_N: Codes,
-    hour_N: Codes,
-    amount_N: Floats,
-    cluster_N: Codes,
+    group_N: Int64Array,
+    context_N: Int64Array,
+    hour_N: Int64Array,
+    amount_N: Float32Array,
+    cluster_N: Int64Array,
     *,
     num_groups: int,
     num_contexts: int,
     num_clusters: int,
     strength: float,
 ) -> Priors:
-    """What holds for each group, from its accounts' transactions.
+    """Averages of each group, from its accounts' transactions.
 
-    Velocities get the prior of ignorance; they are known only after a first pass.
+    Velocities get a vague prior, since they are known only after a first pass.
 
     Args:
         group_N: Group of each transaction's account.
@@ -89,7 +87,7 @@ def fit_priors(
         num_groups: G.
         num_contexts: C.
         num_clusters: K.
-        strength: Transactions that the more general level counts for.
+        strength: Weight of the more general level, as a number of transactions.
     """
     mean_GC, var_GC = _amounts(group_N, context_N, amount_N, num_groups, num_contexts, strength)
     place_N = group_N * num_contexts + context_N
@@ -120,13 +118,13 @@ def fit_priors(
 
 
 def _amounts(
-    group_N: Codes,
-    context_N: Codes,
-    amount_N: Floats,
+    group_N: Int64Array,
+    context_N: Int64Array,
+    amount_N: Float32Array,
     num_groups: int,
     num_contexts: int,
     strength: float,
-) -> tuple[Array, Array]:
+) -> tuple[Float64Array, Float64Array]:
     """Mean and variance of log amounts by group and context, shrunk in two steps."""
     everyone_C = np.full(num_contexts, amount_N.mean(dtype=np.float64))
     spread_C = np.full(num_contexts, amount_N.var(dtype=np.float64) + 1e-3)
@@ -143,8 +141,8 @@ def _amounts(
 
 
 def _shares_of_groups(
-    group_N: Codes, code_N: Codes, num_groups: int, num_codes: int, strength: float
-) -> Array:
+    group_N: Int64Array, code_N: Int64Array, num_groups: int, num_codes: int, strength: float
+) -> Float64Array:
     everyone = _table(code_N, None, 1, num_codes)
     usual = _shares(everyone, np.full(num_codes, 1 / num_codes), float(num_codes))
     return _shares(
@@ -153,25 +151,25 @@ def _shares_of_groups(
 
 
 def _table(
-    place_N: Codes, weight_N: npt.NDArray[np.floating] | None, num_rows: int, num_columns: int
-) -> Array:
+    place_N: Int64Array, weight_N: FloatArray | None, num_rows: int, num_columns: int
+) -> Float64Array:
     """Counts, or sums of weights, by place."""
     sums = np.bincount(place_N, weight_N, minlength=num_rows * num_columns)
     return sums.reshape(num_rows, num_columns).astype(np.float64)
 
 
-def _shares(counts: Array, usual: Array, strength: float) -> Array:
+def _shares(counts: Float64Array, usual: Float64Array, strength: float) -> Float64Array:
     """Shares of each row, shrunk towards usual ones."""
     return np.asarray(
         (counts + strength * usual) / (counts.sum(-1, keepdims=True) + strength), dtype=np.float64
     )
 
 
-def _roots(counts: Array) -> Array:
+def _roots(counts: Float64Array) -> Float64Array:
     """Square roots of the shares of each row, with one event spread over it."""
     smooth = counts + 1 / counts.shape[1]
     return np.asarray(np.sqrt(smooth / smooth.sum(1, keepdims=True)), dtype=np.float64)
 
 
-def _narrow(array: Array) -> Floats:
+def _narrow(array: Float64Array) -> Float32Array:
     return np.ascontiguousarray(array, dtype=np.float32)

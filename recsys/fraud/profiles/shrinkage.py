@@ -6,22 +6,19 @@ Shapes: N values, any shape P of places that a level has, such as accounts by co
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from recsys.fraud.profiles.arrays import Codes
+from recsys.arrays import Float64Array, FloatArray, Int64Array
 from recsys.fraud.profiles.measure import MIN_VARIANCE
-
-Array = npt.NDArray[np.float64]
 
 
 def shrunk_moments(
-    place_N: Codes,
-    value_N: npt.NDArray[np.floating],
-    prior_mean_P: Array,
-    prior_var_P: Array,
+    place_N: Int64Array,
+    value_N: FloatArray,
+    prior_mean_P: Float64Array,
+    prior_var_P: Float64Array,
     *,
     strength: float,
-) -> tuple[Array, Array]:
+) -> tuple[Float64Array, Float64Array]:
     """Mean and variance at each place, as if `strength` more values had come from the prior.
 
     Args:
@@ -29,10 +26,7 @@ def shrunk_moments(
         value_N: The values.
         prior_mean_P: What the level above expects at each place.
         prior_var_P: Its variance.
-        strength: Values that the level above counts for.
-
-    Returns:
-        Two arrays of shape P.
+        strength: Values that the level above counts for. Returns: Two arrays of shape P.
     """
     shape, size = prior_mean_P.shape, prior_mean_P.size
     value_N = np.asarray(value_N, dtype=np.float64)
@@ -46,15 +40,15 @@ def shrunk_moments(
 
 
 def shrunk_estimate(
-    count: Array,
-    mean: Array,
-    m2: Array,
-    prior_mean: npt.NDArray[np.floating],
-    prior_var: npt.NDArray[np.floating],
+    count: Float64Array,
+    mean: Float64Array,
+    m2: Float64Array,
+    prior_mean: FloatArray,
+    prior_var: FloatArray,
     *,
     strength: float,
-) -> tuple[Array, Array]:
-    """The same from what a state keeps of values, as `profiles.measure` does it in the pass.
+) -> tuple[Float64Array, Float64Array]:
+    """The same from a count, mean and squared deviations, as `profiles.measure` does in the pass.
 
     Args:
         count: How many values there were.

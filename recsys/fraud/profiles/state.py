@@ -1,4 +1,4 @@
-"""The state of accounts and counterparties between two passes, and how it grows and is kept.
+"""The state of accounts and counterparties between two passes, how it grows and is stored.
 
 Shapes: N transactions, A accounts, M counterparties, S state values of an account.
 """
@@ -13,31 +13,30 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.arrays import Float32Array, Float64Array
 from recsys.features.vocabulary import Vocabulary
+from recsys.fraud.embedding.inputs import SKETCH_BITS
 from recsys.fraud.profiles.arrays import (
     COUNTERPARTY_VALUES,
     NUM_COUNTS,
     NUM_EXCESS_SUMS,
     NUM_POPULATION_SUMS,
-    SKETCH_BITS,
     Accounts,
     Counterparties,
-    Days,
-    Floats,
     Population,
 )
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
-NUM_HEATS = 2
-"""Decayed sums of past excess that an account carries: of a day and of two weeks."""
+NUM_CUMULATIVE = 2
+"""Number of cumulative scores of an account: one over a day and one over two weeks."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ProfileState:
     """What is known of accounts and counterparties up to a moment.
 
-    `pass_over` changes the arrays in place; `copy` first what has to stay.
+    `pass_over` changes the arrays in place; call `copy` first to keep the state.
     """
 
     account_ids: Vocabulary
@@ -49,28 +48,28 @@ class ProfileState:
     counterparties: Counterparties
     """Profiles of the counterparties."""
     population: Population
-    """How busy everybody is, and how unusual."""
-    heat: Floats
-    """Decayed past excess of each account, as of `heat_day`. Shape (A, NUM_HEATS)."""
-    heat_day: Days
+    """How busy all accounts are, and how unusual."""
+    cumulative_score: Float32Array
+    """Decayed past excess of each account, as of `cumulative_day`. Shape (A, NUM_CUMULATIVE)."""
+    cumulative_day: Float64Array
     """Day of the transaction that was added last, -inf before the first. Shape (A,)."""
     recent: pa.Table | None = None
     """Recent transactions, for models that look at labels (see `memory.RecentTransactions`)."""
     alert_memory: pa.Table | None = None
     """Accounts tested on the nights before (see `alert_memory.AlertMemory`)."""
     until: float
-    """Days since 1970 up to which everything was seen; what comes earlier comes too late."""
+    """Days since 1970 up to which transactions were seen; earlier ones can no longer be added."""
 
     def copy(self) -> ProfileState:
-        """The same state in memory of its own."""
+        """A copy that shares no arrays."""
         return ProfileState(
             account_ids=self.account_ids,
             counterparty_ids=self.counterparty_ids,
             accounts=Accounts._make(array.copy() for array in self.accounts),
             counterparties=Counterparties._make(array.copy() for array in self.counterparties),
             population=Population._make(array.copy() for array in self.population),
-            heat=self.heat.copy(),
-            heat_day=self.heat_day.copy(),
+            cumulative_score=self.cumulative_score.copy(),
+            cumulative_day=self.cumulative_day.copy(),
             recent=self.recent,
             alert_memory=self.alert_memory,
             until=self.until,
@@ -95,13 +94,17 @@ class ProfileState:
         return fresh
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Everything but the ids, to be kept; `from_arrays` reads it."""
+        """Everything but the ids, by stored name; `from_arrays` reads it back."""
         named = {f"account_{name}": array for name, array in self.accounts._asdict().items()}
         named |= {
             f"counterparty_{name}": array for name, array in self.counterparties._asdict().items()
         }
         named |= {f"population_{name}": array for name, array in self.population._asdict().items()}
-        alone = {"heat": self.heat, "heat_day": self.heat_day, "until": np.array([self.until])}
+        alone = {
+            "heat": self.cumulative_score,
+            "heat_day": self.cumulative_day,
+            "until": np.array([self.until]),
+        }
         return {**named, **alone}
 
 
@@ -123,8 +126,8 @@ def from_arrays(
         accounts=Accounts(*part("account", Accounts._fields)),
         counterparties=Counterparties(*part("counterparty", Counterparties._fields)),
         population=Population(*part("population", Population._fields)),
-        heat=np.array(arrays["heat"]),
-        heat_day=np.array(arrays["heat_day"]),
+        cumulative_score=np.array(arrays["heat"]),
+        cumulative_day=np.array(arrays["heat_day"]),
         recent=recent,
         alert_memory=alert_memory,
         until=float(arrays["until"][0]),
@@ -134,7 +137,7 @@ def from_arrays(
 def empty_state(
     account_ids: Vocabulary, counterparty_ids: Vocabulary, *, num_values: int, until: float
 ) -> ProfileState:
-    """The state of accounts and counterparties that nothing is known of."""
+    """The state before any transaction."""
     num_accounts, num_counterparties = len(account_ids), len(counterparty_ids)
     return ProfileState(
         account_ids=account_ids,
@@ -150,14 +153,14 @@ def empty_state(
             last_account=np.full(num_counterparties, -1, dtype=np.int64),
         ),
         population=empty_population(),
-        heat=np.zeros((num_accounts, NUM_HEATS), dtype=np.float32),
-        heat_day=np.full(num_accounts, -np.inf),
+        cumulative_score=np.zeros((num_accounts, NUM_CUMULATIVE), dtype=np.float32),
+        cumulative_day=np.full(num_accounts, -np.inf),
         until=until,
     )
 
 
 def empty_population() -> Population:
-    """Everybody is as busy and as unusual as usual, and nothing is known of what that is."""
+    """The population before any transaction: all factors are 1 and all sums 0."""
     return Population(
         recent=np.zeros((NUM_COUNTS, NUM_POPULATION_SUMS)),
         long_run=np.zeros((NUM_COUNTS, NUM_POPULATION_SUMS)),

@@ -1,7 +1,7 @@
-"""How busy an account is, beside what it is used to and beside everybody.
+"""How busy an account is, relative to its own habits and to all accounts.
 
-What is usual for a card depends on the season, the weekday and the hour. So what an account did is
-divided by how many times as busy as in the long run everybody is.
+What is usual for a card depends on the season, the weekday and the hour. So the activity of an
+account is divided by the present activity of all accounts as a multiple of their long-run activity.
 
 Compiled by numba; `function.py_func` is the same function in plain Python.
 """
@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 
+from recsys.arrays import Float32Array, Float64Array
 from recsys.compiled import compiled
 from recsys.fraud.profiles.arrays import (
     NUM_COUNTS,
     NUM_EXCESS_SUMS,
     NUM_POPULATION_SUMS,
     NUM_VELOCITIES,
-    Days,
-    Floats,
     Layout,
     Population,
     Priors,
@@ -25,21 +24,21 @@ from recsys.fraud.profiles.arrays import (
 from recsys.fraud.profiles.measure import MIN_VARIANCE, USUAL_EXCESS_HALF_LIFE
 
 HALF_LIVES = (1 / 24, 1.0, 1.0)
-"""Days, of the short count, the long count and the amount."""
+"""Half-lives in days of the short count, the long count and the amount."""
 LONG_RUN_HALF_LIFE = 90.0
-"""Days, of what is usual for everybody."""
+"""Half-life in days of the long-run activity of all accounts."""
 STRENGTH = 200.0
-"""Transactions that speak for the usual: a few do not make a season."""
+"""Weight of the usual activity, as a number of transactions: a few do not make a season."""
 _MOST_TIMES = 3.0  # as busy as expected that one account counts for, and one transaction more
-_MAX_LOG_AMOUNT = 80.0  # sums of larger amounts would overflow float32, and stay infinite
+_MAX_LOG_AMOUNT = 80.0  # sums of larger amounts would overflow float32 and stay infinite
 
 
 @compiled
 def move_population(population: Population, day: float) -> None:
-    """Say how busy everybody is before a transaction, and let fade how unusual everybody was.
+    """Update how busy all accounts are before a transaction, and decay how unusual they were.
 
-    The factor is the ratio of the counts of late to those that were expected, over the same ratio
-    in the long run, so that it is 1 on average whatever is expected.
+    The factor is the ratio of recent counts to expected ones, over the same ratio in the long run,
+    so that it is 1 on average whatever is expected.
     """
     gap = day - population.day[0]
     for count in range(NUM_COUNTS):
@@ -60,26 +59,26 @@ def move_population(population: Population, day: float) -> None:
 
 @compiled
 def move_velocities(
-    state: Floats,
+    state: Float32Array,
     layout: Layout,
     priors: Priors,
     population: Population,
     gap: float,
     amount: float,
-    out: Days,
+    out: Float64Array,
 ) -> None:
-    """Add a transaction to the decayed sums of its account, and to those of everybody.
+    """Add a transaction to the decayed sums of its account, and to those of the population.
 
     Args:
         state: State of the account.
         layout: Places in it.
         priors: What holds for peer groups.
-        population: How busy everybody is.
+        population: How busy all accounts are.
         gap: Days since the account's last transaction.
         amount: Log amount.
-        out: Logs of the counts and the amount, written in place, what came before divided by how
-            busy everybody is: in December all cards are used twice as often, and a card that is
-            says nothing.
+        out: Logs of the counts and the amount, written in place, divided by how busy all accounts
+            are: in December all cards are used twice as often, so a card used twice as often is not
+            unusual.
     """
     for velocity in range(NUM_VELOCITIES):
         place = layout.velocity + velocity
@@ -95,7 +94,7 @@ def move_velocities(
 
 @compiled
 def velocity_surprise(
-    state: Floats, layout: Layout, priors: Priors, value: float, velocity: int
+    state: Float32Array, layout: Layout, priors: Priors, value: float, velocity: int
 ) -> float:
     """Deviation of a log velocity from what the account is used to."""
     mean, var = expected_velocity(state, layout, priors, velocity)
@@ -103,10 +102,10 @@ def velocity_surprise(
 
 
 @compiled
-def part_in_sum(state: Floats, layout: Layout, amount: float) -> float:
-    """How much of the day's sum is this transaction's doing, at most 1 for an equal part.
+def part_in_sum(state: Float32Array, layout: Layout, amount: float) -> float:
+    """This transaction's part in the day's sum, relative to an equal part, at most 1.
 
-    Without it a small purchase after a large one would pass for the large one.
+    Without it a small purchase after a large one would be blamed for the large one.
     """
     total, count = state[layout.velocity + 2], state[layout.velocity + 1]
     if total <= 0.0:
@@ -116,9 +115,9 @@ def part_in_sum(state: Floats, layout: Layout, amount: float) -> float:
 
 @compiled
 def expected_velocity(
-    state: Floats, layout: Layout, priors: Priors, velocity: int
+    state: Float32Array, layout: Layout, priors: Priors, velocity: int
 ) -> tuple[float, float]:
-    """Mean and variance of a log velocity: those of the account, shrunk towards everyone's."""
+    """Mean and variance of a log velocity: those of the account, shrunk towards those of all."""
     known = state[layout.num_known]
     mean, prior_mean = state[layout.velocity_mean + velocity], priors.velocity_mean[velocity]
     shrunk = (known * mean + priors.strength * prior_mean) / (known + priors.strength)
@@ -129,10 +128,10 @@ def expected_velocity(
 
 @compiled
 def _count(population: Population, count: int, before: float, log_expected: float) -> None:
-    """Count how busy an account was before a transaction towards everybody.
+    """Add how busy an account was before a transaction to the sums of the population.
 
-    Transactions of one burst share their weight, and count for so much more than was expected at
-    most: a card that is tested a hundred times makes no season.
+    Transactions of one burst share their weight, and the count is capped at a multiple of what was
+    expected: a card that is tested a hundred times does not make a season.
     """
     expected = max(math.expm1(log_expected) - 1.0, 0.0)
     weight = 1.0 / (1.0 + before)

@@ -1,7 +1,7 @@
 """From scores of transactions to one score an account and day.
 
-The combined score of a transaction holds what its account piled up within a day and within two
-weeks, so that the highest one of a day tells of the episode and not only of one payment.
+The combined score of a transaction includes the cumulative scores of its account over a day and
+over two weeks, so that the highest one of a day measures the episode and not only one payment.
 
 Shapes: N transactions, M account-days.
 """
@@ -11,40 +11,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from recsys.fraud.profiles.arrays import Codes, Days
+from recsys.arrays import Float64Array, FloatArray, Int64Array
 from recsys.fraud.scoring.tails import Tail
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AccountDays:
-    """Every day of an account on which it transacted, once, by day and then account."""
+    """The days on which each account transacted, in the order of days and then accounts."""
 
-    account: Codes
+    account: Int64Array
     """Place of the account in the state. Shape (M,)."""
-    day: Codes
+    day: Int64Array
     """Days since 1970, in UTC. Shape (M,)."""
-    highest: Array
+    highest: Float64Array
     """Highest combined score of its transactions. Shape (M,)."""
-    num_transactions: Codes
+    num_transactions: Int64Array
     """How many there were. Shape (M,)."""
-    num_known: Array
+    num_known: Float64Array
     """Transactions of the account known before the first one. Shape (M,)."""
 
     @classmethod
     def of(
         cls,
-        account_N: Codes,
-        day_N: Days,
-        combined_N: Array,
-        num_known_N: npt.NDArray[np.floating],
+        account_N: Int64Array,
+        day_N: Float64Array,
+        combined_N: Float64Array,
+        num_known_N: FloatArray,
     ) -> AccountDays:
         """Gather transactions in the order of time."""
         whole_N = np.floor(day_N).astype(np.int64)
-        order_N = np.lexsort((account_N, whole_N))  # stable: the order of time stays
+        order_N = np.lexsort((account_N, whole_N))  # stable: keeps the order of time
         account_N, whole_N = account_N[order_N], whole_N[order_N]
         is_first_N = np.ones(len(account_N), dtype=np.bool_)
         is_first_N[1:] = (np.diff(account_N) != 0) | (np.diff(whole_N) != 0)
@@ -61,6 +58,6 @@ class AccountDays:
     def __len__(self) -> int:
         return len(self.account)
 
-    def p_values(self, tail: Tail) -> Array:
+    def p_values(self, tail: Tail) -> Float64Array:
         """Probability of so high a score of an account-day under normal behaviour. Shape (M,)."""
         return np.asarray(np.exp(-tail.surprise(self.highest)))

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees as a value: fitted once, kept as text, the same answer for a row anywhere.
+"""Gradient-boosted trees: fitted once, stored as text, with the same score for a row anywhere.
 
 LightGBM (Ke et al. 2017) writes its models as text, so that no pickle is needed.
 
@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import BoolArray, Float32Array, Float64Array
 from recsys.fraud.scoring.trees import Trees, read_trees, sum_leaves
 
 if TYPE_CHECKING:
     import lightgbm
 
-Array = npt.NDArray[np.float64]
 
 _SETTINGS: dict[str, Any] = {
     "objective": "binary",
@@ -42,12 +41,12 @@ class Booster:
     text: str
     """LightGBM's own text form."""
 
-    def score(self, x_NF: npt.NDArray[np.float32], *, num_threads: int) -> Array:
+    def score(self, x_NF: Float32Array, *, num_threads: int) -> Float64Array:
         """Log odds of each row, whatever rows are beside it. Shape (N,).
 
         Args:
             x_NF: Features; NaN where one is not known.
-            num_threads: Threads of LightGBM, which takes over where trees are of an unusual form.
+            num_threads: Threads of LightGBM, which is used where trees have an unusual form.
         """
         trees = _trees(self.text)
         if trees is not None:
@@ -61,8 +60,8 @@ class Booster:
 
 
 def fit_booster(
-    x_NF: npt.NDArray[np.float32],
-    y_N: npt.NDArray[np.bool_],
+    x_NF: Float32Array,
+    y_N: BoolArray,
     *,
     names: Sequence[str],
     categorical: Sequence[str] = (),

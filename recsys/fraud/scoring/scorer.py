@@ -1,9 +1,9 @@
 """From evidence to scores: calibrated, weighted, accumulated; one frozen object.
 
     evidence  ── tails ──►  surprise of each kind, in nats
-    surprise  ── weights, or trees where they are trusted ──►  own score of the transaction
+    surprise  ── weights, or trees where they are trusted ──►  transaction score
                (or the plain sum of all surprise, where that is much rarer)
-    own score ── tail, plus what the account piled up before ──►  combined score
+    transaction score ── plus the account's cumulative scores ──►  combined score
     combined  ── tail ──►  p-value, anomaly_score = 1 - p
 
 Shapes: N transactions, J kinds of evidence, F features of the booster.
@@ -15,145 +15,154 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import Float32Array, Float64Array, Int64Array
 from recsys.fraud.embedding.inputs import CodedTransactions
-from recsys.fraud.profiles.arrays import SHARED_EVIDENCE, Codes, Floats
-from recsys.fraud.profiles.cumulative_score import add_heat
+from recsys.fraud.profiles.arrays import SHARED_EVIDENCE
+from recsys.fraud.profiles.cumulative_score import add_excess
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.booster import Booster
 from recsys.fraud.scoring.tails import TAIL_SHARE, Tail, surprise_of
 
-Array = npt.NDArray[np.float64]
-
-HEAT_CAP = 5.0
-"""Nats that one transaction can add to what its account piled up."""
+ADDED_CAP = 5.0
+"""Nats that one transaction adds at most to the cumulative scores of its account."""
 PLAIN_PENALTY = 2.0
-"""Nats by which the sum of all evidence has to be rarer than the weighed one to count in its place.
-Weights and trees know the fraud of the past; this keeps an eye open for another kind."""
+"""The plain sum of all evidence replaces the weighted score where it is rarer by this many nats.
+Weights and trees know the fraud of the past; the plain sum also finds other kinds."""
 _TIE_BREAK = 0.01
 CONTEXT_FEATURES = ("amount", "hour_of_day", "context")
-"""What the booster knows of a transaction beside its evidence."""
+"""Inputs of the booster beside the evidence."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Judgement:
+class CalibratedScores:
     """Scores of transactions and what they are made of."""
 
-    surprise: Floats
+    surprise: Float32Array
     """-log tail probability of each kind of evidence, in nats. Shape (N, J)."""
-    own: Array
+    transaction_score: Float64Array
     """-log tail probability of the transaction taken alone. Shape (N,)."""
-    heat: Floats
-    """What the account had piled up before. Shape (N, NUM_HEATS)."""
-    combined: Array
-    """Nats of both. Shape (N,)."""
-    p_value: Array
+    cumulative_score: Float32Array
+    """Cumulative scores of the account before the transaction. Shape (N, NUM_CUMULATIVE)."""
+    combined: Float64Array
+    """Transaction score and weighted cumulative scores together, in nats. Shape (N,)."""
+    p_value: Float64Array
     """Probability of a score as high under normal behaviour, greater than 0. Shape (N,)."""
 
     @property
-    def anomaly_score(self) -> Array:
+    def anomaly_score(self) -> Float64Array:
         """1 - p. Shape (N,)."""
         return 1 - self.p_value
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Judge:
-    """How evidence is weighed."""
+class EvidenceScorer:
+    """Turns evidence into scores: calibration of each kind, weights or trees, and their tails."""
 
     kinds: tuple[str, ...]
     """Names of the kinds of evidence."""
     tails: tuple[Tail, ...]
     """Calibration of each."""
-    weights: Array
+    weights: Float64Array
     """What the surprise of each is worth. Shape (J,)."""
-    heat_kinds: Array
-    """What the excess of each kind adds to what piles up. Shape (J,); all 0 where trees are used,
-    since then that of the own score does."""
-    heat_weights: tuple[float, float]
-    """What the logs of what piled up in a day and in two weeks count for."""
+    cumulative_kinds: Float64Array
+    """Weight of the excess of each kind in the cumulative scores. Shape (J,); all 0 where trees are
+    used, since then the excess of the transaction score is added."""
+    cumulative_weights: tuple[float, float]
+    """Weights of the logs of both cumulative scores, over a day and over two weeks, in the combined
+    score."""
     booster: Booster | None
     """Scores from all evidence at once; None where weights do as well."""
-    own_tail: Tail
-    """Calibration of the own score."""
+    transaction_tail: Tail
+    """Calibration of the transaction score."""
     plain_tail: Tail
-    """Calibration of the surprise of all kinds, none weighed."""
+    """Calibration of the plain sum of all surprise."""
     combined_tail: Tail
     """Calibration of the combined score."""
 
-    def judge(
+    def score(
         self,
-        evidence_NJ: Floats,
+        evidence_NJ: Float32Array,
         coded: CodedTransactions,
-        account_N: Codes,
+        account_N: Int64Array,
         state: ProfileState,
         *,
         num_threads: int,
-    ) -> Judgement:
-        """Score transactions; what accounts pile up moves on in place."""
+    ) -> CalibratedScores:
+        """Score transactions; the cumulative scores in the state are updated in place."""
         surprise_NJ = surprise_of(self.tails, evidence_NJ)
-        own_N = self._own_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
-        heat_NH = add_heat(account_N, coded.day, self.heat_excess(own_N, evidence_NJ), state)
-        combined_N = self.with_heat(own_N, heat_NH)
-        return Judgement(
+        transaction_N = self._transaction_scores(
+            evidence_NJ, surprise_NJ, coded, num_threads=num_threads
+        )
+        cumulative_NH = add_excess(
+            account_N, coded.day, self.added_excess(transaction_N, evidence_NJ), state
+        )
+        combined_N = self.combined_scores(transaction_N, cumulative_NH)
+        return CalibratedScores(
             surprise=surprise_NJ,
-            own=own_N,
-            heat=heat_NH,
+            transaction_score=transaction_N,
+            cumulative_score=cumulative_NH,
             combined=combined_N,
             p_value=np.exp(-self.combined_tail.surprise(combined_N)),
         )
 
-    def own_scores(
-        self, evidence_NJ: Floats, coded: CodedTransactions, *, num_threads: int
-    ) -> Array:
-        """-log tail probability of transactions taken alone, as `judge` scores them. Shape (N,)."""
+    def transaction_scores(
+        self, evidence_NJ: Float32Array, coded: CodedTransactions, *, num_threads: int
+    ) -> Float64Array:
+        """Scores of transactions taken alone, as `score` gives them. Shape (N,)."""
         surprise_NJ = surprise_of(self.tails, evidence_NJ)
-        return self._own_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
+        return self._transaction_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
 
-    def _own_scores(
+    def _transaction_scores(
         self,
-        evidence_NJ: Floats,
-        surprise_NJ: Floats,
+        evidence_NJ: Float32Array,
+        surprise_NJ: Float32Array,
         coded: CodedTransactions,
         *,
         num_threads: int,
-    ) -> Array:
-        raw_N = self.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
+    ) -> Float64Array:
+        weighed_N = self.transaction_tail.surprise(
+            self.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
+        )
         plain_N = self.plain_tail.surprise(plain_surprise(surprise_NJ))
-        return np.maximum(self.own_tail.surprise(raw_N), plain_N - PLAIN_PENALTY)
+        return np.maximum(weighed_N, plain_N - PLAIN_PENALTY)
 
-    def heat_excess(self, own_N: Array, evidence_NJ: Floats) -> Floats:
-        """What each transaction adds to what its account piles up, in nats up to a cap. Shape (N,).
+    def added_excess(self, transaction_N: Float64Array, evidence_NJ: Float32Array) -> Float32Array:
+        """What each transaction adds to the cumulative scores, capped, in nats. Shape (N,).
 
-        Trees know what an unusual neighbour looks like. Weights do not: the sum over all kinds is
-        mostly noise there, and those that speak of one aspect each tell more.
+        Trees have learnt what an unusual neighbour looks like. With weights the sum over all kinds
+        is mostly noise, and the kinds that measure a single aspect say more.
         """
-        if self.heat_kinds.any():
-            total_N = np.zeros(len(own_N))
-            for place in np.flatnonzero(self.heat_kinds):
+        if self.cumulative_kinds.any():
+            total_N = np.zeros(len(transaction_N))
+            for place in np.flatnonzero(self.cumulative_kinds):
                 excess_N = self.tails[place].excess(evidence_NJ[:, place])
-                total_N += self.heat_kinds[place] * excess_N
+                total_N += self.cumulative_kinds[place] * excess_N
         else:
-            total_N = own_N + np.log(TAIL_SHARE)
-        return np.clip(total_N, 0, HEAT_CAP).astype(np.float32)
+            total_N = transaction_N + np.log(TAIL_SHARE)
+        return np.clip(total_N, 0, ADDED_CAP).astype(np.float32)
 
-    def with_heat(self, own_N: Array, heat_NH: Floats) -> Array:
-        """Own scores and what piled up before, in nats. Shape (N,).
+    def combined_scores(
+        self, transaction_N: Float64Array, cumulative_NH: Float32Array
+    ) -> Float64Array:
+        """Transaction scores plus weighted logs of cumulative scores, in nats. Shape (N,).
 
-        The log keeps an old episode from outshouting a new one.
+        The logarithm keeps an old episode from outweighing a new one.
         """
-        logs_NH = np.log1p(heat_NH.astype(np.float64))
-        day_weight, fortnight_weight = self.heat_weights
-        return np.asarray(own_N + logs_NH[:, 0] * day_weight + logs_NH[:, 1] * fortnight_weight)
+        logs_NH = np.log1p(cumulative_NH.astype(np.float64))
+        day_weight, fortnight_weight = self.cumulative_weights
+        return np.asarray(
+            transaction_N + logs_NH[:, 0] * day_weight + logs_NH[:, 1] * fortnight_weight
+        )
 
     def raw_scores(
         self,
-        evidence_NJ: Floats,
-        surprise_NJ: Floats,
+        evidence_NJ: Float32Array,
+        surprise_NJ: Float32Array,
         coded: CodedTransactions,
         *,
         num_threads: int,
-    ) -> Array:
+    ) -> Float64Array:
         """Scores of transactions taken alone, on no particular scale. Shape (N,)."""
         weighted_N = weighted_surprise(self.weights, surprise_NJ)
         if self.booster is None:
@@ -164,7 +173,9 @@ class Judge:
         return scores_N + _TIE_BREAK * weighted_N
 
 
-def booster_features(kinds: Sequence[str], evidence_NJ: Floats, coded: CodedTransactions) -> Floats:
+def booster_features(
+    kinds: Sequence[str], evidence_NJ: Float32Array, coded: CodedTransactions
+) -> Float32Array:
     """Evidence of the transaction alone, beside amount, hour and context. Shape (N, F)."""
     beside_N3 = np.stack([coded.amount, coded.hour, coded.context], axis=1).astype(np.float32)
     alone = [place for place, kind in enumerate(kinds) if kind not in SHARED_EVIDENCE]
@@ -176,12 +187,12 @@ def feature_names(kinds: Sequence[str]) -> tuple[str, ...]:
     return (*(kind for kind in kinds if kind not in SHARED_EVIDENCE), *CONTEXT_FEATURES)
 
 
-def plain_surprise(surprise_NJ: Floats) -> Array:
+def plain_surprise(surprise_NJ: Float32Array) -> Float64Array:
     """Sum of the surprise of all kinds. Shape (N,)."""
     return weighted_surprise(np.ones(surprise_NJ.shape[1]), surprise_NJ)
 
 
-def weighted_surprise(weights_J: Array, surprise_NJ: Floats) -> Array:
+def weighted_surprise(weights_J: Float64Array, surprise_NJ: Float32Array) -> Float64Array:
     """Sum of the weighted surprise of all kinds, each column added in turn. Shape (N,)."""
     total_N = np.zeros(len(surprise_NJ))
     for weight, surprise_N in zip(weights_J, surprise_NJ.T, strict=True):

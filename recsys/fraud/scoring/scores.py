@@ -1,4 +1,4 @@
-"""Scores of transactions: what was measured of them, and what was made of it.
+"""Scores of transactions: their evidence as it was measured, and the scores made from it.
 
 Shapes: N transactions, J kinds of evidence.
 """
@@ -12,33 +12,35 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recsys.fraud.profiles.arrays import Codes, Floats, Passed
-from recsys.fraud.scoring.scorer import Judgement
+from recsys.arrays import BoolArray, Float32Array, Int64Array
+from recsys.fraud.profiles.arrays import Passed
+from recsys.fraud.scoring.scorer import CalibratedScores
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scores:
     """Scores of transactions in the order of their table."""
 
-    account: Codes
+    account: Int64Array
     """Place of the account in the state. Shape (N,)."""
-    evidence: Floats
+    evidence: Float32Array
     """All evidence as it was measured. Shape (N, J)."""
     passed: Passed
-    """What the pass wrote down."""
-    judgement: Judgement
-    """What was made of it."""
+    """What the pass recorded."""
+    calibrated: CalibratedScores
+    """The scores."""
 
-    def where(self, chosen_N: npt.NDArray[np.bool_]) -> Scores:
-        """Those of some transactions."""
-        judgement = {
-            name: getattr(self.judgement, name)[chosen_N] for name in Judgement.__dataclass_fields__
+    def where(self, chosen_N: BoolArray) -> Scores:
+        """The scores of some transactions."""
+        calibrated = {
+            name: getattr(self.calibrated, name)[chosen_N]
+            for name in CalibratedScores.__dataclass_fields__
         }
         return Scores(
             account=self.account[chosen_N],
             evidence=self.evidence[chosen_N],
             passed=Passed._make(array[chosen_N] for array in self.passed),
-            judgement=Judgement(**judgement),
+            calibrated=CalibratedScores(**calibrated),
         )
 
 
@@ -49,12 +51,13 @@ def joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 def joined_scores(parts: Sequence[Scores]) -> Scores:
     """Scores of transactions that follow each other."""
-    judgements, names = [part.judgement for part in parts], Judgement.__dataclass_fields__
+    calibrated_parts = [part.calibrated for part in parts]
+    names = CalibratedScores.__dataclass_fields__
     return Scores(
         account=joined([part.account for part in parts]),
         evidence=joined([part.evidence for part in parts]),
         passed=Passed(*map(joined, zip(*(part.passed for part in parts), strict=True))),
-        judgement=Judgement(
-            **{name: joined([getattr(one, name) for one in judgements]) for name in names}
+        calibrated=CalibratedScores(
+            **{name: joined([getattr(one, name) for one in calibrated_parts]) for name in names}
         ),
     )

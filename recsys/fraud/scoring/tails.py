@@ -1,14 +1,14 @@
-"""From a number that is higher the more unusual to the probability of one as high or higher.
+"""Calibration: from a number that is higher the more unusual to its tail probability.
 
 Up to the 95th percentile the probability is that of the calibration rows. Beyond it the tail is a
 generalised Pareto distribution (Coles 2001, "An introduction to statistical modeling of extreme
-values", chapter 4). Its rate is that between the 95th and the 99th percentile: fraud that sits in
-the calibration rows lies mostly beyond the latter and does not move it, and what is more unusual
-than anything there still gets a lower probability. Its shape is a fixed 0.2, a tail heavier than
-an exponential one, so that far out, where no data can tell, no absurd certainty is claimed.
+values", chapter 4). Its rate is that between the 95th and the 99th percentile: fraud in the
+calibration rows lies mostly beyond the latter and does not change it, and a value above all of them
+still gets a lower probability. Its shape is a fixed 0.2, a tail heavier than an exponential one, so
+that probabilities far out, where there is no data, do not become absurdly small.
 
-Scores that are nats already have a tail of their own, see `score_tails`: it begins further out and
-is exponential at first.
+Scores that are sums of surprise have another tail, see `score_tails`: it begins further out and is
+exponential at first.
 
 Shapes: N transactions, Q quantiles, J kinds of evidence.
 """
@@ -21,12 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import Float32Array, Float64Array, FloatArray, Int64Array
 from recsys.compiled import compiled
-
-Array = npt.NDArray[np.float64]
-Numbers = npt.NDArray[np.floating]
 
 TAIL_SHARE = 0.05
 """Share of normal transactions whose evidence lies in the tail."""
@@ -37,9 +34,9 @@ SHAPE = 0.2
 _NUM_QUANTILES = 400
 _SMALL = 0.05
 _SIDE_BY_SIDE = 64
-_ROWS_AT_ONCE = 2000  # of evidence and surprise, which stay in the cache from column to column
-_MAX_EXCESS = 1000.0  # a probability below 1e-13, which 1 - p can still tell from 0
-_MAX_BEYOND = 68.0  # of an exponential tail after its exponential part, with the same effect
+_ROWS_AT_ONCE = 2000  # rows of evidence and surprise that stay in the cache from column to column
+_MAX_EXCESS = 1000.0  # a probability below 1e-13, at which 1 - p still differs from 1
+_MAX_BEYOND = 68.0  # the same for an exponential tail, beyond its exponential part
 _LARGEST = 1e100  # what infinity stands for: times a rate of 0 it is 0
 
 
@@ -47,18 +44,18 @@ _LARGEST = 1e100  # what infinity stands for: times a rate of 0 it is 0
 class Tail:
     """Calibration of one number."""
 
-    quantiles: Array
-    """Ascending, from the least to the threshold, equally far apart in rank. Shape (Q,)."""
+    quantiles: Float64Array
+    """Ascending, from the smallest value to the threshold, at equal steps of rank. Shape (Q,)."""
     rate: float
-    """Excess that one unit beyond the threshold is worth; 0 where the tail is a point."""
+    """Excess for each unit beyond the threshold; 0 where the tail is a point."""
     share: float = TAIL_SHARE
     """Share of normal rows beyond the threshold."""
     exponential: float = 0.0
-    """Excess up to which the tail is exponential; from there on it is as heavy as other tails."""
+    """Excess up to which the tail is exponential; beyond it the tail is generalised Pareto."""
 
     @classmethod
-    def fit(cls, values_N: Numbers) -> Tail:
-        """Calibrate on rows that pass for normal; NaN and infinite values are left out."""
+    def fit(cls, values_N: FloatArray) -> Tail:
+        """Calibrate on rows taken as normal; NaN and infinite values are left out."""
         finite = values_N[np.isfinite(values_N)].astype(np.float64)
         if not len(finite):
             return cls(quantiles=np.zeros(_NUM_QUANTILES), rate=0.0)
@@ -79,10 +76,10 @@ class Tail:
 
     @property
     def median(self) -> float:
-        """What half of the calibration rows lie below."""
+        """The value that half of the calibration rows lie below."""
         return float(self.quantiles[round(0.5 / (1 - self.share) * (len(self.quantiles) - 1))])
 
-    def surprise(self, values_N: Numbers) -> Array:
+    def surprise(self, values_N: FloatArray) -> Float64Array:
         """-log probability of a value as high or higher, in nats. Shape (N,).
 
         A value at which many calibration rows lie counts as the least unusual of them, and NaN as
@@ -92,31 +89,31 @@ class Tail:
         _fill_surprise(self, np.ascontiguousarray(values_N), surprise_N)
         return surprise_N
 
-    def excess(self, values_N: Numbers) -> Array:
+    def excess(self, values_N: FloatArray) -> Float64Array:
         """Distance beyond the threshold in units of the tail, 0 below it. Shape (N,).
 
-        It keeps what the size of a value says, which a probability blurs.
+        It keeps the size of a value, which a probability hides.
         """
         beyond_N = np.maximum(_settled(values_N) - self.threshold, 0)
         return np.minimum(beyond_N * self.rate, _MAX_EXCESS)
 
 
-def body_of(values_N: Array, tail_share: float) -> Array:
+def body_of(values_N: Float64Array, tail_share: float) -> Float64Array:
     """Quantiles from the least up to where the tail begins. Shape (Q,)."""
     return np.asarray(np.quantile(values_N, np.linspace(0, 1 - tail_share, _NUM_QUANTILES)))
 
 
-def _settled(values_N: Numbers) -> Array:
-    """The same numbers without NaN and positive infinity, which would spread to all sums."""
+def _settled(values_N: FloatArray) -> Float64Array:
+    """The numbers with NaN and positive infinity replaced, which would spread to all sums."""
     return np.nan_to_num(values_N.astype(np.float64), nan=-np.inf, posinf=_LARGEST, neginf=-np.inf)
 
 
-def fit_tails(evidence_NJ: Numbers) -> tuple[Tail, ...]:
+def fit_tails(evidence_NJ: FloatArray) -> tuple[Tail, ...]:
     """One calibration a column."""
     return tuple(Tail.fit(column_N) for column_N in evidence_NJ.T)
 
 
-def excess_of(tails: Sequence[Tail], evidence_NJ: Numbers) -> npt.NDArray[np.float32]:
+def excess_of(tails: Sequence[Tail], evidence_NJ: FloatArray) -> Float32Array:
     """Excess of every column. Shape (N, J)."""
     excess_NJ = np.empty(evidence_NJ.shape, dtype=np.float32)
     for place, tail in enumerate(tails):
@@ -124,7 +121,7 @@ def excess_of(tails: Sequence[Tail], evidence_NJ: Numbers) -> npt.NDArray[np.flo
     return excess_NJ
 
 
-def surprise_of(tails: Sequence[Tail], evidence_NJ: Numbers) -> npt.NDArray[np.float32]:
+def surprise_of(tails: Sequence[Tail], evidence_NJ: FloatArray) -> Float32Array:
     """Surprise of every column in nats. Shape (N, J)."""
     surprise_NJ = np.empty(evidence_NJ.shape, dtype=np.float32)
     for start in range(0, len(evidence_NJ), _ROWS_AT_ONCE):
@@ -134,7 +131,7 @@ def surprise_of(tails: Sequence[Tail], evidence_NJ: Numbers) -> npt.NDArray[np.f
     return surprise_NJ
 
 
-def _fill_surprise(tail: Tail, values_N: Numbers, surprise_N: Numbers) -> None:
+def _fill_surprise(tail: Tail, values_N: FloatArray, surprise_N: FloatArray) -> None:
     """Surprise of each value, written in place."""
     beyond = (tail.rate, tail.share, tail.exponential)
     steps_2Q = _steps(len(tail.quantiles), tail.share)
@@ -142,8 +139,8 @@ def _fill_surprise(tail: Tail, values_N: Numbers, surprise_N: Numbers) -> None:
 
 
 @functools.cache
-def _steps(num_quantiles: int, tail_share: float) -> Array:
-    """Surprise at each quantile, and what a step back from it takes off the log's argument.
+def _steps(num_quantiles: int, tail_share: float) -> Float64Array:
+    """Surprise at each quantile, and what a step back from it subtracts from the log's argument.
 
     The second is relative to the probability at the quantile. Shape (2, Q).
     """
@@ -154,11 +151,11 @@ def _steps(num_quantiles: int, tail_share: float) -> Array:
 
 @compiled
 def _surprise(
-    values_N: Numbers,
-    quantiles_Q: Array,
+    values_N: FloatArray,
+    quantiles_Q: Float64Array,
     beyond_threshold: tuple[float, float, float],
-    steps_2Q: Array,
-    surprise_N: Numbers,
+    steps_2Q: Float64Array,
+    surprise_N: FloatArray,
 ) -> None:
     """Surprise of each value, written in place."""
     rate, tail_share, exponential = beyond_threshold
@@ -188,10 +185,10 @@ def _surprise(
 
 
 @compiled
-def _first_not_below(quantiles_Q: Array, value_R: Array, place_R: npt.NDArray[np.int64]) -> None:
+def _first_not_below(quantiles_Q: Float64Array, value_R: Float64Array, place_R: Int64Array) -> None:
     """Write the first quantile that is not below each value, the last one if all are.
 
-    All values take the same steps side by side, so that there is no branch to guess.
+    All values take the same steps in parallel, without branches.
     """
     place_R[:] = 0
     length = len(quantiles_Q)

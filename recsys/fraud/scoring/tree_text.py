@@ -18,8 +18,8 @@ class Split:
     feature: int
     """What is looked at."""
     threshold: float
-    """What is greater goes right. Of a set of codes 0.5, where codes of the set count as 0 and
-    all others as 1."""
+    """Greater values go right. For a set of codes it is 0.5: codes of the set count as 0, all
+    others as 1."""
     codes: tuple[int, ...] | None
     """The set of codes, ascending; None where numbers are compared."""
     nan_right: bool
@@ -73,7 +73,7 @@ def _zeros_are_missing(fields: Fields) -> bool:
 def _split(fields: Fields, node: int) -> Split:
     kind, threshold = int(fields["decision_type"][node]), float(fields["threshold"][node])
     is_set = bool(kind & _CATEGORICAL)
-    # Trees that met no NaN take it for 0; to those by sets it is a code like any unknown one.
+    # Trees that saw no NaN in training treat it as 0; for splits by sets it is an unknown code.
     goes_left = bool(kind & _DEFAULT_LEFT) if kind & _NAN_MISSING else threshold >= 0
     return Split(
         feature=int(fields["split_feature"][node]),

@@ -1,10 +1,9 @@
-"""LightGBM's trees in arrays, and a way through all of them that gives what LightGBM gives.
+"""LightGBM's trees as arrays, evaluated all at once with the same results as LightGBM's.
 
-Nothing walks down a tree. As in QuickScorer (Lucchese et al. 2015, SIGIR), every split that a row
-passes on the right rules out the leaves on its left, and the first leaf that is left over is the
-row's. Whatever the row, every split is looked at once, so that many rows take the same steps side
-by side. Splits by sets of codes become numeric ones: a value a set, 0 for its codes and 1 for
-all others.
+No tree is walked down. As in QuickScorer (Lucchese et al. 2015, SIGIR), every split at which a row
+goes right rules out the leaves on its left, and the first remaining leaf is the row's. Every split
+is evaluated once whatever the row, so that many rows take the same steps in parallel. Splits by
+sets of codes become numeric ones: a value a set, 0 for its codes and 1 for all others.
 
 Shapes: N rows, F features, T trees, P splits of all trees, M numeric values of a row that splits
 compare, S sets of codes, L values in all: M + S, C codes of a feature, R rows side by side.
@@ -15,14 +14,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import Float32Array, Float64Array, Int64Array, UInt32Array
 from recsys.compiled import compiled
 from recsys.fraud.scoring.tree_text import Split, TreeText, read_tree_text
-
-Floats = npt.NDArray[np.float32]
-Array = npt.NDArray[np.float64]
-Places = npt.NDArray[np.int64]
 
 _MAX_LEAVES = 32
 _MAX_CODES = 4096  # of a feature; sets of higher ones are left to LightGBM
@@ -35,28 +30,28 @@ _BIT_NUMBERS, _TOP_BITS = np.uint32(0x077CB531), np.uint32(27)
 class Trees(NamedTuple):
     """Fitted trees."""
 
-    first: Places
+    first: Int64Array
     """First split of each tree, and the end of the last. Shape (T + 1,)."""
-    value: Places
+    value: Int64Array
     """Which value of a row a split compares. Shape (P,)."""
-    threshold: Floats
-    """What is greater passes on the right. Shape (P,)."""
-    right: npt.NDArray[np.uint32]
-    """The leaves that are left over to what passes on the right, a bit a leaf. Shape (P,)."""
-    leaf: Array
+    threshold: Float32Array
+    """Greater values go right. Shape (P,)."""
+    right: UInt32Array
+    """The leaves that remain for a row that goes right, one bit for each leaf. Shape (P,)."""
+    leaf: Float64Array
     """Values of leaves, the places of which follow from their bits. Shape (T, 32)."""
-    feature: Places
+    feature: Int64Array
     """The feature that each numeric value is. Shape (M,)."""
-    nan: Floats
+    nan: Float32Array
     """What stands for NaN in it. Shape (M,)."""
-    set_feature: Places
+    set_feature: Int64Array
     """The feature whose codes each set has. Shape (S,)."""
-    outside: Floats
+    outside: Float32Array
     """Whether each code is outside of each set; the last row stands for all others. (C + 1, S)."""
 
 
 def read_trees(text: str) -> Trees | None:
-    """The trees of LightGBM's text form; None where they have what is of no use here.
+    """The trees of LightGBM's text form; None where they use what is not supported here.
 
     That is more than 32 leaves, linear leaves, missing values that are zeros, codes in the
     thousands, and several classes.
@@ -104,7 +99,7 @@ def _bits_of_right(tree: TreeText) -> list[int]:
     return [int(_ALL_LEAVES) & ~bits(split.left) for split in tree.splits]
 
 
-def _placed_leaves(tree: TreeText) -> Array:
+def _placed_leaves(tree: TreeText) -> Float64Array:
     """Values of the leaves, each where the bit of the leaf leads to. Shape (32,)."""
     placed = np.zeros(_MAX_LEAVES)
     for bit, leaf in enumerate(_from_left_to_right(tree)):
@@ -124,7 +119,7 @@ def _from_left_to_right(tree: TreeText) -> list[int]:
     return found
 
 
-def _rounded_down(threshold: Array) -> Floats:
+def _rounded_down(threshold: Float64Array) -> Float32Array:
     """The largest float32 that is not above each number: the same float32 numbers are above it."""
     with np.errstate(over="ignore"):
         near = threshold.astype(np.float32)
@@ -132,7 +127,7 @@ def _rounded_down(threshold: Array) -> Floats:
     return np.where(near > threshold, below, near).astype(np.float32)
 
 
-def sum_leaves(trees: Trees, x_NF: Floats) -> Array:
+def sum_leaves(trees: Trees, x_NF: Float32Array) -> Float64Array:
     """Sum of the leaves that each row comes to, added in the order of the trees. Shape (N,)."""
     sums_N = np.zeros(len(x_NF))
     _sum_leaves(trees, x_NF, sums_N)
@@ -140,7 +135,7 @@ def sum_leaves(trees: Trees, x_NF: Floats) -> Array:
 
 
 @compiled
-def _sum_leaves(trees: Trees, x_NF: Floats, sums_N: Array) -> None:
+def _sum_leaves(trees: Trees, x_NF: Float32Array, sums_N: Float64Array) -> None:
     """The sums, written in place."""
     num_values = len(trees.feature) + len(trees.set_feature)
     values_LR = np.zeros((num_values, _ROWS_AT_ONCE), dtype=np.float32)
@@ -159,8 +154,8 @@ def _sum_leaves(trees: Trees, x_NF: Floats, sums_N: Array) -> None:
 
 
 @compiled
-def _leave_over(trees: Trees, tree: int, values_LR: Floats, left_R: npt.NDArray[np.uint32]) -> None:
-    """Write which leaves of a tree are left over for each row."""
+def _leave_over(trees: Trees, tree: int, values_LR: Float32Array, left_R: UInt32Array) -> None:
+    """Write which leaves of a tree remain for each row."""
     for row in range(_ROWS_AT_ONCE):
         left_R[row] = _ALL_LEAVES
     for split in range(trees.first[tree], trees.first[tree + 1]):
@@ -171,7 +166,7 @@ def _leave_over(trees: Trees, tree: int, values_LR: Floats, left_R: npt.NDArray[
 
 
 @compiled
-def _write_values(trees: Trees, x_F: Floats, values_L: Floats) -> None:
+def _write_values(trees: Trees, x_F: Float32Array, values_L: Float32Array) -> None:
     """What splits compare of a row."""
     num_numeric, others = len(trees.feature), len(trees.outside) - 1
     for place in range(num_numeric):

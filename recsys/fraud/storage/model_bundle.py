@@ -31,12 +31,12 @@ from recsys.fraud.config import FraudConfig
 from recsys.fraud.embedding.autoencoder import FittedAutoencoder, InputColumns
 from recsys.fraud.embedding.inputs import TransactionInputs
 from recsys.fraud.embedding.observed import Clusters
-from recsys.fraud.labels.meta_model import Stacker
+from recsys.fraud.labels.meta_model import MetaModel
 from recsys.fraud.labels.supervised import Supervised
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.arrays import Excess, Priors
 from recsys.fraud.scoring.booster import Booster
-from recsys.fraud.scoring.scorer import Judge
+from recsys.fraud.scoring.scorer import EvidenceScorer
 from recsys.fraud.scoring.tails import Tail
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -92,7 +92,7 @@ def load_fraud_model(folder: Path) -> tuple[FraudModel, Bundle]:
 
 
 def _tensors(model: FraudModel) -> dict[str, Arrays]:
-    clusters, judge = model.clusters, model.judge
+    clusters, scorer = model.clusters, model.scorer
     weights = model.autoencoder.state_dict
     return {
         "autoencoder": {name: tensor.detach().numpy() for name, tensor in weights.items()},
@@ -100,9 +100,9 @@ def _tensors(model: FraudModel) -> dict[str, Arrays]:
         "priors": _arrays_of(model.priors),
         "excess": _arrays_of(model.excess),
         "judge": {
-            "weights": judge.weights,
-            "heat_kinds": judge.heat_kinds,
-            "heat_weights": np.array(judge.heat_weights),
+            "weights": scorer.weights,
+            "heat_kinds": scorer.cumulative_kinds,
+            "heat_weights": np.array(scorer.cumulative_weights),
         },
         "tails": _tail_arrays(model),
     }
@@ -121,12 +121,12 @@ def _documents(model: FraudModel) -> dict[str, JsonValue]:
         f"{_COLUMNS}-encoder": encoder_document(model.inputs.encoder),
         "evidence": {
             "targets": list(model.autoencoder.columns),
-            "kinds": list(model.judge.kinds),
+            "kinds": list(model.scorer.kinds),
         },
     }
     if model.supervised is not None:
         documents[_SUPERVISED] = {
-            "feature_names": list(model.supervised.stacker.feature_names),
+            "feature_names": list(model.supervised.meta_model.feature_names),
             "delay_days": model.supervised.delay_days,
         }
     return documents
@@ -146,12 +146,12 @@ def _inputs_document(inputs: TransactionInputs) -> JsonValue:
 
 def _tail_arrays(model: FraudModel) -> Arrays:
     """Numbers of all calibrations, those of the kinds of evidence side by side."""
-    judge = model.judge
+    scorer = model.scorer
     tails: dict[str, Sequence[Tail]] = {
-        "kinds": judge.tails,
-        "own": [judge.own_tail],
-        "plain": [judge.plain_tail],
-        "combined": [judge.combined_tail],
+        "kinds": scorer.tails,
+        "own": [scorer.transaction_tail],
+        "plain": [scorer.plain_tail],
+        "combined": [scorer.combined_tail],
         "account": [model.account_tail],
     }
     if model.supervised is not None:
@@ -174,8 +174,8 @@ def _boosters(model: FraudModel) -> dict[str, Booster]:
     """Trees by the name of their blob: those that the model has."""
     supervised = model.supervised
     trees = {
-        _EVIDENCE_TREES: model.judge.booster,
-        _LABEL_TREES: None if supervised is None else supervised.stacker.booster,
+        _EVIDENCE_TREES: model.scorer.booster,
+        _LABEL_TREES: None if supervised is None else supervised.meta_model.booster,
     }
     return {name: booster for name, booster in trees.items() if booster is not None}
 
@@ -196,7 +196,7 @@ def _read(bundle: Bundle) -> FraudModel:
         clusters=Clusters(**bundle.tensors("clusters")),
         priors=Priors(**_values(bundle, "priors")),
         excess=Excess(**_values(bundle, "excess")),
-        judge=_read_judge(bundle, tails, tuple(evidence["kinds"])),
+        scorer=_read_scorer(bundle, tails, tuple(evidence["kinds"])),
         account_tail=_read_tail(tails, "account"),
         supervised=_read_supervised(bundle, tails),
         supervised_account_tail=(
@@ -223,21 +223,21 @@ def _read_inputs(bundle: Bundle) -> TransactionInputs:
     )
 
 
-def _read_judge(bundle: Bundle, tails: Arrays, kinds: tuple[str, ...]) -> Judge:
+def _read_scorer(bundle: Bundle, tails: Arrays, kinds: tuple[str, ...]) -> EvidenceScorer:
     arrays = bundle.tensors("judge")
     of_day, of_fortnight = arrays["heat_weights"].tolist()
     tails_of_kinds = _read_tails(tails, "kinds")
     for of_kinds in (tails_of_kinds, arrays["weights"], arrays["heat_kinds"]):
         if len(of_kinds) != len(kinds):
             raise ValueError(f"{len(of_kinds)} calibrations or weights of {len(kinds)} kinds")
-    return Judge(
+    return EvidenceScorer(
         kinds=kinds,
         tails=tails_of_kinds,
         weights=arrays["weights"],
-        heat_kinds=arrays["heat_kinds"],
-        heat_weights=(of_day, of_fortnight),
+        cumulative_kinds=arrays["heat_kinds"],
+        cumulative_weights=(of_day, of_fortnight),
         booster=_read_booster(bundle, _EVIDENCE_TREES),
-        own_tail=_read_tail(tails, "own"),
+        transaction_tail=_read_tail(tails, "own"),
         plain_tail=_read_tail(tails, "plain"),
         combined_tail=_read_tail(tails, "combined"),
     )
@@ -249,7 +249,7 @@ def _read_supervised(bundle: Bundle, tails: Arrays) -> Supervised | None:
         return None
     document = cast("dict[str, Any]", bundle.document(_SUPERVISED))
     return Supervised(
-        stacker=Stacker(booster=booster, feature_names=tuple(document["feature_names"])),
+        meta_model=MetaModel(booster=booster, feature_names=tuple(document["feature_names"])),
         tail=_read_tail(tails, "supervised"),
         delay_days=document["delay_days"],
     )

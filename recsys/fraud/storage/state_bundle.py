@@ -12,30 +12,30 @@ from recsys.datasets.origin import reason_of
 from recsys.errors import ArtifactError, DataError
 from recsys.features.encoder_bundle import vocabulary_of, vocabulary_table
 from recsys.fraud.alerts import alert_memory
+from recsys.fraud.embedding.inputs import SKETCH_BITS
 from recsys.fraud.labels import memory
 from recsys.fraud.profiles.arrays import (
     COUNTERPARTY_VALUES,
     NUM_COUNTS,
     NUM_EXCESS_SUMS,
     NUM_POPULATION_SUMS,
-    SKETCH_BITS,
 )
-from recsys.fraud.profiles.state import NUM_HEATS, Arrays, ProfileState, from_arrays
+from recsys.fraud.profiles.state import NUM_CUMULATIVE, Arrays, ProfileState, from_arrays
 
 BUNDLE_KIND = "fraud-state"
 """Kind of the bundle that a state is saved as."""
 
 _COUNTERPARTY, _POPULATION = "counterparty_", "population_"
 _LENGTHS = {"until": 1, "population_day": 1, "population_excess": NUM_EXCESS_SUMS}
-"""Of arrays that have a length of their own."""
+"""Lengths of arrays that do not depend on the number of accounts or counterparties."""
 _WIDTHS = {
     "account_sketch": SKETCH_BITS // 64,
     "counterparty_values": COUNTERPARTY_VALUES,
     "population_recent": NUM_POPULATION_SUMS,
     "population_long_run": NUM_POPULATION_SUMS,
-    "heat": NUM_HEATS,
+    "heat": NUM_CUMULATIVE,
 }
-"""Of arrays of two dimensions that are as wide whatever the model; the pass checks no bounds."""
+"""Widths of arrays that do not depend on the model; the compiled pass checks no bounds."""
 _OPTIONAL = {"recent": memory.COLUMNS, "alert_memory": alert_memory.COLUMNS}
 """Columns of the tables that a state may have, by the names of its fields."""
 
@@ -102,7 +102,7 @@ def _read(bundle: Bundle) -> ProfileState:
 
 
 def _check_lengths(arrays: Arrays, *, num_accounts: int, num_counterparties: int) -> None:
-    """Refuse arrays that do not have as many rows as there are ids, or parts of them.
+    """Refuse arrays whose number of rows or columns does not fit the ids.
 
     Raises:
         ValueError: An array has another number of rows or columns.

@@ -1,10 +1,9 @@
-"""One vector an account, for other models to use: what its transactions are like, kind by kind.
+"""One vector for each account, for use by other models: what its transactions are like.
 
-The clusters of the model are kinds of transactions. A vector says which share of the account's
-transactions is of each kind, and how those of each kind differ from the usual one. This is the
-vector of locally aggregated descriptors (Jégou et al. 2010, CVPR), with means in place of sums,
-shrunk towards the centres, and with the shares that Fisher vectors have (Perronnin and Dance 2007,
-CVPR).
+The clusters of the model are kinds of transactions. A vector holds the share of each kind among the
+account's transactions, and how those of each kind differ from its centre. This is the vector of
+locally aggregated descriptors (Jégou et al. 2010, CVPR), with means in place of sums, shrunk
+towards the centres, and with the shares that Fisher vectors have (Perronnin and Dance 2007, CVPR).
 
 Shapes: N transactions, B those of a block, A accounts, K clusters, D width of the embedding of a
 transaction, W = K + K D width of a vector.
@@ -16,35 +15,32 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.arrays import Float32Array, Float64Array, Int64Array
 from recsys.compiled import compiled
 from recsys.datasets.transactions.days import day_of
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.model import BLOCK_ROWS, FraudModel
-from recsys.fraud.profiles.arrays import Codes, Days, Floats
 from recsys.schema import ACCOUNT_ID
-
-Array = npt.NDArray[np.float64]
 
 HALF_LIFE_DAYS = 180.0
 """Age at which a transaction counts for half of what a new one does."""
 STRENGTH = 50.0
-"""Transactions at its centre that a cluster has before the account's own."""
+"""Pseudo-count of transactions at the centre of each cluster."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AccountVectors:
-    """What accounts are like, by all of their transactions before a moment."""
+    """Vectors of accounts, from all of their transactions before a moment."""
 
     accounts: Vocabulary
     """The accounts, in ascending order."""
-    vectors: Floats
+    vectors: Float32Array
     """One of each. Shape (A, W)."""
-    num_transactions: Codes
+    num_transactions: Int64Array
     """What each was made from. Shape (A,)."""
-    last_day: Days
+    last_day: Float64Array
     """When the last of these was, in days since 1970. Shape (A,)."""
 
 
@@ -71,7 +67,7 @@ def account_vectors(
     table = table.filter(pa.array(day_of(table) < at))
     accounts = Vocabulary.fit(table[ACCOUNT_ID])
     account_N, day_N = accounts.numbers(table[ACCOUNT_ID]), day_of(table)
-    # Ages from each account's latest transaction on: the weights of quiet accounts would vanish.
+    # Ages count from each account's latest transaction: otherwise weights of quiet accounts vanish.
     last_day_A = np.full(len(accounts), -np.inf)
     np.maximum.at(last_day_A, account_N, day_N)
     weight_N = np.exp2((day_N - last_day_A[account_N]) / half_life_days)
@@ -91,15 +87,15 @@ def account_vectors(
 class Pool(NamedTuple):
     """Sums over the transactions of each account; `add` changes them in place."""
 
-    centre: Floats
+    centre: Float32Array
     """Centres of the clusters. Shape (K, D)."""
-    weights: Array
+    weights: Float64Array
     """Weight of the transactions in each cluster. Shape (A, K)."""
-    deviations: Array
+    deviations: Float64Array
     """Weighted sum of their deviations from its centre. Shape (A, K, D)."""
 
     @classmethod
-    def empty(cls, num_accounts: int, centre_KD: Floats) -> Pool:
+    def empty(cls, num_accounts: int, centre_KD: Float32Array) -> Pool:
         """Before any transaction."""
         return cls(
             centre=centre_KD,
@@ -108,20 +104,24 @@ class Pool(NamedTuple):
         )
 
     def add(
-        self, account_B: Codes, weight_B: Array, embedding_BD: Floats, log_density_BK: Floats
+        self,
+        account_B: Int64Array,
+        weight_B: Float64Array,
+        embedding_BD: Float32Array,
+        log_density_BK: Float32Array,
     ) -> None:
         """Add transactions.
 
         Args:
             account_B: Account of each.
-            weight_B: What each counts for.
+            weight_B: Weight of each.
             embedding_BD: Their embeddings.
             log_density_BK: Log density of each embedding under each cluster. A transaction belongs
                 to the clusters by these, all of them equally likely before.
         """
         _add(account_B, weight_B, embedding_BD, log_density_BK, self)
 
-    def vectors(self) -> Floats:
+    def vectors(self) -> Float32Array:
         """Roots of the clusters' shares, then mean deviations within each of them.
 
         Distances between roots of shares are those of Hellinger. `STRENGTH` transactions at the
@@ -143,10 +143,10 @@ class Pool(NamedTuple):
 
 @compiled
 def _add(
-    account_B: Codes,
-    weight_B: Array,
-    embedding_BD: Floats,
-    log_density_BK: Floats,
+    account_B: Int64Array,
+    weight_B: Float64Array,
+    embedding_BD: Float32Array,
+    log_density_BK: Float32Array,
     pool: Pool,
 ) -> None:
     """Row by row, so that sums do not depend on where blocks begin."""

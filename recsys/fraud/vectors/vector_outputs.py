@@ -1,4 +1,4 @@
-"""Account vectors as a table, and what must hold of it before it goes live."""
+"""Account vectors as a table, and the checks before it goes live."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.errors import PublishError
-from recsys.fraud.alerts.outputs import read_back
+from recsys.fraud.alerts.outputs import read_back, require_rows
 from recsys.fraud.vectors.account_vectors import AccountVectors
 from recsys.schema import (
     ACCOUNT_ID,
@@ -45,15 +45,17 @@ def account_vectors_table(found: AccountVectors, *, bundle_id: str) -> pa.Table:
 
 
 def audit_vectors(folder: Path, *, day: date, num_accounts: int, num_transactions: int) -> None:
-    """Read the table back and refuse it where it breaks what it promises.
+    """Read the table back and check its contract.
 
-    Every account once, in ascending order, every transaction in one of them, none after the day,
-    and vectors of finite numbers.
+    Every account appears once, in ascending order; the numbers of transactions add up; no
+    transaction is after the day; vectors are finite.
 
     Raises:
+        CheckError: There is no account.
         PublishError: The first rule that is broken.
     """
     table = read_back(folder / VECTORS_FILE)
+    require_rows(folder / VECTORS_FILE, table)
     ids = table[ACCOUNT_ID]
     vectors = table[VECTOR].combine_chunks()
     rules = {

@@ -15,11 +15,10 @@ from typing import TypeAlias
 import numpy as np
 from scipy import sparse
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.errors import ConfigError
 from recsys.recommender.ranking.ranker import (
     NO_ITEM,
-    Numbers,
-    Scores,
     UserItems,
     check_k,
     check_user_numbers,
@@ -50,20 +49,20 @@ class MostPopular:
         ([[1, -1], [0, 1]], [[0.0, -inf], [1.0, 0.0]])
     """
 
-    order: Numbers
-    num_users: Scores
+    order: Int64Array
+    num_users: Float32Array
 
     @classmethod
     def fit(cls, train: UserItems) -> MostPopular:
         """Count the users of each item in a train matrix (U, C)."""
-        counts_C: Scores = distinct(train).sum(axis=0)
+        counts_C: Float32Array = distinct(train).sum(axis=0)
         order_C = np.argsort(-counts_C, kind="stable")
         return cls(order=order_C, num_users=counts_C[order_C])
 
     def rank(
-        self, user_numbers: Numbers, *, k: int, train: UserItems | None
-    ) -> tuple[Numbers, Scores]:
-        """Rank as `ranking.Ranker` says; scores are numbers of train users.
+        self, user_numbers: Int64Array, *, k: int, train: UserItems | None
+    ) -> tuple[Int64Array, Float32Array]:
+        """Rank (see `ranking.Ranker`); scores are numbers of train users.
 
         A user with e excluded items needs only the first k + e of the popularity order, so the
         work does not grow with the catalogue.
@@ -90,11 +89,11 @@ class OwnMostFrequent:
     Args:
         repeats: How often each user took each item, greater than 0 where stored. Shape (U, C).
         places: Each item's popularity as a share of all places, within 0 and 1. Shape (C,).
-        popular: Who ranks the items that a user never took.
+        popular: Ranks the items that a user never took.
     """
 
     repeats: UserItems
-    places: Scores
+    places: Float32Array
     popular: MostPopular
 
     @classmethod
@@ -105,8 +104,8 @@ class OwnMostFrequent:
         return cls(repeats=repeats, places=places_C, popular=popular)
 
     def rank(
-        self, user_numbers: Numbers, *, k: int, train: UserItems | None
-    ) -> tuple[Numbers, Scores]:
+        self, user_numbers: Int64Array, *, k: int, train: UserItems | None
+    ) -> tuple[Int64Array, Float32Array]:
         """Rank as `ranker.Ranker` says. Memory: about 9 bytes a user and item of the catalogue."""
         check_k(k)
         own = _rows(self.repeats, user_numbers)
@@ -140,15 +139,15 @@ class ItemItemCosine:
 
     history: UserItems
     similarity: ItemItems
-    fallback_scores: Scores
+    fallback_scores: Float32Array
 
     @classmethod
     def fit(cls, train: UserItems, *, num_neighbours: int = 200) -> ItemItemCosine:
         """Compute the neighbours of every item of a train matrix (U, C).
 
-        Cutting costs no quality. Gowalla, fitted without the validation part, recall@20 and
-        ndcg@20 on it: all neighbours .1721 .0972, 200 of them .1754 .0995, 100 .1738 .0997,
-        50 .1747 .1002, 20 .1715 .0995.
+        Keeping fewer neighbours costs no quality. Gowalla, fitted without the validation part,
+        recall@20 and ndcg@20 on it: all neighbours .1721 .0972, 200 of them .1754 .0995, 100 .1738
+        .0997, 50 .1747 .1002, 20 .1715 .0995.
 
         Raises:
             ConfigError: `num_neighbours` is below 1.
@@ -158,7 +157,7 @@ class ItemItemCosine:
                 f"num_neighbours: expected at least 1, got {num_neighbours}; the default is 200"
             )
         history = distinct(train)
-        counts_C: Scores = history.sum(axis=0)
+        counts_C: Float32Array = history.sum(axis=0)
         return cls(
             history=history,
             similarity=_nearest_neighbours(history, num_neighbours),
@@ -166,8 +165,8 @@ class ItemItemCosine:
         )
 
     def rank(
-        self, user_numbers: Numbers, *, k: int, train: UserItems | None
-    ) -> tuple[Numbers, Scores]:
+        self, user_numbers: Int64Array, *, k: int, train: UserItems | None
+    ) -> tuple[Int64Array, Float32Array]:
         """Rank as `ranking.Ranker` says. Memory: about 9 bytes a user and item of the catalogue."""
         summed = _rows(self.history, user_numbers) @ self.similarity
         scores_BC = np.tile(self.fallback_scores, (len(user_numbers), 1))
@@ -178,7 +177,7 @@ class ItemItemCosine:
         return top_k(scores_BC, k)
 
 
-def _rows(matrix: UserItems, user_numbers: Numbers) -> UserItems:
+def _rows(matrix: UserItems, user_numbers: Int64Array) -> UserItems:
     check_user_numbers(user_numbers, matrix.shape[0])
     return sparse.csr_array(matrix)[user_numbers]
 
@@ -199,7 +198,7 @@ def _nearest_neighbours(history: UserItems, num_neighbours: int) -> ItemItems:
     return sparse.csr_array(sparse.vstack(blocks, format="csr").T)
 
 
-def _blocks(work_C: Scores, budget: int) -> Iterator[tuple[int, int]]:
+def _blocks(work_C: Float32Array, budget: int) -> Iterator[tuple[int, int]]:
     """Consecutive ranges of items whose work stays near the budget: below it, plus one item."""
     block_C = np.cumsum(work_C, dtype=np.float64) // budget
     edges = np.flatnonzero(np.diff(block_C, prepend=-1, append=np.inf))

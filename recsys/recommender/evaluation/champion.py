@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.datasets.dataset import Dataset
 from recsys.features.history import UserItemMatrix, history_matrix, repeat_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.ranking.by_source import exact_lists
-from recsys.recommender.ranking.ranker import NO_ITEM, Numbers, Scores
+from recsys.recommender.ranking.ranker import NO_ITEM
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,7 +24,7 @@ class ChampionRanker:
     """Ranks the items of its own catalogue that are still there, from today's histories."""
 
     model: RecommenderModel
-    """What ranks."""
+    """The model."""
     user_ids: pa.Array
     """Users, by number. Shape (U,)."""
     histories: UserItemMatrix
@@ -32,7 +33,7 @@ class ChampionRanker:
     """Their features as they are today."""
     repeats: UserItemMatrix | None
     """How often they took each item, where that has a weight."""
-    later_number: Numbers
+    later_number: Int64Array
     """Number of each item of the model in the later catalogue; `NO_ITEM` where it is gone."""
 
     @classmethod
@@ -65,8 +66,8 @@ class ChampionRanker:
         )
 
     def rank(
-        self, user_numbers: Numbers, *, k: int, train: UserItemMatrix | None
-    ) -> tuple[Numbers, Scores]:
+        self, user_numbers: Int64Array, *, k: int, train: UserItemMatrix | None
+    ) -> tuple[Int64Array, Float32Array]:
         """Rank as `ranking.Ranker` says."""
         ids, histories = self.user_ids.take(pa.array(user_numbers)), self.histories[user_numbers]
         queries_BW, sources = self.model.embed_users(
@@ -78,9 +79,11 @@ class ChampionRanker:
             sources,
             k,
             vectors_CD=self.model.item_vectors(),
-            popularity_C=self.model.log_popularity,
+            popularity_C=self.model.popular_scores,
             excluded=None if train is None else histories,
             eligible=None if is_there.all() else is_there,
-            own=self.model.own_terms(None if self.repeats is None else self.repeats[user_numbers]),
+            own=self.model.own_terms(
+                histories, None if self.repeats is None else self.repeats[user_numbers]
+            ),
         )
         return np.where(items_BK == NO_ITEM, NO_ITEM, self.later_number[items_BK]), scores_BK

@@ -18,10 +18,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import stats
 
+from recsys.arrays import Float64Array, FloatArray, Int64Array
 from recsys.errors import ConfigError, DataError
 from recsys.recommender.evaluation import metrics
-from recsys.recommender.evaluation.metrics import Floats
-from recsys.recommender.ranking.ranker import NO_ITEM, Numbers, UserItems
+from recsys.recommender.ranking.ranker import NO_ITEM, UserItems
 
 CONFIDENCE = 0.95
 """Level of the confidence intervals."""
@@ -34,27 +34,31 @@ ACCURACY = {
 }
 """Measures of one user's hits, by the name that they are reported under."""
 
-_WITH_MARGIN = ("recall", "ndcg")
+LEAST_USERS = 6
+"""Users below which nothing is said: that five of five go one way comes by chance once in 16 times,
+and six of six once in 32, which is within the 5% that an interval leaves to chance."""
+
+_WITH_INTERVAL = ("recall", "ndcg")
 _HISTORY_BOUNDS = (1, 5, 20, 100)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """What the lists of one ranker are worth.
+    """Quality of the lists of one ranker.
 
     Args:
         overall: Measures over all users: `recall@k`, `ndcg@k`, `mrr@k`, `hit_rate@k`, `novelty@k`,
             `popularity@k`, `popularity_lift@k`, `diversity@k` (with item embeddings), `coverage@k`,
             `exposure_gini@k` for each k, `num_users` (users with test items), and
-            `recall@k_margin`, `ndcg@k_margin`: half the width of the 95% confidence interval.
-            NaN where nothing can be said.
+            `recall@k_low`, `recall@k_high` and those of NDCG: the 95% confidence interval, within
+            0 and 1. NaN where nothing can be said, as with fewer than `LEAST_USERS` users.
         by_segment: The same without coverage and Gini, by segment and by label.
         per_user: Values (U,) of the measures that have one a user, NaN where a user has none.
     """
 
     overall: Mapping[str, float]
     by_segment: Mapping[str, Mapping[str, Mapping[str, float]]]
-    per_user: Mapping[str, Floats]
+    per_user: Mapping[str, Float64Array]
 
     def to_dict(self) -> dict[str, object]:
         """`overall` and `by_segment` as JSON values; NaN becomes None."""
@@ -68,12 +72,12 @@ class Evaluation:
 
 
 def evaluate_lists(
-    items_UK: Numbers,
+    items_UK: Int64Array,
     relevant: UserItems,
     *,
     train: UserItems,
     ks: Sequence[int] = (20,),
-    item_embeddings_CD: npt.NDArray[np.floating] | None = None,
+    item_embeddings_CD: FloatArray | None = None,
     segments: Mapping[str, npt.ArrayLike] | None = None,
 ) -> Evaluation:
     """Measure recommendation lists against test items.
@@ -120,7 +124,9 @@ def history_length_segment(train: UserItems) -> npt.NDArray[np.str_]:
     return labels[np.digitize(metrics.relevant_counts(train), _HISTORY_BOUNDS)]
 
 
-def _accuracy(items_UK: Numbers, relevant: UserItems, ks: Sequence[int]) -> dict[str, Floats]:
+def _accuracy(
+    items_UK: Int64Array, relevant: UserItems, ks: Sequence[int]
+) -> dict[str, Float64Array]:
     hits_UK = metrics.hit_matrix(items_UK, relevant)
     relevant_U = metrics.relevant_counts(relevant)
     return {
@@ -130,14 +136,16 @@ def _accuracy(items_UK: Numbers, relevant: UserItems, ks: Sequence[int]) -> dict
     }
 
 
-def _beyond_accuracy(items_UK: Numbers, train: UserItems, ks: Sequence[int]) -> dict[str, Floats]:
+def _beyond_accuracy(
+    items_UK: Int64Array, train: UserItems, ks: Sequence[int]
+) -> dict[str, Float64Array]:
     information_C, popularity_C = metrics.self_information(train), metrics.item_popularity(train)
     novelty = {f"novelty@{k}": metrics.list_mean(items_UK, information_C, k=k) for k in ks}
     popularity = {f"popularity@{k}": metrics.list_mean(items_UK, popularity_C, k=k) for k in ks}
     return novelty | popularity
 
 
-def _catalogue(items_UK: Numbers, num_items: int, ks: Sequence[int]) -> dict[str, float]:
+def _catalogue(items_UK: Int64Array, num_items: int, ks: Sequence[int]) -> dict[str, float]:
     coverage = {
         f"coverage@{k}": metrics.catalogue_coverage(items_UK[:, :k], num_items=num_items)
         for k in ks
@@ -150,7 +158,10 @@ def _catalogue(items_UK: Numbers, num_items: int, ks: Sequence[int]) -> dict[str
 
 
 def _by_label(
-    per_user: Mapping[str, Floats], history_U: Floats, labels: npt.ArrayLike, ks: Sequence[int]
+    per_user: Mapping[str, Float64Array],
+    history_U: Float64Array,
+    labels: npt.ArrayLike,
+    ks: Sequence[int],
 ) -> dict[str, dict[str, float]]:
     encoded = pa.array(np.asarray(labels), from_pandas=True).cast(pa.string())
     encoded = encoded.fill_null("missing").dictionary_encode()
@@ -171,18 +182,19 @@ def _label_order(label: str) -> tuple[float, str]:
 
 
 def _summaries(
-    per_user: Mapping[str, Floats],
-    history_U: Floats,
-    codes_U: Numbers,
+    per_user: Mapping[str, Float64Array],
+    history_U: Float64Array,
+    codes_U: Int64Array,
     num_groups: int,
     ks: Sequence[int],
 ) -> list[dict[str, float]]:
-    """Means of each group of users, with margins, popularity lifts and user counts."""
-    columns: dict[str, Floats] = {}
+    """Means of each group of users, with intervals, popularity lifts and user counts."""
+    columns: dict[str, Float64Array] = {}
     for name, values_U in per_user.items():
-        columns[name], margins_G = _group_means(values_U, codes_U, num_groups)
-        if name.startswith(_WITH_MARGIN):
-            columns[f"{name}_margin"] = margins_G
+        columns[name], variances_G, counts_G = _group_means(values_U, codes_U, num_groups)
+        if name.startswith(_WITH_INTERVAL):
+            low_G, high_G = share_intervals(columns[name], variances_G, counts_G)
+            columns[f"{name}_low"], columns[f"{name}_high"] = low_G, high_G
     for k in ks:
         lift_G = _lifts(per_user[f"popularity@{k}"], history_U, codes_U, num_groups)
         columns[f"popularity_lift@{k}"] = lift_G
@@ -194,31 +206,59 @@ def _summaries(
     ]
 
 
-def _lifts(list_U: Floats, history_U: Floats, codes_U: Numbers, num_groups: int) -> Floats:
+def _lifts(
+    list_U: Float64Array, history_U: Float64Array, codes_U: Int64Array, num_groups: int
+) -> Float64Array:
     """Popularity lift of each group, over the users that have both a list and a history."""
     has_both_U = ~np.isnan(list_U + history_U)
-    list_G, _ = _group_means(np.where(has_both_U, list_U, np.nan), codes_U, num_groups)
-    history_G, _ = _group_means(np.where(has_both_U, history_U, np.nan), codes_U, num_groups)
+    list_G, *_ = _group_means(np.where(has_both_U, list_U, np.nan), codes_U, num_groups)
+    history_G, *_ = _group_means(np.where(has_both_U, history_U, np.nan), codes_U, num_groups)
     return metrics.popularity_lift(list_G, history_G)
 
 
-def _group_means(values_U: Floats, codes_U: Numbers, num_groups: int) -> tuple[Floats, Floats]:
-    """Mean of each group and half the width of its Student t interval; NaN values are left out.
+def _group_means(
+    values_U: Float64Array, codes_U: Int64Array, num_groups: int
+) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Mean and variance of each group, and its number of values; NaN values are left out.
 
-    The mean is NaN for a group without values, the half width for one with fewer than two.
+    The mean is NaN for a group without values, the variance for one with fewer than two.
     """
     known_U = ~np.isnan(values_U)
     codes, values = codes_U[known_U], values_U[known_U]
-    counts_G = np.bincount(codes, minlength=num_groups)
+    counts_G = np.bincount(codes, minlength=num_groups).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         means_G = np.bincount(codes, weights=values, minlength=num_groups) / counts_G
         squares = (values - means_G[codes]) ** 2
         variances_G = np.bincount(codes, weights=squares, minlength=num_groups) / (counts_G - 1)
-        quantiles_G = stats.t.ppf((1 + CONFIDENCE) / 2, counts_G - 1)
-        return means_G, quantiles_G * np.sqrt(variances_G / counts_G)
+    return means_G, variances_G, counts_G
 
 
-def _check_lists(items_UK: Numbers, relevant: UserItems, train: UserItems) -> None:
+def share_intervals(
+    means_G: Float64Array, variances_G: Float64Array, counts_G: Float64Array
+) -> tuple[Float64Array, Float64Array]:
+    """Intervals of means of values within 0 and 1, which stay within 0 and 1 themselves.
+
+    Wilson's interval (1927) with Student's quantile, for as many yes-no answers as would vary like
+    the values do (Korn and Graubard 1998 do so for surveys).
+
+    Returns:
+        Lower and upper ends; NaN for groups of fewer than `LEAST_USERS` values.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means_G = np.clip(means_G, 0, 1)
+        spread_G = means_G * (1 - means_G)
+        answers_G = np.where(variances_G > 0, spread_G * counts_G / variances_G, counts_G)
+        answers_G = np.maximum(answers_G, counts_G - 1)  # by rounding it may fall below
+        t_G = stats.t.ppf((1 + CONFIDENCE) / 2, counts_G - 1)
+        share_G = t_G**2 / answers_G
+        middle_G = (means_G + share_G / 2) / (1 + share_G)
+        half_G = np.sqrt(spread_G * share_G + share_G**2 / 4) / (1 + share_G)
+    is_known_G = counts_G >= LEAST_USERS
+    low_G = np.where(is_known_G, np.clip(middle_G - half_G, 0, 1), np.nan)
+    return low_G, np.where(is_known_G, np.clip(middle_G + half_G, 0, 1), np.nan)
+
+
+def _check_lists(items_UK: Int64Array, relevant: UserItems, train: UserItems) -> None:
     if relevant.shape != train.shape or len(items_UK) != relevant.shape[0]:
         got = f"{len(items_UK)} lists, test {relevant.shape}, train {train.shape}"
         raise _mismatch("lists", "one row a user in lists, test and train, one column an item", got)

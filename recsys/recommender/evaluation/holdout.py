@@ -1,4 +1,4 @@
-"""A model and its baselines, measured on interactions that came later.
+"""Holdout evaluation: a model and its baselines, measured on later interactions.
 
 Shapes: U users of the comparison, C items of the catalogue, K list length.
 """
@@ -6,7 +6,7 @@ Shapes: U users of the comparison, C items of the catalogue, K list length.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
+from recsys.arrays import Float32Array, Float64Array, Int64Array
 from recsys.datasets.dataset import Dataset
 from recsys.features.encoder import rows_of
 from recsys.features.history import UserItemMatrix, repeat_matrix, rows_or_empty, user_item_matrix
@@ -28,14 +29,16 @@ from recsys.recommender.evaluation.evaluate import (
     history_length_segment,
 )
 from recsys.recommender.evaluation.popularity import popularity
+from recsys.recommender.evaluation.retraining import RetrainingShift, exposure, shift_between
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.ranking.by_source import exact_lists
-from recsys.recommender.ranking.ranker import Numbers, Ranker, Scores, rank_all
+from recsys.recommender.ranking.ranker import Ranker, rank_all
 from recsys.schema import ITEM_ID, USER_ID
 
 MODEL = "two-tower"
 """Name of the model among its baselines."""
 
+_CHAMPION = "champion"
 _BATCH_USERS = 4096
 _MAX_LABELS, _OTHER = 12, "other"
 
@@ -48,7 +51,7 @@ class TwoTowerRanker:
     """
 
     model: RecommenderModel
-    """What ranks."""
+    """The model."""
     user_ids: pa.Array
     """Users, by number. Shape (U,)."""
     user_table: pa.Table | None = None
@@ -57,8 +60,8 @@ class TwoTowerRanker:
     """Dimensions to use; all by default."""
 
     def rank(
-        self, user_numbers: Numbers, *, k: int, train: UserItemMatrix | None
-    ) -> tuple[Numbers, Scores]:
+        self, user_numbers: Int64Array, *, k: int, train: UserItemMatrix | None
+    ) -> tuple[Int64Array, Float32Array]:
         """Rank as `ranking.Ranker` says."""
         model, ids = self.model, self.user_ids.take(pa.array(user_numbers))
         queries_BW, sources = model.embed_users(ids, user_table=self.user_table, width=self.width)
@@ -70,9 +73,9 @@ class TwoTowerRanker:
             sources,
             k,
             vectors_CD=model.item_vectors(self.width),
-            popularity_C=model.log_popularity,
+            popularity_C=model.popular_scores,
             excluded=None if train is None else train[user_numbers],
-            own=model.own_terms(repeats),
+            own=model.own_terms(rows_or_empty(model.histories, model.users.numbers(ids)), repeats),
         )
 
 
@@ -93,6 +96,25 @@ class Comparison:
     """Label of each user by the name of the segment. Shape (U,) each."""
     champion: Evaluation | None = None
     """Evaluation of the live model's counterpart on the same users, if one was given."""
+    exposures: Mapping[str, Float64Array] = field(default_factory=dict)
+    """Share of the lists of each ranker that each item is in, by name. Shape (C,) each."""
+    champion_exposure: Float64Array | None = None
+    """The same of the live model's counterpart."""
+
+    @property
+    def retraining(self) -> RetrainingShift | None:
+        """How far the lists shifted from the live model to this one; None without a live one."""
+        if self.champion_exposure is None or MODEL not in self.exposures:
+            return None
+        return shift_between(self.exposures[MODEL], self.champion_exposure)
+
+    def with_model(self, baseline: str) -> Comparison:
+        """The comparison as it is once a baseline ranks in the place of the model."""
+        return replace(
+            self,
+            evaluations={**self.evaluations, MODEL: self.evaluations[baseline]},
+            exposures={**self.exposures, MODEL: self.exposures[baseline]},
+        )
 
     @property
     def baselines(self) -> dict[str, Evaluation]:
@@ -111,11 +133,11 @@ def compare(
 ) -> Comparison:
     """Evaluate a model and its baselines on interactions that came later.
 
-    All of them rank under the filter that the model was chosen for. Where lists may hold again what
-    users had, what they took most often is a baseline too.
+    All of them rank with the filter that the model was chosen for. If lists may repeat items, what
+    users took most often is a baseline too.
 
     Items that training did not have count among a user's test items, for the model and for the
-    baselines: a list that cannot hold them is not the better for it.
+    baselines: leaving them out would make every list look better than it is.
 
     Args:
         model: Fitted on `before`.
@@ -138,19 +160,22 @@ def compare(
     segments = _segments(users, seen, before, config)
     hidden = seen if model.selection.filter_seen else None
 
-    def evaluate(ranker: Ranker) -> Evaluation:
-        lists = [found for _, found, _ in rank_all(
+    exposures: dict[str, Float64Array] = {}
+
+    def evaluate(ranker: Ranker, name: str = "") -> Evaluation:
+        lists_UK = np.concatenate([found for _, found, _ in rank_all(
             ranker, np.arange(len(users)), k=config.k, train=hidden, batch_size=_batch_size(ranker)
-        )]  # fmt: skip
+        )])  # fmt: skip
+        exposures[name] = exposure(lists_UK, len(items))
         return evaluate_lists(
-            np.concatenate(lists), relevant, train=train, ks=(config.k,), segments=segments,
+            lists_UK, relevant, train=train, ks=(config.k,), segments=segments,
             item_embeddings_CD=_padded(model.item_embeddings, len(items)),
         )  # fmt: skip
 
     two_tower = TwoTowerRanker(model=model, user_ids=users.terms, user_table=before.users)
     rankers: dict[str, Ranker] = {MODEL: two_tower, **_baselines(model, users, seen, before)}
     return Comparison(
-        evaluations={name: evaluate(ranker) for name, ranker in rankers.items()},
+        evaluations={name: evaluate(ranker, name) for name, ranker in rankers.items()},
         by_prefix={
             width: evaluate(replace(two_tower, width=width))
             for width in model.config.trained_widths
@@ -160,7 +185,11 @@ def compare(
         segments=segments,
         champion=None
         if champion is None
-        else evaluate(ChampionRanker.of(champion, before, users=users.terms, items=items)),
+        else evaluate(
+            ChampionRanker.of(champion, before, users=users.terms, items=items), _CHAMPION
+        ),
+        exposures=exposures,
+        champion_exposure=exposures.get(_CHAMPION),
     )
 
 
@@ -217,7 +246,7 @@ def _labels(terms: pa.ChunkedArray) -> npt.NDArray[np.object_]:
     return labels.to_numpy()  # type: ignore[no-any-return]  # pyarrow has no types
 
 
-def _padded(embeddings_CD: npt.NDArray[np.float32], num_items: int) -> npt.NDArray[np.float32]:
+def _padded(embeddings_CD: Float32Array, num_items: int) -> Float32Array:
     """Zero vectors for items that are in no list."""
     return np.pad(embeddings_CD, ((0, num_items - len(embeddings_CD)), (0, 0)))
 

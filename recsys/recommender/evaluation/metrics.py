@@ -5,10 +5,10 @@ ascending. A row of `items_UK` is one user's list, best first, distinct items, p
 with `NO_ITEM`.
 
 Accuracy measures take the matrix of hits, read its first k columns and return one value a user,
-NaN for a user without relevant items: such users say nothing, and the mean leaves them out.
-Recall and NDCG follow the convention of the LightGCN line of papers (He et al. 2020, "LightGCN",
-SIGIR): recall divides by all of the user's relevant items, not by min(k, relevant), and NDCG cuts
-the ideal list at k, with binary relevance.
+NaN for a user without relevant items; means are over the other users. Recall and NDCG follow the
+convention of the LightGCN line of papers (He et al. 2020, "LightGCN", SIGIR): recall divides by all
+of the user's relevant items, not by min(k, relevant), and NDCG cuts the ideal list at k, with
+binary relevance.
 
 Shapes: U users, C items of the catalogue, K list length, D embedding width, G groups of users.
 """
@@ -21,31 +21,30 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from recsys.arrays import BoolArray, Float64Array, FloatArray, Int64Array
 from recsys.errors import ConfigError
-from recsys.recommender.ranking.ranker import NO_ITEM, Numbers, UserItems, check_k, distinct
+from recsys.recommender.ranking.ranker import NO_ITEM, UserItems, check_k, distinct
 
-Hits = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 _T = TypeVar("_T", bound=np.generic)
 
 
-def relevant_counts(relevant: UserItems) -> Numbers:
+def relevant_counts(relevant: UserItems) -> Int64Array:
     """Number of distinct relevant items of each user. `relevant` (U, C) to (U,)."""
     return np.diff(distinct(relevant).indptr).astype(np.int64)
 
 
-def hit_matrix(items_UK: Numbers, relevant: UserItems) -> Hits:
+def hit_matrix(items_UK: Int64Array, relevant: UserItems) -> BoolArray:
     """Which places of the lists hold a relevant item. Shapes (U, K) and (U, C) to (U, K)."""
     num_users, num_items = relevant.shape
     entries = distinct(relevant)
     rows = np.repeat(np.arange(num_users, dtype=np.int64), np.diff(entries.indptr))
     pairs = rows * num_items + entries.indices  # a user and an item as one number
     wanted_UK = np.arange(num_users, dtype=np.int64)[:, None] * num_items + items_UK
-    hits_UK: Hits = np.isin(wanted_UK, pairs) & (items_UK != NO_ITEM)
+    hits_UK: BoolArray = np.isin(wanted_UK, pairs) & (items_UK != NO_ITEM)
     return hits_UK
 
 
-def recall_at_k(hits_UK: Hits, relevant_U: Numbers, *, k: int) -> Floats:
+def recall_at_k(hits_UK: BoolArray, relevant_U: Int64Array, *, k: int) -> Float64Array:
     """Share of a user's relevant items that are among the first k. Range [0, 1].
 
     Args:
@@ -59,7 +58,7 @@ def recall_at_k(hits_UK: Hits, relevant_U: Numbers, *, k: int) -> Floats:
     return _known(_first(hits_UK, k).sum(axis=1) / np.maximum(relevant_U, 1), relevant_U)
 
 
-def ndcg_at_k(hits_UK: Hits, relevant_U: Numbers, *, k: int) -> Floats:
+def ndcg_at_k(hits_UK: BoolArray, relevant_U: Int64Array, *, k: int) -> Float64Array:
     """Normalised discounted cumulative gain with binary relevance. Range [0, 1].
 
     Järvelin and Kekäläinen 2002, "Cumulated gain-based evaluation of IR techniques": a hit at rank
@@ -68,23 +67,23 @@ def ndcg_at_k(hits_UK: Hits, relevant_U: Numbers, *, k: int) -> Floats:
     Args and returns as for `recall_at_k`.
     """
     gains_K = 1 / np.log2(np.arange(2, k + 2))
-    ideal_U: Floats = np.cumsum(gains_K)[np.clip(relevant_U, 1, k) - 1]
+    ideal_U: Float64Array = np.cumsum(gains_K)[np.clip(relevant_U, 1, k) - 1]
     gained_U = (_first(hits_UK, k) * gains_K).sum(axis=1)
     return _known(gained_U / ideal_U, relevant_U)
 
 
-def mrr_at_k(hits_UK: Hits, relevant_U: Numbers, *, k: int) -> Floats:
+def mrr_at_k(hits_UK: BoolArray, relevant_U: Int64Array, *, k: int) -> Float64Array:
     """Reciprocal rank of the first hit, 0 without one. Range [0, 1].
 
     Voorhees 1999, "The TREC-8 question answering track report". Args and returns as for
     `recall_at_k`.
     """
     first_hits_UK = _first(hits_UK, k)
-    reciprocal_U: Floats = 1 / (first_hits_UK.argmax(axis=1) + 1)
+    reciprocal_U: Float64Array = 1 / (first_hits_UK.argmax(axis=1) + 1)
     return _known(reciprocal_U * first_hits_UK.any(axis=1), relevant_U)
 
 
-def hit_rate_at_k(hits_UK: Hits, relevant_U: Numbers, *, k: int) -> Floats:
+def hit_rate_at_k(hits_UK: BoolArray, relevant_U: Int64Array, *, k: int) -> Float64Array:
     """1 for a user with at least one hit among the first k, else 0.
 
     Deshpande and Karypis 2004, "Item-based top-N recommendation algorithms". Args and returns as
@@ -93,7 +92,7 @@ def hit_rate_at_k(hits_UK: Hits, relevant_U: Numbers, *, k: int) -> Floats:
     return _known(np.where(_first(hits_UK, k).any(axis=1), 1.0, 0.0), relevant_U)
 
 
-def catalogue_coverage(items_UK: Numbers, *, num_items: int) -> float:
+def catalogue_coverage(items_UK: Int64Array, *, num_items: int) -> float:
     """Share of the catalogue that appears in at least one list. Range [0, 1].
 
     Ge, Delgado-Battenfeld and Jannach 2010, "Beyond accuracy", RecSys.
@@ -101,7 +100,7 @@ def catalogue_coverage(items_UK: Numbers, *, num_items: int) -> float:
     return float(np.count_nonzero(_exposures(items_UK, num_items)) / num_items)
 
 
-def exposure_gini(items_UK: Numbers, *, num_items: int) -> float:
+def exposure_gini(items_UK: Int64Array, *, num_items: int) -> float:
     """Gini index of the number of lists that items appear in. Range [0, 1).
 
     0 when every item of the catalogue appears equally often, near 1 when a few take all places;
@@ -115,25 +114,27 @@ def exposure_gini(items_UK: Numbers, *, num_items: int) -> float:
     return float(((2 * ranks_C - num_items - 1) @ exposures_C) / (num_items * total))
 
 
-def item_popularity(train: UserItems) -> Floats:
+def item_popularity(train: UserItems) -> Float64Array:
     """Share of the users with any interaction who interacted with the item. (U, C) to (C,)."""
     entries = distinct(train)
     counts_C = np.bincount(entries.indices, minlength=train.shape[1])
     return counts_C.astype(np.float64) / _num_active(entries)
 
 
-def self_information(train: UserItems) -> Floats:
+def self_information(train: UserItems) -> Float64Array:
     """Bits of surprise of each item, -log2 of its popularity. Train (U, C) to (C,).
 
     Zhou et al. 2010, "Solving the apparent diversity-accuracy dilemma of recommender systems",
     PNAS. An item that nobody interacted with counts as one that a single user did, so that the
     value stays finite.
     """
-    information_C: Floats = -np.log2(np.maximum(item_popularity(train), 1 / _num_active(train)))
+    information_C: Float64Array = -np.log2(
+        np.maximum(item_popularity(train), 1 / _num_active(train))
+    )
     return information_C
 
 
-def list_mean(items_UK: Numbers, values_C: Floats, *, k: int) -> Floats:
+def list_mean(items_UK: Int64Array, values_C: Float64Array, *, k: int) -> Float64Array:
     """Mean over the first k items of each list of a value of the item.
 
     With `self_information` it is the novelty of a list, with `item_popularity` its popularity.
@@ -149,13 +150,15 @@ def list_mean(items_UK: Numbers, values_C: Floats, *, k: int) -> Floats:
     return _row_mean(_incidence(_first(items_UK, k), len(values_C)), values_C)
 
 
-def history_mean(train: UserItems, values_C: Floats) -> Floats:
+def history_mean(train: UserItems, values_C: Float64Array) -> Float64Array:
     """Mean over each user's train items of a value of the item. Shape (U,); NaN without items."""
     return _row_mean(distinct(train), values_C)
 
 
-def popularity_lift(list_popularity_G: Floats, history_popularity_G: Floats) -> Floats:
-    """By how much lists are more popular than the histories of the same users, relative to these.
+def popularity_lift(
+    list_popularity_G: Float64Array, history_popularity_G: Float64Array
+) -> Float64Array:
+    """How much more popular lists are than the histories of the same users, as a share of these.
 
     Abdollahpouri, Mansoury, Burke and Mobasher 2020, "The connection between popularity bias,
     calibration, and fairness in recommendation", RecSys: (GAP_q - GAP_p) / GAP_p, where the group
@@ -173,8 +176,8 @@ def popularity_lift(list_popularity_G: Floats, history_popularity_G: Floats) -> 
 
 
 def intra_list_diversity(
-    items_UK: Numbers, embeddings_CD: npt.NDArray[np.floating], *, k: int
-) -> Floats:
+    items_UK: Int64Array, embeddings_CD: FloatArray, *, k: int
+) -> Float64Array:
     """1 minus the mean cosine of the pairs of a list's first k items. Range [0, 2].
 
     Ziegler et al. 2005, "Improving recommendation lists through topic diversification", WWW. No
@@ -216,28 +219,28 @@ def _num_active(train: UserItems) -> int:
     return max(int(np.count_nonzero(np.diff(train.indptr))), 1)
 
 
-def _known(values_U: Floats, relevant_U: Numbers) -> Floats:
+def _known(values_U: Float64Array, relevant_U: Int64Array) -> Float64Array:
     return np.where(relevant_U > 0, values_U, np.nan)
 
 
-def _quotient(numerator: Floats, denominator: npt.NDArray[np.number]) -> Floats:
+def _quotient(numerator: Float64Array, denominator: npt.NDArray[np.number]) -> Float64Array:
     """The quotient, NaN where the denominator is 0."""
     quotient = np.full(numerator.shape, np.nan)
     np.divide(numerator, denominator, where=denominator != 0, out=quotient)
     return quotient
 
 
-def _row_mean(rows: UserItems, values_C: Floats) -> Floats:
+def _row_mean(rows: UserItems, values_C: Float64Array) -> Float64Array:
     """Mean value of the items of each row, all entries being 1; NaN for an empty row."""
     sums_U = np.asarray(rows @ values_C, dtype=np.float64)
     return _quotient(sums_U, np.diff(rows.indptr))
 
 
-def _exposures(items_UK: Numbers, num_items: int) -> Numbers:
+def _exposures(items_UK: Int64Array, num_items: int) -> Int64Array:
     return np.bincount(items_UK[items_UK != NO_ITEM], minlength=num_items)
 
 
-def _incidence(items_UK: Numbers, num_items: int) -> UserItems:
+def _incidence(items_UK: Int64Array, num_items: int) -> UserItems:
     """Lists as a matrix (U, C) of ones."""
     filled_UK = items_UK != NO_ITEM
     offsets = np.concatenate([[0], np.cumsum(filled_UK.sum(axis=1))])

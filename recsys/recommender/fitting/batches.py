@@ -22,10 +22,10 @@ from recsys.recommender.towers.two_tower import QueryInputs
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainBatch:
-    """Some users, what is known of them, and what they should be given."""
+    """Some users with their inputs and their positives."""
 
     inputs: QueryInputs
-    """Their history with gaps, and their features."""
+    """Their histories, parts of which are hidden, and their features."""
     positives: Positives
     """All their interactions; columns are item numbers."""
 
@@ -41,7 +41,7 @@ class UserBatches:
     Args:
         matrix: Value of each interaction. Users are rows.
         features: Features of each user of the matrix, if the model has any.
-        batch_size: Users in a batch at most; all batches are as large, give or take one user.
+        batch_size: Users in a batch at most; all batches have this size, give or take one user.
         history_dropout: Share of each history that is hidden.
         newcomer_share: Share of users without a vector of their own, half of whom have no history
             either where users have features.
@@ -87,11 +87,11 @@ class UserBatches:
             yield TrainBatch(inputs=self._inputs(rows, lists, generator), positives=positives)
 
     def _inputs(self, rows: Tensor, lists: Ragged, generator: torch.Generator) -> QueryInputs:
-        """What the tower may read of some users: their histories with gaps, some as newcomers."""
+        """Inputs of some users: partly hidden histories; some users are treated as newcomers."""
         chance_B = torch.rand(len(rows), generator=generator)
         new_B, nobody_B = chance_B < self.newcomer_share, chance_B < self.newcomer_share / 2
         kept_B = torch.full_like(chance_B, 1 - self.history_dropout)
-        if self.features is not None:  # without features nobody can be told from anybody
+        if self.features is not None:  # without features and history all users would be the same
             kept_B = kept_B.masked_fill(nobody_B, 0)
         return QueryInputs(
             history=thinned(lists, kept_B, generator),

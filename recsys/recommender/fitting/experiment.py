@@ -32,8 +32,8 @@ class Experiment:
     """Quality on the test part, or else on the validation part, of a model fitted on all before it;
     None without either."""
     candidate: RecommenderModel | None
-    """The model that was measured: fitted on all before that part, as a later challenger will want
-    to be measured beside it."""
+    """The model that was measured: fitted on all before that part. A later challenger is compared
+    with it."""
     model: RecommenderModel
     """Fitted on all interactions."""
     durations_s: Mapping[str, float]
@@ -49,6 +49,7 @@ def run_experiment(
     filter_seen: bool = True,
     had: pa.Table | None = None,
     champion: RecommenderModel | None = None,
+    previous: Selection | None = None,
     callbacks: TrainingCallbacks = TrainingCallbacks(),  # noqa: B008  frozen
 ) -> Experiment:
     """Select settings, measure them on the test part, and fit the model to publish.
@@ -58,9 +59,10 @@ def run_experiment(
         split: Its interactions, divided. Without a validation part settings are not selected.
         config: What to train and how.
         evaluation: What is measured.
-        filter_seen: Whether the lists that the model is for leave out what users had before.
+        filter_seen: Whether lists leave out what users had before.
         had: Every interaction, learnt from or not: what the lists of the published model leave out.
         champion: A model to measure beside the new one, fitted on nothing of the measured part.
+        previous: What was selected the day before.
         callbacks: Whom to tell of progress.
     """
     clock = _Clock()
@@ -73,7 +75,7 @@ def run_experiment(
         train = replace(dataset, interactions=split.train)
         selection, _, epochs = select_settings(
             train, split.valid, config, k=evaluation.k, filter_seen=filter_seen,
-            callbacks=callbacks,
+            previous=previous, callbacks=callbacks,
         )  # fmt: skip
     clock.lap("select")
     *earlier, measured = [one for one in (split.train, split.valid, split.test) if one is not None]

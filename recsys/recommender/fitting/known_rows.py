@@ -1,4 +1,4 @@
-"""Features of the users and items that are learnt from, and encoders that know no others."""
+"""Features of the users and items that have interactions, and encoders fitted on these alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training minimises: the softmax over the catalogue, or over a sample where that is too long.
+"""What training minimises: the softmax over the catalogue, or over a sample of a large one.
 
 Shapes: B users of a batch, C items, N sampled items, D width.
 """
@@ -25,9 +25,9 @@ from recsys.recommender.fitting.windows import WindowBatches
 from recsys.recommender.towers.two_tower import TwoTower, prefix, searched_prefix
 
 _WINDOWS = 64
-"""Windows of sequences in a batch at most: with more, steps become few."""
+"""Most windows of sequences in a batch: with more there are too few steps."""
 _READER_RATE = 0.4
-"""Learning rate of self-attention beside that of the tables, which bear larger steps."""
+"""Learning rate of self-attention, relative to that of the tables, which allow larger steps."""
 _PREFIX_EVERY = 2
 """Batches between two steps on a prefix: a prefix adds as many scores as the whole width."""
 _MAX_SCORES = 1 << 26
@@ -37,14 +37,14 @@ _MAX_SAMPLED_SCORES = 1 << 24
 
 
 def is_sampled(config: TwoTowerConfig, num_items: int) -> bool:
-    """Whether the config, or else the size of the catalogue, asks for the sampled softmax."""
+    """Whether the sampled softmax is used; auto decides by the size of the catalogue."""
     if config.loss == "auto":
         return num_items > config.exact_max_items
     return config.loss == "sampled_softmax"
 
 
 def default_batch_size(matrix: UserItemMatrix, config: TwoTowerConfig) -> int:
-    """A fortieth of the users within 128 and 1024, and no more than memory for scores allows.
+    """A fortieth of the users, between 128 and 1024, and no more than memory for scores allows.
 
     Args:
         matrix: Interactions. Shape (U, C).
@@ -86,7 +86,7 @@ class Objective:
     temperature: float
     """What cosines are divided by."""
     spread: LazySpread | None
-    """What items take on from their users; None for nothing."""
+    """What propagation adds to items; None for nothing."""
     mean_weight: float
     """Weight of the positives of a batch, on average over an epoch."""
     log_inclusion: Tensor | None
@@ -134,8 +134,8 @@ class Objective:
     def loss(self, batch: TrainBatch) -> Tensor:
         """Loss of a batch, the sum over the heads; every second time that of one prefix is added.
 
-        A batch counts by the weight of its positives: users who were active long ago must not pull
-        as hard as those of today because they came together.
+        A batch counts by the weight of its positives: otherwise a batch of users who were active
+        long ago would count as much as one of today's users.
         """
         prefix_dims, width = self.config.prefix_dims, None
         if prefix_dims and self._draw(_PREFIX_EVERY) == 0:

@@ -1,4 +1,4 @@
-"""What items take on from their users: one step over the graph of users and items.
+"""Propagation: item vectors gain a sum of their users' vectors, one step over the graph.
 
 Shapes: U users, C items, B users of a block, D width.
 """
@@ -6,7 +6,7 @@ Shapes: U users, C items, B users of a block, D width.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,8 @@ from recsys.recommender.towers.two_tower import QueryInputs, TwoTower
 _BLOCK_USERS = 1 << 16
 """Users embedded at a time."""
 _REFRESHES = 8
-"""Times an epoch that the sums are made anew; every step made no difference that was measurable."""
+"""How often an epoch the sums are recomputed; doing so at every step made no measurable
+difference."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,8 +34,8 @@ class Propagation:
     .. math:: p_i = a \sum_{u \in N(i)} \frac{q_u}{\sqrt{|N(u)|\,|N(i)|}}
 
     One step of LightGCN (He et al. 2020, https://arxiv.org/abs/2002.02126, eq. 3), from users to
-    items only: the vector that is searched is the candidate tower's own plus this one. It draws
-    items near each other that users share, and makes items with many users longer.
+    items only: the vector that is searched is the candidate tower's own plus this one. It brings
+    items with common users closer, and makes the vectors of items with many users longer.
     """
 
     blocks: tuple[tuple[QueryInputs, Tensor], ...]
@@ -57,7 +58,7 @@ class Propagation:
 
     @torch.no_grad()
     def spread(self, towers: TwoTower, item_features: EncodedTable | None) -> Tensor:
-        """What each item takes on, given what the towers make of users now.
+        """What is added to each item, given the present towers.
 
         Args:
             towers: The networks.
@@ -75,7 +76,7 @@ class Propagation:
 
 @dataclass(eq=False)
 class LazySpread:
-    """The spread while training: made anew a few times an epoch, and a constant to the gradient."""
+    """The spread while training: recomputed a few times an epoch, and constant for the gradient."""
 
     propagation: Propagation
     """Makes it."""
@@ -90,6 +91,18 @@ class LazySpread:
             self._latest = self.propagation.spread(towers, item_features)
         self._steps += 1
         return self._latest
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next steps depend on; nothing before the first."""
+        if self._latest is None:
+            return {}
+        return {"steps": torch.tensor(self._steps), "spread": self._latest}
+
+    def restore(self, state: Mapping[str, Tensor], device: torch.device) -> None:
+        """Go on from a `state`."""
+        if state:
+            self._steps = int(state["steps"])
+            self._latest = state["spread"].to(device)
 
 
 def _blocks(

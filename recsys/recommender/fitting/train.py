@@ -6,19 +6,20 @@ Shapes: C items.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from recsys.arrays import Float32Array
 from recsys.checkpoints import Carried, Checkpoints
 from recsys.datasets.dataset import Dataset
 from recsys.features.encoder import EncodedTable, rows_of
 from recsys.features.history import (
+    UserItemMatrix,
     event_values,
     history_matrix,
     last_event,
@@ -52,7 +53,7 @@ from recsys.training import (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingCallbacks:
-    """Whom to tell of progress, and where to keep it."""
+    """Progress reporters, and the checkpoints of a fit."""
 
     on_epoch: Callable[[EpochResult], None] | None = None
     """After each epoch."""
@@ -64,7 +65,7 @@ class TrainingCallbacks:
     """Where fits leave checkpoints and go on from them; those with a time budget do not."""
 
     def stage(self, name: str) -> None:
-        """Tell what the next fit is for."""
+        """Report what the next fit is for."""
         if self.on_stage is not None:
             self.on_stage(name)
 
@@ -88,7 +89,7 @@ def fit_recommender(
         validation: Stops training where it is given and has users; else `selection.num_epochs` are
             run.
         budget_s: Seconds after which training ends, epochs left or not.
-        callbacks: Whom to tell of progress.
+        callbacks: Report progress.
 
     Returns:
         The model, and the epochs that were run.
@@ -117,7 +118,8 @@ def _untrained(
     data: Dataset, config: RecommenderConfig, selection: Selection
 ) -> tuple[RecommenderModel, EncodedTable | None]:
     """A model at its start, and the features of its catalogue."""
-    users, items = _vocabularies(data.interactions)
+    log = data.interactions
+    users, items = Vocabulary.fit(log[USER_ID]), Vocabulary.fit(log[ITEM_ID])
     user_encoder, user_table = known_rows(data, "users", users)
     if user_table is not None and data.users is not None:
         user_table = data.users.select(user_table.column_names)  # for those to come
@@ -145,21 +147,26 @@ def _untrained(
         data.interactions, items, half_life_days=selection.popularity_half_life_days
     )
     log_popularity, scale = _unit_scaled(log_shares(popular_C))
-    repeats = None
-    if selection.repeat_weight:
-        repeats = repeat_matrix(
-            data.interactions, users=users, items=items,
-            half_life_days=selection.repeat_half_life_days,
-        )  # fmt: skip
     model = RecommenderModel(
         config=model_config, selection=selection, towers=towers, users=users, items=items,
         histories=histories, user_table=user_table, user_encoder=user_encoder,
         item_encoder=item_encoder, item_embeddings=_item_embeddings(towers, item_features),
         item_spread=None,
-        log_popularity=log_popularity, popularity_scale=scale, repeats=repeats,
+        log_popularity=log_popularity, popularity_scale=scale,
+        repeats=_repeats(data.interactions, users, items, selection),
         learnt_until=last_event(data.interactions),
     )  # fmt: skip
     return model, item_features
+
+
+def _repeats(
+    log: pa.Table, users: Vocabulary, items: Vocabulary, selection: Selection
+) -> UserItemMatrix | None:
+    """How often users took items, if that has a weight."""
+    if not selection.repeat_weight:
+        return None
+    half_life = selection.repeat_half_life_days
+    return repeat_matrix(log, users=users, items=items, half_life_days=half_life)
 
 
 def _batches(
@@ -209,7 +216,7 @@ def _train(
     """Train the towers of a model in place; the model with the vectors of its items."""
     device = choose_device(config.device)
     propagation = None
-    if isinstance(batches, UserBatches):  # what comes next is not what an item's users share
+    if isinstance(batches, UserBatches):  # for sequences there is no propagation
         propagation = Propagation.of(batches, share=model.selection.propagation, device=device)
     objective = Objective.of(
         model.towers.to(device),
@@ -249,20 +256,15 @@ def _train(
 
 
 def _carried(objective: Objective) -> Carried:
-    """The generator of an objective, and the spread that it does not make anew in each step."""
+    """The generator of an objective, and the spread that is not recomputed in each step."""
     spread = objective.spread
-
-    def read() -> dict[str, torch.Tensor]:
-        if spread is None or spread._latest is None:
-            return {}
-        return {"steps": torch.tensor(spread._steps), "spread": spread._latest}
-
-    def write(tensors: Mapping[str, torch.Tensor]) -> None:
-        if spread is not None and tensors:
-            spread._steps = int(tensors["steps"])
-            spread._latest = tensors["spread"].to(objective.towers.query.base.device)
-
-    return Carried(generators=(objective.generator,), read=read, write=write)
+    if spread is None:
+        return Carried(generators=(objective.generator,))
+    return Carried(
+        generators=(objective.generator,),
+        read=spread.state,
+        write=partial(spread.restore, device=objective.towers.query.base.device),
+    )
 
 
 def _with_vectors(
@@ -280,10 +282,6 @@ def _with_vectors(
     )
 
 
-def _vocabularies(interactions: pa.Table) -> tuple[Vocabulary, Vocabulary]:
-    return Vocabulary.fit(interactions[USER_ID]), Vocabulary.fit(interactions[ITEM_ID])
-
-
 @torch.no_grad()
 def _item_embeddings(towers: TwoTower, features: EncodedTable | None) -> Embeddings:
     """Vectors of the catalogue, of towers that are on the CPU and not in training mode."""
@@ -292,8 +290,8 @@ def _item_embeddings(towers: TwoTower, features: EncodedTable | None) -> Embeddi
 
 
 def _unit_scaled(
-    log_shares_C: npt.NDArray[np.float32],
-) -> tuple[npt.NDArray[np.float32], float]:
+    log_shares_C: Float32Array,
+) -> tuple[Float32Array, float]:
     """Values within -1 and 0, and what they were divided by."""
     scale = float(np.abs(log_shares_C).max()) or 1.0
     return log_shares_C / np.float32(scale), scale

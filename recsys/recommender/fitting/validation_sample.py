@@ -1,4 +1,4 @@
-"""A sample of users whose next interactions are known: what settings are chosen by.
+"""A sample of users whose next interactions are known, to choose settings by.
 
 Shapes: V users of the sample, C items.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.arrays import Float64Array, Int64Array
 from recsys.features.history import UserItemMatrix, user_item_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.evaluation.metrics import hit_matrix, ndcg_at_k, relevant_counts
@@ -24,7 +24,7 @@ _MAX_USERS = 8192
 class ValidationSample:
     """Users known at training time, with what they took afterwards."""
 
-    user_numbers: npt.NDArray[np.int64]
+    user_numbers: Int64Array
     """Numbers of the users. Shape (V,)."""
     seen: UserItemMatrix
     """What they had before. Shape (V, C)."""
@@ -77,7 +77,7 @@ class ValidationSample:
         """Mean NDCG@k of a model's lists."""
         return float(np.mean(self.qualities(model)))
 
-    def qualities(self, model: RecommenderModel) -> npt.NDArray[np.float64]:
+    def qualities(self, model: RecommenderModel) -> Float64Array:
         """NDCG@k of each user's list. Shape (V,)."""
         queries_VW, sources = model.embed_users(model.users.lookup(self.user_numbers))
         lists, _ = exact_lists(
@@ -85,9 +85,9 @@ class ValidationSample:
             sources,
             self.k,
             vectors_CD=model.item_vectors(),
-            popularity_C=model.log_popularity,
+            popularity_C=model.popular_scores,
             excluded=self.hidden,
-            own=model.own_terms(self.repeats),
+            own=model.own_terms(self.seen, self.repeats),
         )
         hits = hit_matrix(lists, self.relevant)
         return ndcg_at_k(hits, relevant_counts(self.relevant), k=self.k)

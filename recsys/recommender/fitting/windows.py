@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from recsys.arrays import Int64Array
 from recsys.features.encoder import EncodedTable, Ragged
 from recsys.features.history import UserItemMatrix
 from recsys.nn.losses import Positives
@@ -20,9 +20,7 @@ from recsys.recommender.fitting.batches import TrainBatch
 from recsys.recommender.towers.two_tower import QueryInputs
 
 _POOL = 16
-"""Batches whose windows are sorted by length together: batches of one length pad little."""
-
-Numbers = npt.NDArray[np.int64]
+"""Number of batches whose windows are sorted by length together, to save padding."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,7 +54,7 @@ class WindowBatches:
 
     @property
     def num_batches(self) -> int:
-        """Batches in an epoch; cuts change how many windows there are, so it may end earlier."""
+        """Batches in an epoch at most: the number of windows depends on the cuts."""
         lengths_U = np.diff(self.matrix.indptr)
         width = self.max_items + 1
         most = np.where(lengths_U > width, -(-(lengths_U - 1) // width) + 1, lengths_U > 0)
@@ -73,7 +71,7 @@ class WindowBatches:
         for places in self._grouped(ends_W - starts_W, rng):
             yield self._batch(codes, weights, users_W[places], starts_W[places], ends_W[places])
 
-    def _cut(self, rng: np.random.Generator) -> tuple[Numbers, Numbers, Numbers]:
+    def _cut(self, rng: np.random.Generator) -> tuple[Int64Array, Int64Array, Int64Array]:
         """User, start and end of each window among all interactions, user by user. (W,) each."""
         bounds = self.matrix.indptr.astype(np.int64)
         lengths_U, width = np.diff(bounds), self.max_items + 1
@@ -87,7 +85,7 @@ class WindowBatches:
         starts_W = np.maximum(first_U[users_W] + (number_W - 1) * width, 0)
         return users_W, bounds[users_W] + starts_W, bounds[users_W] + ends_W
 
-    def _grouped(self, lengths_W: Numbers, rng: np.random.Generator) -> Iterator[Numbers]:
+    def _grouped(self, lengths_W: Int64Array, rng: np.random.Generator) -> Iterator[Int64Array]:
         """Windows of about one length together, in batches of random order."""
         shuffled = rng.permutation(len(lengths_W))
         pools = np.arange(len(shuffled)) // (_POOL * self.batch_size)
@@ -103,9 +101,9 @@ class WindowBatches:
         self,
         codes: torch.Tensor,
         weights: torch.Tensor,
-        users: Numbers,
-        starts: Numbers,
-        ends: Numbers,
+        users: Int64Array,
+        starts: Int64Array,
+        ends: Int64Array,
     ) -> TrainBatch:
         rows, targets = torch.from_numpy(users), _ranges(starts, ends)
         inputs = _ranges(starts, ends - 1)
@@ -123,7 +121,7 @@ class WindowBatches:
         )
 
 
-def _ranges(starts: Numbers, ends: Numbers) -> Ragged:
+def _ranges(starts: Int64Array, ends: Int64Array) -> Ragged:
     """The numbers from each start up to its end, end to end."""
     lengths = ends - starts
     offsets = np.concatenate([[0], np.cumsum(lengths)])

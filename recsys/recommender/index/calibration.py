@@ -10,24 +10,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import Float32Array, Float64Array
 from recsys.errors import ArtifactError
 from recsys.recommender.config import IndexConfig
 from recsys.recommender.index.report import OperatingPoint
 from recsys.recommender.index.store import VectorStore
-from recsys.recommender.ranking.ranker import Scores
 from recsys.recommender.ranking.topk import Embeddings, masked_top_k
 
-Search = Callable[[int, int], Scores]
+Search = Callable[[int, int], Float32Array]
 """`search(list_length, effort) -> scores_BL` of the sample queries, the best first."""
 
 _LIST_GROWTH = (1, 4, 16)
 """Calibrated list lengths as multiples of `recall_k`: filters need longer lists."""
 _ROUNDING = 1e-5
-"""Scores this close, relative to a query's best, are equal: two libraries add in another order."""
+"""Scores this close, relative to a query's best, are equal: two libraries add in different
+orders."""
 _FULL_RECALL = 0.999
-"""Where the curve of recall against speed ends: more effort has nothing to gain."""
+"""Recall at which the curve of recall against speed ends: more effort gains nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Calibration:
     chosen: tuple[OperatingPoint, ...]
     """The point of each list length that reaches the recall; empty when none does."""
     notes: tuple[str, ...] = ()
-    """Which list lengths did not reach it, and what is done instead."""
+    """Which list lengths did not reach the recall, and what is done instead."""
 
 
 def calibrate(
@@ -75,7 +75,7 @@ def calibrate(
 
 def climb(
     search: Search,
-    exact_scores_BN: Scores,
+    exact_scores_BN: Float32Array,
     *,
     recall_k: int,
     ladders: Mapping[int, Sequence[int]],
@@ -83,7 +83,7 @@ def climb(
 ) -> tuple[tuple[OperatingPoint, ...], tuple[OperatingPoint, ...]]:
     """Climb a ladder of efforts for each list length until the recall is high enough.
 
-    Recall is that of the last `recall_k` ranks of a list. These are what is left for a user whose
+    Recall is that of the last `recall_k` ranks of a list. These are what remains for a user whose
     filters remove everything above them, and recall falls with the rank: an effort that finds 98 %
     of the first 20 can miss half of ranks 490 to 510. An effort is taken when its recall less two
     standard errors is at least `min_recall`, since it is chosen on the queries it is measured on.
@@ -119,11 +119,11 @@ def climb(
 
 
 def recall_of_last_ranks(
-    scores_BL: Scores, exact_scores_BL: Scores, num_ranks: int
-) -> npt.NDArray[np.float64]:
+    scores_BL: Float32Array, exact_scores_BL: Float32Array, num_ranks: int
+) -> Float64Array:
     """Share of the last `num_ranks` ranks of exact search that another search found.
 
-    An item counts by its score, not its number: of items with one vector any is as good.
+    Items are compared by score, not by number: of items with the same vector any will do.
 
     Args:
         scores_BL: Scores of distinct items, minus infinity where none was found. Shape (B, L).
@@ -136,7 +136,7 @@ def recall_of_last_ranks(
     length = exact_scores_BL.shape[1]
     slack_B1 = _ROUNDING * np.abs(exact_scores_BL).max(axis=1, keepdims=True)
 
-    def num_found(ranks: int) -> npt.NDArray[np.float64]:
+    def num_found(ranks: int) -> Float64Array:
         if ranks == 0:
             return np.zeros(len(scores_BL))
         reached_BL = scores_BL >= exact_scores_BL[:, ranks - 1 : ranks] - slack_B1
@@ -146,7 +146,9 @@ def recall_of_last_ranks(
     return found_B / num_ranks
 
 
-def _measure(search: Search, exact_scores_BL: Scores, recall_k: int, effort: int) -> OperatingPoint:
+def _measure(
+    search: Search, exact_scores_BL: Float32Array, recall_k: int, effort: int
+) -> OperatingPoint:
     num_queries, length = exact_scores_BL.shape
     started = time.perf_counter()
     scores_BL = search(length, effort)
@@ -164,7 +166,7 @@ def _measure(search: Search, exact_scores_BL: Scores, recall_k: int, effort: int
 
 def _measure_exact(
     items_CP: Embeddings, queries_BP: Embeddings, list_length: int
-) -> tuple[OperatingPoint, Scores]:
+) -> tuple[OperatingPoint, Float32Array]:
     """The speed of exact search, and its scores of shape (B, list_length)."""
     started = time.perf_counter()
     _, scores_BN = masked_top_k(queries_BP, items_CP, list_length)

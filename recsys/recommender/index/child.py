@@ -1,6 +1,6 @@
-"""An index opened in a child process first: bytes that break faiss break the child, not the job.
+"""Opens an index in a child process first: bytes that crash faiss crash the child, not the job.
 
-The child is no sandbox. It stops crashes, memory without bound and endless loops; against bytes
+The child is not a sandbox. It contains crashes, unbounded memory and endless loops. Against bytes
 that were made to run code, sign the runs (docs/guide/security.md).
 """
 
@@ -28,13 +28,13 @@ _CLASSES: dict[IndexKind, tuple[bytes, str]] = {
 """The four letters that a kind of index may begin with, and its class."""
 _INNER_PRODUCT = 0
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-"""What the child sees of the environment: how to find libraries, and no secret."""
+"""Environment variables that the child gets: those to find libraries, and no secrets."""
 
 
 def check_in_child(kind: IndexKind, data: bytes, *, num_items: int, dim: int) -> None:
-    """Open an index in a process with limits of memory and time; costs a fraction of a second.
+    """Open an index in a process with limits of memory and time; takes a fraction of a second.
 
-    The child looks at everything that a search follows, e.g. the links of a graph.
+    The child checks everything that a search follows, e.g. the links of a graph.
 
     Args:
         kind: What the index has to be.
@@ -43,7 +43,7 @@ def check_in_child(kind: IndexKind, data: bytes, *, num_items: int, dim: int) ->
         dim: Their width.
 
     Raises:
-        ArtifactError: The bytes are another index or none, or the child did not survive them.
+        ArtifactError: The bytes are not such an index, or the child crashed.
     """
     _check_header(kind, data, num_items=num_items, dim=dim)
     expected = (_CLASSES[kind][1], str(num_items), str(dim))
@@ -84,7 +84,7 @@ def _check_header(kind: IndexKind, data: bytes, *, num_items: int, dim: int) -> 
 
 
 def _library_folders() -> list[str]:
-    """Where faiss and numpy lie: an isolated Python knows no PYTHONPATH and no user folder."""
+    """Folders of faiss and numpy: an isolated Python ignores PYTHONPATH and the user's folder."""
     specs = [importlib.util.find_spec(name) for name in ("faiss", "numpy")]
     return sorted({str(Path(spec.origin).parents[1]) for spec in specs if spec and spec.origin})
 

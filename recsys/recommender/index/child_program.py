@@ -20,14 +20,14 @@ SOUND, REFUSED = 0, 3
 
 _SPARE_BYTES = 256 << 20
 _MEMORY_FACTOR = 4
-"""The bytes, the index made of them, and what the checks take."""
+"""Memory for the bytes, the index made of them, and the checks."""
 _BLOCK = 1 << 20
 _MAX_REASON = 200
 _NO_MAP = 0  # of items to lists
 
 
 def main(arguments: list[str]) -> int:
-    """Open the index of the standard input within limits, and look at all that a search follows."""
+    """Open the index of the standard input within limits, and check all that a search follows."""
     num_bytes, class_name, num_items, dim = (
         int(arguments[0]), arguments[1], int(arguments[2]), int(arguments[3])
     )  # fmt: skip
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
 
 
 def seconds_for(num_bytes: int) -> int:
-    """How long opening so many bytes may take, on a busy machine too."""
+    """Seconds that opening so many bytes may take, even on a busy machine."""
     return 60 + num_bytes // 20_000_000
 
 
@@ -60,7 +60,7 @@ def _set_limits(num_bytes: int) -> None:
     limits = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_CPU: seconds_for(num_bytes),  # should the parent be gone
+        resource.RLIMIT_CPU: seconds_for(num_bytes),  # in case the parent is gone
         resource.RLIMIT_NOFILE: 0,  # an index may name a file that faiss would open
     }
     with suppress(OSError, ValueError):  # no such table: no Linux

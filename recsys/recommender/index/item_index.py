@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
+from recsys.arrays import BoolArray, Float32Array, Int64Array
 from recsys.artifacts import Bundle, read_bundle, write_bundle
 from recsys.config import config_to_dict, parse_config
 from recsys.errors import ArtifactError, ConfigError
@@ -22,7 +22,7 @@ from recsys.recommender.index.calibration import calibrate
 from recsys.recommender.index.child import check_in_child
 from recsys.recommender.index.report import IndexReport
 from recsys.recommender.index.store import VectorStore
-from recsys.recommender.ranking.ranker import Numbers, Scores, UserItems
+from recsys.recommender.ranking.ranker import UserItems
 from recsys.recommender.ranking.topk import Embeddings, masked_top_k, unit_vectors
 
 BUNDLE_KIND = "item-index"
@@ -70,7 +70,8 @@ class ItemIndex:
     ) -> ItemIndex:
         """Index the item vectors and find the effort that reaches the wanted recall.
 
-        Building HNSW with several threads does not give the same graph twice; IVF and exact do.
+        HNSW built with several threads gives a different graph each time; IVF and exact are
+        reproducible.
 
         Args:
             item_embeddings_CD: Item vectors, row by item number. Shape (C, D).
@@ -122,7 +123,7 @@ class ItemIndex:
         """Ascending list lengths that were calibrated; longer lists are searched exactly."""
         return tuple(point.list_length for point in self.report.chosen)
 
-    def search(self, queries_BD: Embeddings, k: int) -> tuple[Numbers, Scores]:
+    def search(self, queries_BD: Embeddings, k: int) -> tuple[Int64Array, Float32Array]:
         """The k best items of each query, as well as the recall of the report says.
 
         Args:
@@ -147,8 +148,8 @@ class ItemIndex:
         k: int,
         *,
         excluded: UserItems | None = None,
-        eligible: npt.NDArray[np.bool_] | None = None,
-    ) -> tuple[Numbers, Scores]:
+        eligible: BoolArray | None = None,
+    ) -> tuple[Int64Array, Float32Array]:
         """The k best allowed items of each query, without approximation: see `masked_top_k`."""
         queries_BP = self._project(queries_BD)
         return masked_top_k(queries_BP, self.vectors(), k, excluded=excluded, eligible=eligible)
@@ -183,8 +184,8 @@ class ItemIndex:
         Args:
             folder: Where its bundle lies.
             model_fingerprint: Fingerprint of the model.
-            in_child: Let a process of its own open it first, which costs a fraction of a second:
-                for files that others may have written.
+            in_child: Open it in a child process first, which takes a fraction of a second: for
+                files that others may have written.
 
         Raises:
             ArtifactError: The bundle is missing, damaged or of another kind.

@@ -1,4 +1,4 @@
-"""What an index was measured to do."""
+"""What was measured of an index: recall and speed."""
 
 from __future__ import annotations
 

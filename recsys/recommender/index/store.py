@@ -15,9 +15,9 @@ from typing import Any, cast
 import faiss as faiss_library
 import numpy as np
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.errors import ArtifactError
 from recsys.recommender.config import IndexConfig, IndexKind
-from recsys.recommender.ranking.ranker import Numbers, Scores
 from recsys.recommender.ranking.topk import Embeddings
 
 faiss: Any = faiss_library  # its stubs lack most of what is used here
@@ -84,10 +84,13 @@ class VectorStore:
             return [effort for effort in _EFFORTS if effort >= max(list_length, _MIN_EF_SEARCH)]
         return []
 
-    def search(self, queries_BD: Embeddings, k: int, *, effort: int) -> tuple[Numbers, Scores]:
+    def search(
+        self, queries_BD: Embeddings, k: int, *, effort: int
+    ) -> tuple[Int64Array, Float32Array]:
         """Item numbers and scores of the k best items found, each of shape (B, k).
 
-        The effort is one of `efforts(k)` or, for HNSW, of a longer list: a smaller one loses items.
+        The effort is one of `efforts(k)` or, for HNSW, of a longer list: a smaller one misses
+        items.
         """
         parameters = None
         if self.kind == "ivf":
@@ -145,7 +148,7 @@ class VectorStore:
 
     @cached_property
     def size_bytes(self) -> int:
-        """Length of `to_bytes`, found without making them."""
+        """Length of `to_bytes`, computed without making them."""
         size = 0
 
         def count(data: bytes) -> int:
@@ -161,7 +164,7 @@ class VectorStore:
 def _bounded_deserialization(num_bytes: int) -> Iterator[None]:
     """Let faiss allocate no vector, and run no loop, longer than the bytes it reads."""
     bound = num_bytes + 1024
-    with _deserialization:  # the limits belong to the process
+    with _deserialization:  # the limits are global to the process
         bytes_before = faiss.get_deserialization_vector_byte_limit()
         loops_before = faiss.get_deserialization_loop_limit()
         faiss.set_deserialization_vector_byte_limit(bound)

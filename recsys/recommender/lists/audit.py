@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from recsys.arrays import BoolArray, Int64Array
 from recsys.errors import ArtifactError
 from recsys.recommender.lists.list_files import ListsSummary, similar_items_schema
 from recsys.schema import ID_TYPES, RANK, SCORE, recommendations_schema
@@ -25,8 +25,8 @@ def audit_recommendations(path: Path, *, k: int, summary: ListsSummary) -> None:
     """Read recommendations back and check the contract of the output.
 
     Each user has one list of consecutive rows with ranks 1, 2, ...; its items are distinct, its
-    scores finite and not increasing. Lists have k items but for as many as the summary declares
-    short. Memory holds one row group and the id of each user.
+    scores finite and not increasing. Lists have k items, except for the number that the summary
+    declares short. Memory holds one row group and the id of each user.
 
     Args:
         path: The file.
@@ -34,7 +34,7 @@ def audit_recommendations(path: Path, *, k: int, summary: ListsSummary) -> None:
         summary: What was declared when the file was written.
 
     Raises:
-        ArtifactError: The first offence, with the row where it is.
+        ArtifactError: The first violation, with its row.
     """
     with _read_errors(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         types = _id_types(path, file.schema_arrow)
@@ -45,7 +45,7 @@ def audit_similar_items(path: Path, *, k: int, summary: ListsSummary) -> None:
     """Read similar items back and check them as `audit_recommendations` does.
 
     Raises:
-        ArtifactError: The first offence, with the row where it is.
+        ArtifactError: The first violation, with its row.
     """
     with _read_errors(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         item_type, _ = _id_types(path, file.schema_arrow)
@@ -69,7 +69,7 @@ def _audit(
             f"{path}: expected the columns {_columns(schema)}, got {_columns(file.schema_arrow)}"
         )
     owners: list[pa.Array] = []
-    lengths: list[npt.NDArray[np.int64]] = []
+    lengths: list[Int64Array] = []
     for group in _whole_lists(path, file, k):
         starts_L = _check_rows(path, group, k)
         owners.append(group.rows.column(0).take(pa.array(starts_L)).combine_chunks())
@@ -79,7 +79,7 @@ def _audit(
 
 
 def _whole_lists(path: Path, file: pq.ParquetFile, k: int) -> Iterator[_Group]:
-    """Rows of each row group, those of a list that goes on in the next one moved there."""
+    """Rows of each row group; a list that continues in the next one is moved there."""
     first_row, carried = 0, file.schema_arrow.empty_table()
     for number in range(file.num_row_groups):
         rows = pa.concat_tables([carried, file.read_row_group(number)])
@@ -94,14 +94,14 @@ def _whole_lists(path: Path, file: pq.ParquetFile, k: int) -> Iterator[_Group]:
         yield _Group(rows=carried, first_row=first_row)
 
 
-def _check_rows(path: Path, group: _Group, k: int) -> npt.NDArray[np.int64]:
+def _check_rows(path: Path, group: _Group, k: int) -> Int64Array:
     """Check each list of a group by itself; returns where the lists start.
 
     There are no nulls to check: a required column of Parquet cannot hold one.
     """
     rows, first_row = group.rows, group.first_row
 
-    def check(fine_R: npt.NDArray[np.bool_], expected: str, got: str) -> None:
+    def check(fine_R: BoolArray, expected: str, got: str) -> None:
         if not fine_R.all():
             raise _offence(path, first_row + int(np.argmin(fine_R)), expected, got)
 
@@ -122,9 +122,7 @@ def _check_rows(path: Path, group: _Group, k: int) -> npt.NDArray[np.int64]:
     return starts_L
 
 
-def _first_occurrence(
-    lists_R: npt.NDArray[np.int64], members_R: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
+def _first_occurrence(lists_R: Int64Array, members_R: Int64Array) -> BoolArray:
     """Which rows hold an item that no earlier row of the list holds."""
     _, firsts = np.unique(lists_R * (members_R.max() + 1) + members_R, return_index=True)
     first_R = np.zeros(len(lists_R), dtype=np.bool_)
@@ -138,9 +136,7 @@ def _check_owners(path: Path, owners: pa.ChunkedArray) -> None:
         raise ArtifactError(f"{path}: expected one list an owner, got {repeated} further ones")
 
 
-def _check_counts(
-    path: Path, lengths: npt.NDArray[np.int64], k: int, summary: ListsSummary
-) -> None:
+def _check_counts(path: Path, lengths: Int64Array, k: int, summary: ListsSummary) -> None:
     counts = {
         "rows": (summary.num_rows, int(lengths.sum())),
         "lists": (summary.num_lists - summary.num_empty_lists, len(lengths)),
@@ -154,7 +150,7 @@ def _check_counts(
             raise ArtifactError(f"{path}: expected {expected} {what}, got {got}; write it again")
 
 
-def _codes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def _codes(column: pa.ChunkedArray) -> Int64Array:
     """Equal numbers for equal ids."""
     encoded = column.combine_chunks().dictionary_encode()
     return np.asarray(encoded.indices, dtype=np.int64)
@@ -178,7 +174,7 @@ def _offence(path: Path, row: int, expected: str, got: str) -> ArtifactError:
 
 @contextmanager
 def _read_errors(path: Path) -> Iterator[None]:
-    """Turn what Parquet says of a missing or damaged file into one line."""
+    """Turn Parquet's errors about missing or damaged files into one line."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:

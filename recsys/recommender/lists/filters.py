@@ -1,4 +1,4 @@
-"""What must not stand in a list: items already seen, pairs denied, items not eligible.
+"""Filters of lists: items already seen, denied pairs, items that are not eligible.
 
 Shapes: B users of a block, C items, K list length.
 """
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from scipy import sparse
 
+from recsys.arrays import BoolArray, Int64Array
 from recsys.errors import DataError
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
-from recsys.recommender.ranking.ranker import Numbers, UserItems
+from recsys.recommender.ranking.ranker import UserItems
 from recsys.schema import ITEM_ID, USER_ID
 
 
@@ -23,9 +23,9 @@ from recsys.schema import ITEM_ID, USER_ID
 class Filters:
     """Rules that hold before a list is cut to its length, so that k items remain.
 
-    A stored entry of a matrix counts, whatever its value. A row stands for a user of the run: the
-    deny list of a user who was not there at training time holds too, if the rows are numbered by a
-    vocabulary that has them.
+    Every stored entry of a matrix counts, whatever its value. A row stands for a user of the run,
+    so the deny list also applies to a user who was unknown at training time, if the rows are
+    numbered by a vocabulary that has them.
     """
 
     num_items: int
@@ -34,7 +34,7 @@ class Filters:
     """Items that a user already has; None switches the rule off. Shape (users, C)."""
     denied: UserItems | None = None
     """Items that a user must never get. Shape (users, C)."""
-    eligible: npt.NDArray[np.bool_] | None = None
+    eligible: BoolArray | None = None
     """Items that anyone may get; None for the whole catalogue. Shape (C,)."""
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class Filters:
         """How many items of the catalogue anyone may get."""
         return self.num_items if self.eligible is None else int(np.count_nonzero(self.eligible))
 
-    def excluded_rows(self, user_numbers: Numbers) -> UserItems:
+    def excluded_rows(self, user_numbers: Int64Array) -> UserItems:
         """Items that each user must not get, seen or denied, each once and in ascending order.
 
         Args:
@@ -120,9 +120,7 @@ def user_item_pairs(
     )
 
 
-def eligible_items(
-    table: pa.Table, *, items: Vocabulary
-) -> tuple[npt.NDArray[np.bool_], MatchReport]:
+def eligible_items(table: pa.Table, *, items: Vocabulary) -> tuple[BoolArray, MatchReport]:
     """Flags of the items that a table lists.
 
     Args:
@@ -146,7 +144,7 @@ def eligible_items(
     )
 
 
-def stored_in(matrix: UserItems, items_BK: Numbers) -> npt.NDArray[np.bool_]:
+def stored_in(matrix: UserItems, items_BK: Int64Array) -> BoolArray:
     """Which items of each list have an entry in the same row of a matrix.
 
     Args:
@@ -165,7 +163,7 @@ def stored_in(matrix: UserItems, items_BK: Numbers) -> npt.NDArray[np.bool_]:
     return np.asarray((stored[places] == asked) & (items_BK >= 0))
 
 
-def _pair_keys(matrix: UserItems, row_numbers: Numbers) -> Numbers:
+def _pair_keys(matrix: UserItems, row_numbers: Int64Array) -> Int64Array:
     """`place * C + column` of the entries of some rows; `UNKNOWN` rows have none."""
     rows = np.asarray(row_numbers, dtype=np.int64)
     starts = matrix.indptr[rows].astype(np.int64)
@@ -174,7 +172,7 @@ def _pair_keys(matrix: UserItems, row_numbers: Numbers) -> Numbers:
     # Positions in `indices`: each row counts up from its start.
     positions = np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
     places = np.repeat(np.arange(len(rows), dtype=np.int64), lengths)
-    keys: Numbers = places * matrix.shape[1] + matrix.indices[positions]
+    keys: Int64Array = places * matrix.shape[1] + matrix.indices[positions]
     return keys
 
 

@@ -17,17 +17,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.errors import PublishError
 from recsys.features.vocabulary import Vocabulary
 from recsys.files import PRIVATE_FILE
-from recsys.recommender.ranking.ranker import NO_ITEM, Numbers, Scores
+from recsys.recommender.ranking.ranker import NO_ITEM
 from recsys.schema import ITEM_ID, RANK, SCORE, recommendations_schema
 
 SIMILAR_ITEM_ID = "similar_item_id"
 """An item that is like the one in `ITEM_ID`."""
 
 _ROW_GROUP_ROWS = 1 << 19
-"""Rows held back until they make a row group; they and one block are all that is in memory."""
+"""Rows collected for a row group; only these and one block are in memory."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,9 +37,9 @@ class RankedLists:
 
     owner_ids: pa.Array
     """Ids of users, or of the items that others are similar to. Shape (B,)."""
-    items: Numbers
+    items: Int64Array
     """Item numbers, `NO_ITEM` at the end of a list that is short. Shape (B, K)."""
-    scores: Scores
+    scores: Float32Array
     """Their scores. Shape (B, K)."""
     sources: pa.Array | None = None
     """What each list was made from, for lists of users. Strings, shape (B,)."""
@@ -49,7 +50,7 @@ class ListsSummary:
     """What was written."""
 
     num_lists: int
-    """Owners that were to get a list."""
+    """Owners in all blocks."""
     num_rows: int
     """Rows in the file."""
     num_short_lists: int
@@ -107,9 +108,12 @@ def lists_table(
     lists: Iterable[RankedLists], *, user_id_type: pa.DataType, item_ids: Vocabulary
 ) -> pa.Table:
     """Lists of users as one table in memory: user_id, item_id, rank, score, source."""
-    schema = recommendations_schema(user_id_type, item_ids.terms.type)
-    tables = [_rows(block, schema, item_ids) for block in lists]
-    return pa.concat_tables(tables) if tables else schema.empty_table()
+    return _table(lists, recommendations_schema(user_id_type, item_ids.terms.type), item_ids)
+
+
+def similar_items_table(lists: Iterable[RankedLists], *, item_ids: Vocabulary) -> pa.Table:
+    """Lists of items as one table in memory: item_id, similar_item_id, rank, score."""
+    return _table(lists, similar_items_schema(item_ids.terms.type), item_ids)
 
 
 def write_similar_items(
@@ -142,6 +146,11 @@ def _write(
         lists_by_source=dict(sorted(sources.items())),
         duration_s=time.perf_counter() - started,
     )
+
+
+def _table(blocks: Iterable[RankedLists], schema: pa.Schema, item_ids: Vocabulary) -> pa.Table:
+    tables = [_rows(block, schema, item_ids) for block in blocks]
+    return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
 def _rows(block: RankedLists, schema: pa.Schema, item_ids: Vocabulary) -> pa.Table:

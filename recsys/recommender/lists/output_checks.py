@@ -1,4 +1,4 @@
-"""Whether a night's lists are like those of the night before: a broken model shows in its output.
+"""Output checks: whether a night's lists are like those of the night before.
 
 Shapes: U users.
 """
@@ -10,32 +10,32 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recsys.errors import GateError
+from recsys.arrays import Int64Array
+from recsys.errors import CheckError
+from recsys.recommender.evaluation.retraining import RetrainingShift
 from recsys.recommender.lists.list_files import ListsSummary
-from recsys.recommender.nightly_config import GuardsConfig
+from recsys.recommender.nightly_config import ListChecksConfig
 from recsys.recommender.ranking.ranker import MAX_K
 from recsys.schema import ITEM_ID, RANK, SCORE, USER_ID
 
-Ints: TypeAlias = npt.NDArray[np.int64]
-
 _MIN_USERS = 50
-"""Users below which a share of them says nothing."""
+"""Fewer users than this are too few to compare shares."""
 _SAMPLE_ROWS = 1 << 19
+_LEEWAY, _MOST_GAIN = 1.5, 0.8
+"""How much more than measured a retraining may shift, and what it may never: an item everywhere."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Lists:
-    """What a file of lists looks like."""
+    """Figures of a file of lists."""
 
-    lengths: Ints
+    lengths: Int64Array
     """Items of each list. Shape (U,)."""
     constant_share: float
     """Share of lists of two items or more whose scores are all the same."""
@@ -50,9 +50,14 @@ class _Lists:
 
 
 def check_lists(
-    new: Path, live: Path | None, config: GuardsConfig, *, same_rules: bool = True
-) -> list[GateError]:
-    """Reasons not to let lists become live.
+    new: Path,
+    live: Path | None,
+    config: ListChecksConfig,
+    *,
+    same_rules: bool = True,
+    retraining: RetrainingShift | None = None,
+) -> list[CheckError]:
+    """Reasons why lists must not become live.
 
     Memory holds the lists of some users; of the others ranks, scores and counts.
 
@@ -61,10 +66,14 @@ def check_lists(
         live: The file that is live; None when there is none.
         config: Limits.
         same_rules: Whether both were made with the same settings and kinds of filters; if not,
-            lists are compared as far as both go, and more widely.
+            lists are compared up to the shorter length, with wider limits.
+        retraining: How far the lists of the two models were measured to differ, where another
+            model made the live ones; they may differ half as much again.
     """
     if not config.enabled:
         return []
+    if retraining is not None:
+        config = _for_retraining(config, retraining)
     depth = MAX_K
     if live is not None and not same_rules:
         config, depth = _widened(config), min(_longest(new), _longest(live)) or MAX_K
@@ -84,15 +93,15 @@ def check_lists(
     elif before is not None and len(night.lengths) < config.min_users / 2 * len(before.lengths):
         faults.append(_fault(
             "users", new, f"{len(night.lengths):,} users with a list",
-            f"at least {config.min_users / 2:.0%} of the live {len(before.lengths):,}",
+            f"at least {_percent(config.min_users / 2)} of the live {len(before.lengths):,}",
         ))  # fmt: skip
     return faults
 
 
-def check_floor(summary: ListsSummary, place: Path, config: GuardsConfig) -> list[GateError]:
-    """Reasons not to let lists become live that need no earlier ones: too many hold nothing.
+def check_floor(summary: ListsSummary, place: Path, config: ListChecksConfig) -> list[CheckError]:
+    """Reasons why lists must not become live, whatever the earlier ones: too many are empty.
 
-    Lists without a single row are held whatever the settings are.
+    An output without a single row is always held.
 
     Args:
         summary: What was written.
@@ -109,8 +118,8 @@ def check_floor(summary: ListsSummary, place: Path, config: GuardsConfig) -> lis
     )]  # fmt: skip
 
 
-def _widened(config: GuardsConfig) -> GuardsConfig:
-    """Limits for a night after a change of settings, when each user's list may be another one."""
+def _widened(config: ListChecksConfig) -> ListChecksConfig:
+    """Wider limits for a night after a change of settings, when every list may change."""
     return replace(
         config,
         min_coverage=config.min_coverage / 2,
@@ -120,15 +129,24 @@ def _widened(config: GuardsConfig) -> GuardsConfig:
     )
 
 
+def _for_retraining(config: ListChecksConfig, shift: RetrainingShift) -> ListChecksConfig:
+    """Limits for lists of a retrained model, which has its own items a little higher or lower."""
+    return replace(
+        config,
+        max_exposure=max(config.max_exposure, min(_LEEWAY * shift.exposure_gain, _MOST_GAIN)),
+        min_coverage=min(config.min_coverage, shift.coverage_kept / _LEEWAY),
+    )
+
+
 def _longest(path: Path) -> int:
     """Length of the longest list of a file."""
     return int(pc.max(pq.read_table(path, columns=[RANK])[RANK]).as_py() or 0)
 
 
 def _numbers(
-    place: Path, night: _Lists, before: _Lists, config: GuardsConfig
-) -> Iterator[GateError]:
-    """How many users and items there are, and how many lists lack some."""
+    place: Path, night: _Lists, before: _Lists, config: ListChecksConfig
+) -> Iterator[CheckError]:
+    """Checks of the numbers of users and items, and of short lists."""
     compared = [
         ("users with a list", len(night.lengths), len(before.lengths), config.min_users),
         ("distinct items", len(night.shares), len(before.shares), config.min_coverage),
@@ -137,45 +155,48 @@ def _numbers(
         if mine < share * theirs:
             yield _fault(
                 "users" if what.startswith("users") else "coverage", place,
-                f"{mine:,} {what}", f"at least {share:.0%} of the live {theirs:,}",
+                f"{mine:,} {what}", f"at least {_percent(share)} of the live {theirs:,}",
             )  # fmt: skip
     longest = int(max(before.lengths.max(), night.lengths.max(initial=0)))
     most = before.short_share(longest) + config.max_short_share
     if night.short_share(longest) > most:
         yield _fault(
-            "short lists", place, f"{night.short_share(longest):.1%} of lists",
-            f"at most {most:.1%}",
+            "short lists", place, f"{told_apart(night.short_share(longest), most)} of lists",
+            f"at most {told_apart(most, night.short_share(longest))}",
         )  # fmt: skip
 
 
 def _contents(
-    place: Path, night: _Lists, before: _Lists, config: GuardsConfig
-) -> Iterator[GateError]:
-    """Which items stand in whose lists."""
+    place: Path, night: _Lists, before: _Lists, config: ListChecksConfig
+) -> Iterator[CheckError]:
+    """Checks of overlap and exposure: which items are in whose lists."""
     if not len(night.lengths):
         return
-    # Lists drawn at random from the same items would keep that much.
+    # The overlap of lists drawn at random from the same items.
     chance = min(float(night.lengths.mean()) / len(night.shares), 1.0)
     least = config.min_overlap and config.min_overlap + (1 - config.min_overlap) * chance
     overlap, num_users = _overlap(night.sample, before.sample)
     if num_users >= _MIN_USERS and overlap < least:
         yield _fault(
-            "overlap", place, f"{overlap:.1%} of the live lists of {num_users:,} users kept",
-            f"at least {least:.0%}, of which {chance:.0%} come by chance",
+            "overlap", place,
+            f"{told_apart(overlap, least)} of the live lists of {num_users:,} users kept",
+            f"at least {told_apart(least, overlap)}, of which {chance:.1%} come by chance",
         )  # fmt: skip
     gains = {item: share - before.shares.get(item, 0.0) for item, share in night.shares.items()}
     item = max(gains, key=gains.__getitem__)
     if gains[item] > config.max_exposure:
         yield _fault(
-            "exposure", place, f"item {item!r} in {gains[item]:.0%} more of all lists than live",
-            f"a gain of at most {config.max_exposure:.0%}",
+            "exposure", place,
+            f"item {item!r} in {told_apart(gains[item], config.max_exposure)} more of all lists "
+            "than live",
+            f"a gain of at most {told_apart(config.max_exposure, gains[item])}",
         )  # fmt: skip
 
 
 def _read(path: Path, *, users: pa.Array | None, depth: int) -> _Lists:
     """Figures of a file and a sample of it: lists of the users given, or of row groups.
 
-    Items beyond the rank `depth` are not looked at.
+    Items beyond the rank `depth` are ignored.
     """
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         places = _within(file.read([RANK, SCORE]), depth)
@@ -225,15 +246,28 @@ def _overlap(table: pa.Table, before: pa.Table) -> tuple[float, int]:
     return (float(shares.mean()) if len(shares) else 1.0), len(shares)
 
 
-def _pairs(table: pa.Table, users: pa.Array, items: pa.Array) -> Ints:
+def _pairs(table: pa.Table, users: pa.Array, items: pa.Array) -> Int64Array:
     """Numbers of the pairs of user and item in a table of such users and items, ascending."""
     user = np.asarray(pc.index_in(table[USER_ID], users)).astype(np.int64)
     item = np.asarray(pc.index_in(table[ITEM_ID], items)).astype(np.int64)
     return np.sort(user * len(items) + item)
 
 
-def _fault(rule: str, place: Path, observed: str, limit: str) -> GateError:
-    return GateError(
+def _fault(rule: str, place: Path, observed: str, limit: str) -> CheckError:
+    return CheckError(
         rule=rule, place=str(place), observed=observed, limit=limit,
-        remedy="look at the model and the data of the night, or change [guards]",
+        remedy="look at the model and the data of the night, or change [output_checks]",
     )  # fmt: skip
+
+
+def told_apart(value: float, other: float) -> str:
+    """A share in percent with as many places as tell it from the other, at least one."""
+    for places in range(1, 6):
+        text = f"{value:.{places}%}"
+        if text != f"{other:.{places}%}":
+            return text
+    return f"{value:.6%}"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.4g}%"

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from recsys.arrays import BoolArray, Float32Array, Int64Array
 from recsys.errors import DataError
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.index import ItemIndex
@@ -19,14 +19,7 @@ from recsys.recommender.lists.filters import Filters, stored_in
 from recsys.recommender.lists.list_files import RankedLists
 from recsys.recommender.ranking.by_source import UserBlock, lists_by_source, most_popular
 from recsys.recommender.ranking.own_items import add_own_terms
-from recsys.recommender.ranking.ranker import (
-    NO_ITEM,
-    Numbers,
-    Scores,
-    UserItems,
-    check_k,
-    list_length,
-)
+from recsys.recommender.ranking.ranker import NO_ITEM, UserItems, check_k, list_length
 from recsys.recommender.ranking.topk import Embeddings, masked_top_k, unit_vectors
 
 
@@ -35,15 +28,15 @@ def recommend_block(
     *,
     index: ItemIndex,
     filters: Filters,
-    user_numbers: Numbers,
+    user_numbers: Int64Array,
     k: int,
     own: UserItems | None = None,
-) -> tuple[Numbers, Scores]:
+) -> tuple[Int64Array, Float32Array]:
     """The k best items of each user that the filters allow.
 
-    An approximate index is asked for as many items more as the filters may take away. Exact search
-    answers for the users who still lack items, so that a list is short only if fewer than k items
-    are eligible for the user.
+    An approximate index is asked for additional items, as many as the filters may remove. Users who
+    still lack items get exact search, so that a list is short only if fewer than k items are
+    eligible for the user.
 
     Args:
         queries_BD: Query vectors. Shape (B, D).
@@ -95,7 +88,7 @@ def recommend(
     index: ItemIndex,
     filters: Filters,
     k: int,
-    popularity_C: Scores | None = None,
+    popularity_C: Float32Array | None = None,
 ) -> Iterator[RankedLists]:
     """Lists of blocks of users, one block at a time.
 
@@ -127,8 +120,8 @@ def recommend(
 
 
 def _by_vector(
-    block: UserBlock, places: Numbers, *, index: ItemIndex, filters: Filters, k: int
-) -> tuple[Numbers, Scores]:
+    block: UserBlock, places: Int64Array, *, index: ItemIndex, filters: Filters, k: int
+) -> tuple[Int64Array, Float32Array]:
     return recommend_block(
         block.queries[places],
         index=index,
@@ -140,8 +133,13 @@ def _by_vector(
 
 
 def _by_popularity(
-    block: UserBlock, popularity_C: Scores | None, places: Numbers, *, filters: Filters, k: int
-) -> tuple[Numbers, Scores]:
+    block: UserBlock,
+    popularity_C: Float32Array | None,
+    places: Int64Array,
+    *,
+    filters: Filters,
+    k: int,
+) -> tuple[Int64Array, Float32Array]:
     if popularity_C is None:
         raise DataError(
             file="recommendations",
@@ -156,21 +154,28 @@ def _by_popularity(
         k,
         excluded=filters.excluded_rows(block.user_numbers[places]),
         eligible=filters.eligible,
+        own=None if block.own is None else block.own[places],
     )
 
 
 def similar_items(
-    index: ItemIndex, *, item_ids: Vocabulary, k: int, block_size: int = 4096
+    index: ItemIndex,
+    *,
+    item_ids: Vocabulary,
+    k: int,
+    numbers: Int64Array | None = None,
+    block_size: int = 4096,
 ) -> Iterator[RankedLists]:
     """The k nearest other items of each item by cosine, one block at a time.
 
-    Inner products of an index of unit vectors are cosines, and it is searched as it is. Other
+    Inner products of an index of unit vectors are cosines, so it is searched directly. Other
     vectors are brought to unit length and searched exactly; a zero vector has cosine 0 with all.
 
     Args:
         index: The item vectors.
         item_ids: Ids of the items.
         k: List length; lists are no longer than the catalogue.
+        numbers: Items to make lists of; all by default.
         block_size: Items searched at once.
 
     Yields:
@@ -181,16 +186,17 @@ def similar_items(
     itself = sparse.eye_array(num_items, dtype=np.float32, format="csr")
     filters = Filters(num_items=num_items, denied=itself)
     unit_CD = index.vectors() if index.report.unit_norm else unit_vectors(index.vectors())
-    for start in range(0, num_items, block_size):
-        numbers = np.arange(start, min(start + block_size, num_items))
-        queries_BD = unit_CD[numbers]
+    asked = np.arange(num_items) if numbers is None else numbers
+    for start in range(0, len(asked), block_size):
+        block = asked[start : start + block_size]
+        queries_BD = unit_CD[block]
         if index.report.unit_norm:
             items_BK, scores_BK = recommend_block(
-                queries_BD, index=index, filters=filters, user_numbers=numbers, k=k
+                queries_BD, index=index, filters=filters, user_numbers=block, k=k
             )
         else:
-            items_BK, scores_BK = masked_top_k(queries_BD, unit_CD, k, excluded=itself[numbers])
-        yield RankedLists(owner_ids=item_ids.lookup(numbers), items=items_BK, scores=scores_BK)
+            items_BK, scores_BK = masked_top_k(queries_BD, unit_CD, k, excluded=itself[block])
+        yield RankedLists(owner_ids=item_ids.lookup(block), items=items_BK, scores=scores_BK)
 
 
 def _check_catalogue(index: ItemIndex, filters: Filters) -> None:
@@ -203,7 +209,7 @@ def _check_catalogue(index: ItemIndex, filters: Filters) -> None:
         )
 
 
-def _num_allowed(filters: Filters, excluded: UserItems) -> Numbers:
+def _num_allowed(filters: Filters, excluded: UserItems) -> Int64Array:
     """How many items each user may get. Shape (B,)."""
     if filters.eligible is None:
         return filters.num_eligible - np.diff(excluded.indptr)
@@ -212,11 +218,13 @@ def _num_allowed(filters: Filters, excluded: UserItems) -> Numbers:
     return filters.num_eligible - taken_B
 
 
-def _fetch_lengths(index: ItemIndex, filters: Filters, num_allowed_B: Numbers, k: int) -> Numbers:
-    """The calibrated list length that should leave each user k items; 0 where none does.
+def _fetch_lengths(
+    index: ItemIndex, filters: Filters, num_allowed_B: Int64Array, k: int
+) -> Int64Array:
+    """The calibrated list length that should leave each user k items; 0 if none does.
 
     Excluded items may be the user's best ones, so all of them are added to k. Items that are not
-    eligible are as likely as not to stand high, so the length grows by their share.
+    eligible are spread over all ranks, so the length grows by their share.
     """
     lengths = np.array([*index.list_lengths, 0])
     if filters.num_eligible == 0:
@@ -227,12 +235,12 @@ def _fetch_lengths(index: ItemIndex, filters: Filters, num_allowed_B: Numbers, k
 
 
 def _allowed(
-    items_RF: Numbers,
-    scores_RF: Scores,
+    items_RF: Int64Array,
+    scores_RF: Float32Array,
     excluded: UserItems,
-    eligible: npt.NDArray[np.bool_] | None,
+    eligible: BoolArray | None,
     k: int,
-) -> tuple[Numbers, Scores]:
+) -> tuple[Int64Array, Float32Array]:
     """The first k fetched items of each row that the filters allow, by the tie rule."""
     dropped_RF = (items_RF == NO_ITEM) | stored_in(excluded, items_RF)
     if eligible is not None:

@@ -1,1 +1,1 @@
-"""Top-k by one tie rule: exact, quick, and the protocol of rankers."""
+"""Top-k by one tie rule: exact and fast search, and the protocol of rankers."""

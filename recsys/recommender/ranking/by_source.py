@@ -1,4 +1,4 @@
-"""Lists of users by what is known of them: by their vector, or else the most popular items.
+"""Lists of users: by their vector if they have one, else the most popular items.
 
 Shapes: B users, C items, D width, K list length, R some of the users.
 """
@@ -9,16 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.arrays import BoolArray, Float32Array, Int64Array
 from recsys.recommender.ranking.own_items import add_own_terms
-from recsys.recommender.ranking.ranker import Numbers, Scores, UserItems
+from recsys.recommender.ranking.ranker import UserItems
 from recsys.recommender.ranking.topk import Embeddings, masked_top_k
 
 POPULARITY = "popularity"
 """Source of the lists of users who have no embedding."""
+OWN_ITEMS, SIMILAR_ITEMS = "own items", "similar items"
+"""Sources of lists by a baseline: what the user took most often, or what goes with it."""
+WITHOUT_VECTOR = (POPULARITY, OWN_ITEMS, SIMILAR_ITEMS)
+"""Sources of lists that no vector is read for."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,7 +31,7 @@ class UserBlock:
 
     user_ids: pa.Array
     """Their ids, int64 or string. Shape (B,)."""
-    user_numbers: Numbers
+    user_numbers: Int64Array
     """Their rows in the filters, `UNKNOWN` for none. Shape (B,)."""
     queries: Embeddings
     """Their vectors; the row of a user whose source is `POPULARITY` is not read. Shape (B, D)."""
@@ -41,21 +45,21 @@ def lists_by_source(
     sources: pa.Array,
     k: int,
     *,
-    by_vector: Callable[[Numbers], tuple[Numbers, Scores]],
-    by_popularity: Callable[[Numbers], tuple[Numbers, Scores]],
-) -> tuple[Numbers, Scores]:
-    """Lists of users with a vector, and of those without one: the only place that tells them apart.
+    by_vector: Callable[[Int64Array], tuple[Int64Array, Float32Array]],
+    by_popularity: Callable[[Int64Array], tuple[Int64Array, Float32Array]],
+) -> tuple[Int64Array, Float32Array]:
+    """Lists of users with a vector, and of those without: the only place that distinguishes them.
 
     Args:
         sources: What is known of each user. Strings, shape (B,).
         k: List length.
         by_vector: Lists of the users at some places, which have a vector.
-        by_popularity: Lists of the users at some places, whose source is `POPULARITY`.
+        by_popularity: Lists of the users at some places, who are ranked `WITHOUT_VECTOR`.
 
     Returns:
         Item numbers and scores. Shape (B, K) each.
     """
-    popular_B = np.asarray(pc.equal(sources, POPULARITY), dtype=np.bool_)
+    popular_B = np.asarray(pc.is_in(sources, pa.array(WITHOUT_VECTOR)), dtype=np.bool_)
     items_BK = np.empty((len(popular_B), k), dtype=np.int64)
     scores_BK = np.empty((len(popular_B), k), dtype=np.float32)
     for is_meant_B, lists_of in ((popular_B, by_popularity), (~popular_B, by_vector)):
@@ -66,21 +70,27 @@ def lists_by_source(
 
 
 def most_popular(
-    popularity_C: Scores,
+    popularity_C: Float32Array,
     num_users: int,
     k: int,
     *,
     excluded: UserItems | None,
-    eligible: npt.NDArray[np.bool_] | None = None,
-) -> tuple[Numbers, Scores]:
-    """The most popular items that each user may get; popularity is an inner product of width 1."""
-    return masked_top_k(
-        np.ones((num_users, 1), dtype=np.float32),
-        popularity_C[:, None],
-        k,
-        excluded=excluded,
-        eligible=eligible,
-    )
+    eligible: BoolArray | None = None,
+    own: UserItems | None = None,
+) -> tuple[Int64Array, Float32Array]:
+    """The most popular items that each user may get; popularity is an inner product of width 1.
+
+    Where users have terms of their own, these are added.
+    """
+    queries_B1 = np.ones((num_users, 1), dtype=np.float32)
+    vectors_C1 = popularity_C[:, None]
+    found = masked_top_k(queries_B1, vectors_C1, k, excluded=excluded, eligible=eligible)
+    if own is None:
+        return found
+    return add_own_terms(
+        *found, own, queries_BD=queries_B1, vectors_CD=vectors_C1,
+        excluded=excluded, eligible=eligible,
+    )  # fmt: skip
 
 
 def exact_lists(
@@ -89,12 +99,12 @@ def exact_lists(
     k: int,
     *,
     vectors_CD: Embeddings,
-    popularity_C: Scores,
+    popularity_C: Float32Array,
     excluded: UserItems | None,
-    eligible: npt.NDArray[np.bool_] | None = None,
+    eligible: BoolArray | None = None,
     own: UserItems | None = None,
-) -> tuple[Numbers, Scores]:
-    """What the written lists would be, searched without an index: for measuring a model.
+) -> tuple[Int64Array, Float32Array]:
+    """The lists that would be written, by exact search: for measuring a model.
 
     Args:
         queries_BD: Vectors of users.
@@ -107,10 +117,10 @@ def exact_lists(
         own: Terms of items that users had, where these may come again. Shape (B, C).
     """
 
-    def hidden(places: Numbers) -> UserItems | None:
+    def hidden(places: Int64Array) -> UserItems | None:
         return None if excluded is None else excluded[places]
 
-    def by_vector(places: Numbers) -> tuple[Numbers, Scores]:
+    def by_vector(places: Int64Array) -> tuple[Int64Array, Float32Array]:
         queries_RD = queries_BD[places]
         found = masked_top_k(queries_RD, vectors_CD, k, excluded=hidden(places), eligible=eligible)
         if own is None:
@@ -120,9 +130,10 @@ def exact_lists(
             excluded=hidden(places), eligible=eligible,
         )  # fmt: skip
 
-    def by_popularity(places: Numbers) -> tuple[Numbers, Scores]:
+    def by_popularity(places: Int64Array) -> tuple[Int64Array, Float32Array]:
         return most_popular(
-            popularity_C, len(places), k, excluded=hidden(places), eligible=eligible
-        )
+            popularity_C, len(places), k, excluded=hidden(places), eligible=eligible,
+            own=None if own is None else own[places],
+        )  # fmt: skip
 
     return lists_by_source(sources, k, by_vector=by_vector, by_popularity=by_popularity)

@@ -1,7 +1,7 @@
-"""Lists that may hold again what a user had: their own items gain a term, and rise.
+"""Lists that may repeat a user's own items: these get a term added to their score.
 
-A term is never negative, so that the best items of the sum are among the best ones of the model and
-the user's own: no search has to know of terms, and none is less exact for them.
+A term is never negative, so the best items by the sum are among the model's best and the user's
+own: the search does not have to know the terms, and stays exact.
 
 Shapes: B users, C items, K list length, D width, E entries of own items.
 """
@@ -9,25 +9,25 @@ Shapes: B users, C items, K list length, D width, E entries of own items.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from recsys.recommender.ranking.ranker import NO_ITEM, Numbers, Scores, UserItems
+from recsys.arrays import BoolArray, Float32Array, Int64Array
+from recsys.recommender.ranking.ranker import NO_ITEM, UserItems
 
 _BUFFER_VALUES = 1 << 24
 """Numbers of item vectors that are held at a time."""
 
 
 def add_own_terms(
-    items_BK: Numbers,
-    scores_BK: Scores,
+    items_BK: Int64Array,
+    scores_BK: Float32Array,
     own: UserItems,
     *,
-    queries_BD: npt.NDArray[np.float32],
-    vectors_CD: npt.NDArray[np.float32],
+    queries_BD: Float32Array,
+    vectors_CD: Float32Array,
     excluded: UserItems | None = None,
-    eligible: npt.NDArray[np.bool_] | None = None,
-) -> tuple[Numbers, Scores]:
+    eligible: BoolArray | None = None,
+) -> tuple[Int64Array, Float32Array]:
     """The best items of each user once terms are added to the scores of their own items.
 
     Args:
@@ -59,8 +59,12 @@ def add_own_terms(
 
 
 def _with_terms(
-    items_BK: Numbers, scores_BK: Scores, keys_E: Numbers, terms_E: Scores, num_items: int
-) -> Scores:
+    items_BK: Int64Array,
+    scores_BK: Float32Array,
+    keys_E: Int64Array,
+    terms_E: Float32Array,
+    num_items: int,
+) -> Float32Array:
     """Scores of listed items with the terms of those that are the user's own."""
     if not len(keys_E):
         return scores_BK
@@ -71,11 +75,11 @@ def _with_terms(
 
 
 def _inner_products(
-    queries_BD: npt.NDArray[np.float32],
-    vectors_CD: npt.NDArray[np.float32],
-    rows: Numbers,
-    columns: Numbers,
-) -> Scores:
+    queries_BD: Float32Array,
+    vectors_CD: Float32Array,
+    rows: Int64Array,
+    columns: Int64Array,
+) -> Float32Array:
     found = np.empty(len(rows), dtype=np.float32)
     step = max(1, _BUFFER_VALUES // max(queries_BD.shape[1], 1))
     for start in range(0, len(rows), step):
@@ -85,8 +89,12 @@ def _inner_products(
 
 
 def _merged(
-    items_BK: Numbers, scores_BK: Scores, rows: Numbers, columns: Numbers, scores: Scores
-) -> tuple[Numbers, Scores]:
+    items_BK: Int64Array,
+    scores_BK: Float32Array,
+    rows: Int64Array,
+    columns: Int64Array,
+    scores: Float32Array,
+) -> tuple[Int64Array, Float32Array]:
     """The best of the lists and of further items of some rows, by the tie rule."""
     num_users, k = items_BK.shape
     order = np.lexsort((columns, -scores, rows))
@@ -108,7 +116,7 @@ def _merged(
     )
 
 
-def _keys(matrix: UserItems) -> Numbers:
+def _keys(matrix: UserItems) -> Int64Array:
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(sparse.csr_array(matrix).indptr))
-    keys: Numbers = rows * matrix.shape[1] + matrix.indices
+    keys: Int64Array = rows * matrix.shape[1] + matrix.indices
     return keys

@@ -1,8 +1,8 @@
 """Exact top-k in two steps: scores in bfloat16 say who can be in a list, float32 says who is.
 
 The lists are those of `recsys.recommender.ranking.topk`, its plain twin, up to the rounding of
-float32. What bfloat16 can be wrong by is bounded, so that no item is missed; a query for which too
-many items remain possible is left to the plain search.
+float32. The error of bfloat16 is bounded, so that no item is missed; a query with too many possible
+items is left to the plain search.
 
 Shapes: B queries, R rows (a block of queries), C items, D width, K list length.
 """
@@ -14,33 +14,33 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from recsys.arrays import BoolArray, Float32Array, Int16Array, Int64Array
 from recsys.compiled import compiled
-from recsys.recommender.ranking.ranker import NO_ITEM, Numbers, Scores, UserItems
+from recsys.recommender.ranking.ranker import NO_ITEM, UserItems
 
-Keys: TypeAlias = npt.NDArray[np.int16]
+Keys: TypeAlias = Int16Array
 """Scores in bfloat16, as integers of the same order."""
 
 _BLOCK_SCORES = 1 << 24
 """Scores held at a time: 32 MiB in bfloat16."""
 _MIN_ITEMS, _MIN_SCORES = 4096, 1 << 20
-"""Where the plain search starts to be slower."""
+"""Sizes from which on the plain search is slower."""
 _SEGMENT = 64
 """Items whose largest score is found at a time, which processors do in a few instructions."""
 _MAX_CANDIDATES = 1024
-"""Items of a query that are scored again at most."""
+"""Most items of a query that are scored again."""
 _LOWEST = -(1 << 15)
 """Key of minus infinity and below: that of a hidden item."""
 
 
 def quick_top_k(
-    queries_BD: npt.NDArray[np.float32],
-    items_CD: npt.NDArray[np.float32],
+    queries_BD: Float32Array,
+    items_CD: Float32Array,
     k: int,
     excluded: UserItems | None,
-) -> tuple[Numbers, Scores, npt.NDArray[np.bool_]]:
+) -> tuple[Int64Array, Float32Array, BoolArray]:
     """The k allowed items with the largest inner products, for each query.
 
     Args:
@@ -51,8 +51,8 @@ def quick_top_k(
 
     Returns:
         Item numbers and scores as `masked_top_k` has them, each of shape (B, K), and which queries
-        have their list: none where a vector is not finite. Shape (B,). Rows of the others mean
-        nothing.
+        have their list: none where a vector is not finite. Shape (B,). Rows of the others are
+        meaningless.
     """
     num_queries, num_items = len(queries_BD), len(items_CD)
     items_BK = np.full((num_queries, k), NO_ITEM, dtype=np.int64)
@@ -88,16 +88,14 @@ def quick_top_k(
 
 
 def quick_top_k_helps(num_queries: int, items_CD: torch.Tensor, k: int) -> bool:
-    """Whether a search is large enough, and its lists are short enough, to be quicker so."""
+    """Whether a search is large enough, and its lists short enough, for this to be faster."""
     num_items = len(items_CD)
     large = num_items >= _MIN_ITEMS and num_queries * num_items >= _MIN_SCORES
     return large and k <= _MAX_CANDIDATES // 4
 
 
-def _error_bounds(
-    queries_BD: npt.NDArray[np.float32], items_CD: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    r"""What a score in bfloat16 can differ by from that in float32. Shape (B,).
+def _error_bounds(queries_BD: Float32Array, items_CD: Float32Array) -> Float32Array:
+    r"""How much a score in bfloat16 can differ from that in float32. Shape (B,).
 
     Rounding to 8 bits changes each factor by at most 2^-9 of itself, the sum of D products of them
     in float32 by D·2^-24 of the sum of their sizes, and the result by 2^-9 of itself; by Cauchy and
@@ -110,9 +108,7 @@ def _error_bounds(
     return np.asarray(bounds, dtype=np.float32)
 
 
-def _hidden(
-    excluded: UserItems | None, num_queries: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _hidden(excluded: UserItems | None, num_queries: int) -> tuple[Int64Array, Int64Array]:
     if excluded is None:
         return np.zeros(num_queries + 1, dtype=np.int64), np.empty(0, dtype=np.int64)
     return excluded.indptr.astype(np.int64), excluded.indices.astype(np.int64)
@@ -121,15 +117,15 @@ def _hidden(
 @compiled
 def _lists(  # noqa: PLR0917  numba takes no keywords
     bits_RC: Keys,
-    queries_RD: Scores,
-    items_CD: Scores,
-    bound_R: Scores,
-    indptr: Numbers,
-    indices: Numbers,
-    score_of_key: Scores,
-    items_RK: Numbers,
-    scores_RK: Scores,
-    found_R: npt.NDArray[np.bool_],
+    queries_RD: Float32Array,
+    items_CD: Float32Array,
+    bound_R: Float32Array,
+    indptr: Int64Array,
+    indices: Int64Array,
+    score_of_key: Float32Array,
+    items_RK: Int64Array,
+    scores_RK: Float32Array,
+    found_R: BoolArray,
 ) -> None:
     """Write the lists of some rows; in place, so that threads share the result."""
     num_items = bits_RC.shape[1]
@@ -170,11 +166,11 @@ def _candidates(  # noqa: PLR0917  numba takes no keywords
     highest: Keys,
     k: int,
     bound: np.float32,
-    score_of_key: Scores,
-    candidates: Numbers,
+    score_of_key: Float32Array,
+    candidates: Int64Array,
     keys: Keys,
 ) -> int:
-    """Find the items that may be in the list; -1 where there are too many to say."""
+    """Find the items that may be in the list; -1 if there are too many."""
     threshold = _LOWEST + 1
     if len(highest) >= k:  # k segments have an item of at least this key each
         threshold = max(threshold, int(np.sort(highest)[-k]))
@@ -191,7 +187,7 @@ def _at_least(
     bits: Keys,
     highest: Keys,
     threshold: int,
-    candidates: Numbers,
+    candidates: Int64Array,
     keys: Keys,
 ) -> int:
     """Collect the items whose key is not below a threshold, by number; -1 if they are too many."""
@@ -211,11 +207,11 @@ def _at_least(
 
 @compiled
 def _rank(
-    query_D: Scores,
-    items_CD: Scores,
-    candidates: Numbers,
-    items_K: Numbers,
-    scores_K: Scores,
+    query_D: Float32Array,
+    items_CD: Float32Array,
+    candidates: Int64Array,
+    items_K: Int64Array,
+    scores_K: Float32Array,
 ) -> None:
     """Insert the candidates, which come by number, into a list by their score in float32."""
     kept = 0
@@ -231,8 +227,8 @@ def _rank(
         kept = min(kept + 1, len(items_K))
 
 
-def _score_of_key() -> npt.NDArray[np.float32]:
-    """The score of each key from the lowest on, ascending; infinite where a key is of no number."""
+def _score_of_key() -> Float32Array:
+    """The score of each key from the lowest on, ascending; infinite for keys of no number."""
     keys = np.arange(_LOWEST, -_LOWEST)
     bits = (keys ^ ((keys >> 15) & 0x7FFF)) & 0xFFFF
     scores = (bits.astype(np.uint32) << 16).view(np.float32)

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from typing import Protocol, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from recsys.arrays import Float32Array, Int64Array
 from recsys.errors import ConfigError, DataError
 
 MAX_K = 2**31 - 1
@@ -28,18 +28,16 @@ NO_ITEM = -1
 """The item number in the places of a list that no eligible item can fill."""
 
 UserItems: TypeAlias = sparse.csr_array[np.float32, tuple[int, int]]
-"""Interactions as a matrix (U, C). Every stored entry is one, whatever its value, also 0."""
-
-Numbers: TypeAlias = npt.NDArray[np.int64]
-Scores: TypeAlias = npt.NDArray[np.float32]
+"""Interactions as a matrix (U, C). Every stored entry is an interaction, whatever its value, even
+0."""
 
 
 class Ranker(Protocol):
-    """What every model and every baseline offers: the best k items of some users."""
+    """The protocol of every model and baseline: the best k items of some users."""
 
     def rank(
-        self, user_numbers: Numbers, *, k: int, train: UserItems | None
-    ) -> tuple[Numbers, Scores]:
+        self, user_numbers: Int64Array, *, k: int, train: UserItems | None
+    ) -> tuple[Int64Array, Float32Array]:
         """Rank the catalogue for each user, by the tie rule of this module.
 
         Args:
@@ -55,7 +53,7 @@ class Ranker(Protocol):
         ...
 
 
-def top_k(scores_BC: Scores, k: int) -> tuple[Numbers, Scores]:
+def top_k(scores_BC: Float32Array, k: int) -> tuple[Int64Array, Float32Array]:
     """The k best items of each row, by the tie rule of this module.
 
     Linear in C: one partition finds the k-th best score of a row, everything above it is in, and
@@ -96,7 +94,7 @@ def top_k(scores_BC: Scores, k: int) -> tuple[Numbers, Scores]:
     return items_BK, best_BK
 
 
-def exclude(scores_BC: Scores, excluded: UserItems) -> None:
+def exclude(scores_BC: Float32Array, excluded: UserItems) -> None:
     """Set, in place, the score of every stored entry of `excluded` (B, C) to -inf."""
     rows = np.repeat(np.arange(scores_BC.shape[0]), np.diff(excluded.indptr))
     scores_BC[rows, excluded.indices] = -np.inf
@@ -104,12 +102,12 @@ def exclude(scores_BC: Scores, excluded: UserItems) -> None:
 
 def rank_all(
     ranker: Ranker,
-    user_numbers: Numbers,
+    user_numbers: Int64Array,
     *,
     k: int,
     train: UserItems | None,
     batch_size: int = 128,
-) -> Iterator[tuple[Numbers, Numbers, Scores]]:
+) -> Iterator[tuple[Int64Array, Int64Array, Float32Array]]:
     """Rank for many users, one batch at a time, so that memory does not grow with their number.
 
     Args:
@@ -145,12 +143,12 @@ def check_k(k: int) -> None:
 
 
 def list_length(k: int, num_items: int) -> int:
-    """Length of the lists where k items are asked for: no list is longer than its catalogue."""
+    """Length of the lists if k items are requested: no list is longer than its catalogue."""
     check_k(k)
     return min(k, max(num_items, 1))
 
 
-def check_user_numbers(user_numbers: Numbers, num_users: int) -> None:
+def check_user_numbers(user_numbers: Int64Array, num_users: int) -> None:
     """Refuse numbers outside [0, num_users) with a DataError: numpy would wrap negative ones."""
     outside = np.count_nonzero((user_numbers < 0) | (user_numbers >= num_users))
     if outside:
@@ -162,7 +160,7 @@ def check_user_numbers(user_numbers: Numbers, num_users: int) -> None:
         )
 
 
-def _choose(scores_BC: Scores, width: int) -> Numbers:
+def _choose(scores_BC: Float32Array, width: int) -> Int64Array:
     """The `width` best items of each row, ascending by item number. Shape (B, width)."""
     num_rows, num_items = scores_BC.shape
     cut = num_items - width
@@ -174,11 +172,11 @@ def _choose(scores_BC: Scores, width: int) -> Numbers:
     above_B = np.bincount(rows[~is_tie], minlength=num_rows)
     ties_before = np.cumsum(is_tie) - is_tie - (np.cumsum(ties_B) - ties_B)[rows]  # in the same row
     kept = ~is_tie | (ties_before < (width - above_B)[rows])
-    chosen_BK: Numbers = items[kept].reshape(num_rows, width)
+    chosen_BK: Int64Array = items[kept].reshape(num_rows, width)
     return chosen_BK
 
 
-def _check_scores(scores_BC: Scores) -> None:
+def _check_scores(scores_BC: Float32Array) -> None:
     best_B = scores_BC.max(axis=1)  # NaN spreads to the maximum, +inf is it
     num_bad = np.count_nonzero(np.isnan(best_B) | (best_B == np.inf))
     if num_bad:

@@ -12,19 +12,19 @@ from __future__ import annotations
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from recsys.arrays import BoolArray, Float32Array, Int64Array, IntpArray
 from recsys.errors import DataError
 from recsys.nn.precision import bfloat16_is_fast
 from recsys.recommender.ranking.quick_topk import quick_top_k, quick_top_k_helps
-from recsys.recommender.ranking.ranker import NO_ITEM, Numbers, Scores, UserItems, check_k
+from recsys.recommender.ranking.ranker import NO_ITEM, UserItems, check_k
 
-Embeddings: TypeAlias = npt.NDArray[np.float32]
+Embeddings: TypeAlias = Float32Array
 """Vectors, one a row."""
 
 _BUFFER_SCORES = 1 << 22
-"""Scores held at a time. 16 MiB stays below the size from which malloc asks for fresh pages."""
+"""Scores held at a time. 16 MiB stays below the size from which malloc maps new pages."""
 _CHUNK_ITEMS = 1 << 16
 """Items scored at a time: a chunk of them is read once for a whole block of queries."""
 
@@ -35,8 +35,8 @@ def masked_top_k(
     k: int,
     *,
     excluded: UserItems | None = None,
-    eligible: npt.NDArray[np.bool_] | None = None,
-) -> tuple[Numbers, Scores]:
+    eligible: BoolArray | None = None,
+) -> tuple[Int64Array, Float32Array]:
     """The k allowed items with the largest inner products, for each query.
 
     Ranked by the tie rule of `recsys.recommender.ranking.ranker`, also at the end of a list, where
@@ -89,7 +89,7 @@ def unit_vectors(vectors_BD: Embeddings) -> Embeddings:
 
 def _search(
     queries_BD: torch.Tensor, items_CD: torch.Tensor, k: int, excluded: UserItems | None
-) -> tuple[Numbers, Scores]:
+) -> tuple[Int64Array, Float32Array]:
     """Search block by block, so that memory does not grow with B times C."""
     num_queries, num_items = len(queries_BD), len(items_CD)
     items_BK = np.full((num_queries, k), NO_ITEM, dtype=np.int64)
@@ -113,7 +113,7 @@ def _search_rows(
     queries_RD: torch.Tensor,
     items_CD: torch.Tensor,
     k: int,
-    hidden: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]] | None,
+    hidden: tuple[IntpArray, IntpArray] | None,
     buffer: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Top-k of each chunk of items, then of the chunks' lists together."""
@@ -163,7 +163,7 @@ def _lowest_of_ties(scores_TW: torch.Tensor, last_T: torch.Tensor, k: int) -> to
     return kept_TW.nonzero()[:, 1].view(-1, k)
 
 
-def _pairs(excluded: UserItems, rows: slice) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _pairs(excluded: UserItems, rows: slice) -> tuple[IntpArray, IntpArray]:
     """Row (from the start of the block) and column of each stored entry in a block of rows."""
     bounds = excluded.indptr[rows.start : rows.stop + 1]
     row_numbers = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
@@ -171,7 +171,7 @@ def _pairs(excluded: UserItems, rows: slice) -> tuple[npt.NDArray[np.intp], npt.
 
 
 def _tensor(array: Embeddings) -> torch.Tensor:
-    """A tensor on the same memory; a copy where torch would not take that memory."""
+    """A tensor on the same memory, or a copy if torch does not accept that memory."""
     return torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
 
 
@@ -179,7 +179,7 @@ def _check_shapes(
     queries_BD: Embeddings,
     items_CD: Embeddings,
     excluded: UserItems | None,
-    eligible: npt.NDArray[np.bool_] | None,
+    eligible: BoolArray | None,
 ) -> None:
     if queries_BD.ndim != 2 or items_CD.ndim != 2 or queries_BD.shape[1] != items_CD.shape[1]:
         raise DataError(
@@ -200,7 +200,7 @@ def _check_shapes(
             )
 
 
-def _check_finite(scores_BK: Scores) -> None:
+def _check_finite(scores_BK: Float32Array) -> None:
     # torch.topk puts NaN first, so a NaN among the scores is among the best.
     num_bad = np.count_nonzero((np.isnan(scores_BK) | np.isposinf(scores_BK)).any(axis=1))
     if num_bad:

@@ -1,4 +1,4 @@
-"""What a report shows, as plain data: it can be drawn anywhere, without the model.
+"""The content of a report as plain data, so that it can be drawn without the model.
 
 Shapes: C items of the map.
 """
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from recsys.arrays import Float64Array
 from recsys.errors import ConfigError
-from recsys.recommender.evaluation.comparison import paired_difference, verdict
+from recsys.recommender.evaluation.comparison import differences, verdict
 from recsys.recommender.evaluation.evaluate import Evaluation
-from recsys.recommender.evaluation.metrics import Floats
 from recsys.recommender.index.report import IndexReport
 from recsys.recommender.model import Selection
 from recsys.training import EpochResult
@@ -43,12 +43,12 @@ class DataFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleItem:
-    """An item as a person knows it."""
+    """An item with its title."""
 
     title: str
     """Its title, or its id where it has none."""
     detail: str = ""
-    """A few words more, e.g. its genres."""
+    """Further information, e.g. its genres."""
     is_hit: bool = False
     """Whether the user really took it in the held-out part."""
 
@@ -71,7 +71,7 @@ class ExampleList:
 class ItemMap:
     """Item vectors in two dimensions."""
 
-    positions: Floats
+    positions: Float64Array
     """Places of the items, within the unit square. Shape (C, 2)."""
     feature: str = ""
     """Name of the feature that colours them."""
@@ -83,7 +83,7 @@ class ItemMap:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReportContent:
-    """Everything that a report shows; a part that is left out is not mentioned.
+    """Everything that a report shows; missing parts are left out.
 
     Raises:
         ConfigError: Lists of length k were not evaluated.
@@ -98,7 +98,7 @@ class ReportContent:
     num_new_items: int = 0
     """Items of that part that training did not have."""
     model: Evaluation
-    """What the model's lists are worth."""
+    """Quality of the model's lists."""
     baselines: Mapping[str, Evaluation] = field(default_factory=dict)
     """The same of each baseline, on the same users, by the name to print."""
     epochs: Sequence[EpochResult] = ()
@@ -108,7 +108,7 @@ class ReportContent:
     prefixes: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     """Measures such as `recall@20`, as in `Evaluation.overall`, by width of the vectors."""
     index: IndexReport | None = None
-    """What the item index was measured to do."""
+    """Recall and speed of the item index."""
     item_map: ItemMap | None = None
     """The item vectors in two dimensions, from `map_catalogue`."""
     examples: Sequence[ExampleList] = ()
@@ -147,11 +147,11 @@ class ReportContent:
 
     @property
     def beats_baselines(self) -> bool | None:
-        """What the verdict says; None without baselines."""
+        """What the verdict says; None where it is level with one, and without baselines."""
         if not self.baselines:
             return None
-        return all(
-            paired_difference(self.model.per_user[measure], baseline.per_user[measure]).mean > 0
-            for baseline in self.baselines.values()
-            for measure in self.headline
-        )
+        found = differences(self.model, self.baselines, self.headline).values()
+        standings = {difference.standing for difference in found}
+        if "behind" in standings:
+            return False
+        return True if standings == {"ahead"} else None

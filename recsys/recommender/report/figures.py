@@ -168,10 +168,11 @@ def _dot(
     *,
     colour: str,
 ) -> Artist:
-    """A value with its margin, if it has one, in a row of the axes; what a legend shows of it."""
-    margin = values.get(f"{measure}_margin", np.nan)
+    """A value with its interval, if it has one, in a row of the axes; what a legend shows of it."""
+    value = values.get(measure, np.nan)
+    low, high = (values.get(f"{measure}_{end}", np.nan) for end in ("low", "high"))
     drawn = axes.errorbar(
-        values.get(measure, np.nan), row, xerr=None if np.isnan(margin) else margin, fmt="o",
+        value, row, xerr=None if np.isnan(low) else [[value - low], [high - value]], fmt="o",
         color=colour, markersize=5.5, capsize=3, zorder=4,
     )  # fmt: skip
     return drawn.lines[0]

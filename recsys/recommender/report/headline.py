@@ -1,4 +1,4 @@
-"""The top of a report: what was measured on what, in a few figures."""
+"""The top of a report: the most important figures, and what they were measured on."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Tile:
     """What it is."""
     value: str
     """The figure."""
-    margin: str
-    """Its margin, if it has one."""
+    interval: str
+    """Its interval, if it has one."""
     against: str
     """What the best baseline has."""
 
 
 def tiles(content: ReportContent) -> tuple[Tile, ...]:
-    """The measures that matter most, each beside the baseline that has the most of it."""
+    """The most important measures, each beside the best baseline."""
     keys = [f"{name}@{content.k}" for name in _TILES]
     return tuple(_tile(content, key) for key in keys if key in content.model.overall)
 
@@ -56,4 +56,4 @@ def _tile(content: ReportContent, key: str) -> Tile:
     if known:
         name = max(known, key=known.__getitem__)
         against = f"{name}: {measure.show(known[name])}"
-    return Tile(label=label_of(key), value=cell.text, margin=cell.note, against=against)
+    return Tile(label=label_of(key), value=cell.text, interval=cell.note, against=against)

@@ -1,4 +1,4 @@
-"""The map of item vectors as a figure, its labels kept apart.
+"""The map of item vectors as a figure, with labels that do not overlap.
 
 Shapes: C items of the map.
 """
@@ -9,14 +9,13 @@ from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
-from recsys.recommender.evaluation.metrics import Floats
+from recsys.arrays import BoolArray, Float64Array
 from recsys.recommender.report.content import ItemMap
 from recsys.reporting.drawing import (
     MODEL_COLOUR,
@@ -38,7 +37,7 @@ _LABEL_OFFSETS = tuple(
 )
 """Where a label may stand beside its point, in points; the first that is free is taken."""
 _RING = 4.0
-"""Half the width of the place that a ring takes, in pixels."""
+"""Half the width of a ring, in pixels."""
 
 
 def map_figure(item_map: ItemMap) -> Figure:
@@ -68,7 +67,7 @@ def numbered_labels(item_map: ItemMap) -> dict[int, str]:
     return dict(enumerate(undrawable, start=1))
 
 
-def _groups(item_map: ItemMap) -> Iterable[tuple[str, npt.NDArray[np.bool_], str]]:
+def _groups(item_map: ItemMap) -> Iterable[tuple[str, BoolArray, str]]:
     """Label, rows (a mask of shape (C,)) and colour of each group, the background first."""
     if not item_map.feature:
         yield "", np.ones(len(item_map.positions), dtype=np.bool_), MODEL_COLOUR
@@ -85,7 +84,7 @@ def _groups(item_map: ItemMap) -> Iterable[tuple[str, npt.NDArray[np.bool_], str
 
 
 def _label_points(axes: Axes, item_map: ItemMap) -> None:
-    """Ring the labelled points, and write each title where it hides no other one."""
+    """Draw rings around the labelled points, and write titles without overlap."""
     numbers = {title: str(number) for number, title in numbered_labels(item_map).items()}
     rings = item_map.positions[list(item_map.labels)]
     x_L, y_L = rings.T
@@ -95,8 +94,8 @@ def _label_points(axes: Axes, item_map: ItemMap) -> None:
         _write_label(axes, numbers.get(title) or drawable(title), place, taken)
 
 
-def _write_label(axes: Axes, text: str, place: Floats, taken: list[Bbox]) -> None:
-    """Write a label at the first offset where it is free, and add its box to those taken."""
+def _write_label(axes: Axes, text: str, place: Float64Array, taken: list[Bbox]) -> None:
+    """Write a label at the first offset without overlap, and mark its box as taken."""
     for x, y in _LABEL_OFFSETS:
         label = axes.annotate(
             text, (place[0], place[1]), (x, y), textcoords="offset points", fontsize=8,

@@ -19,7 +19,7 @@ class Measure:
     show: Callable[[float], str] = formats.fraction
     """Its values as text."""
     higher_is_better: bool = True
-    """Whether more is better for certain; else it depends on what is wanted."""
+    """Whether a higher value is always better; for others it depends on the goal."""
 
 
 MEASURES: Mapping[str, Measure] = {
@@ -71,11 +71,11 @@ MEASURES: Mapping[str, Measure] = {
 }
 """By the name that `Evaluation` reports them under, without `@k`, in the order of the report."""
 
-MARGIN = (
-    "Half the width of the 95% confidence interval of a mean over users. Two such intervals may "
-    "overlap although the difference, user by user, is clear."
+INTERVAL = (
+    "The 95% confidence interval of a mean over users, where there are enough of them. Two such "
+    "intervals may overlap although the difference, user by user, is clear."
 )
-"""What ± means."""
+"""What stands in small print beside a mean."""
 
 
 def measure_of(key: str) -> Measure:
@@ -89,5 +89,7 @@ def label_of(key: str) -> str:
 
 
 def glossary(keys: Iterable[str]) -> dict[str, str]:
-    """What each of the measures means, and their margins."""
-    return {measure_of(key).label: measure_of(key).meaning for key in keys} | {"±": MARGIN}
+    """What each of the measures means, and their intervals."""
+    return {measure_of(key).label: measure_of(key).meaning for key in keys} | {
+        "0.10 to 0.20": INTERVAL
+    }

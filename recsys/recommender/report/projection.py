@@ -11,26 +11,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.manifold import TSNE
 
+from recsys.arrays import Float64Array, FloatArray
 from recsys.errors import DataError
-from recsys.recommender.evaluation.metrics import Floats
 from recsys.recommender.report.content import ItemMap
 
 MAP_ITEMS = 1500
-"""Items on a map: more take longer to lay out and hide each other."""
+"""Items on a map: more would take longer to lay out and hide each other."""
 
 _PERPLEXITY = 30
-_MIN_ITEMS = 10  # fewer have no neighbourhoods to keep
-_STEPS = 500  # half of the library's default, and half its time; clusters stand by then
+_MIN_ITEMS = 10  # with fewer items there are no neighbourhoods to preserve
+_STEPS = 500  # half of the library's default and time; clusters are stable by then
 _MAX_LABELS = 14
 _LABEL_DISTANCE = 0.15
 
 
-def item_map(item_embeddings_CD: npt.NDArray[np.floating], *, seed: int) -> Floats:
+def item_map(item_embeddings_CD: FloatArray, *, seed: int) -> Float64Array:
     """Lay out item vectors in the plane by t-SNE, from their principal components.
 
     van der Maaten and Hinton 2008, "Visualizing data using t-SNE", JMLR; the start is that of
-    Kobak and Berens 2019, "The art of using t-SNE for single-cell transcriptomics". Near places
-    mean similar vectors; long distances and the axes mean nothing. A map of `MAP_ITEMS`
+    Kobak and Berens 2019, "The art of using t-SNE for single-cell transcriptomics". Points close
+    together have similar vectors; long distances and the axes have no meaning. A map of `MAP_ITEMS`
     vectors takes two to three seconds of one core.
 
     Args:
@@ -54,7 +54,7 @@ def item_map(item_embeddings_CD: npt.NDArray[np.floating], *, seed: int) -> Floa
     spread = places_C2[:, 0].std() if len(places_C2) else 0.0
     if len(places_C2) >= _MIN_ITEMS and spread > 0:
         jitter_C2 = np.random.default_rng(seed).normal(scale=0.01, size=places_C2.shape)
-        layout = TSNE(  # it starts small; the jitter takes equal vectors apart
+        layout = TSNE(  # the start is small; the jitter separates equal vectors
             init=((places_C2 / spread + jitter_C2) * 1e-4).astype(np.float32),
             perplexity=min(_PERPLEXITY, (len(places_C2) - 1) / 3),
             max_iter=_STEPS,
@@ -66,7 +66,7 @@ def item_map(item_embeddings_CD: npt.NDArray[np.floating], *, seed: int) -> Floa
 
 
 def map_catalogue(
-    item_embeddings_CD: npt.NDArray[np.floating],
+    item_embeddings_CD: FloatArray,
     popularity_C: npt.NDArray[np.number],
     *,
     titles: pa.Array | pa.ChunkedArray,
@@ -79,7 +79,7 @@ def map_catalogue(
 
     Args:
         item_embeddings_CD: Vectors of the catalogue.
-        popularity_C: Any measure of how well each item is known.
+        popularity_C: Any measure of the popularity of each item.
         titles: What to call the items, in the same order; null for no label. Shape (C,).
         feature: Name of the feature that colours the items.
         terms: Its column, categorical or multi-hot, of which the first term counts. Shape (C,).
@@ -100,7 +100,7 @@ def map_catalogue(
     )
 
 
-def _principal_components(vectors_CD: npt.NDArray[np.floating]) -> Floats:
+def _principal_components(vectors_CD: FloatArray) -> Float64Array:
     """Coordinates along the two directions of largest variance, 0 where there is none. (C, 2)."""
     places_C2 = np.zeros((len(vectors_CD), 2))
     if vectors_CD.size == 0:
@@ -113,7 +113,7 @@ def _principal_components(vectors_CD: npt.NDArray[np.floating]) -> Floats:
     return places_C2
 
 
-def _within_unit_square(places_C2: Floats) -> Floats:
+def _within_unit_square(places_C2: Float64Array) -> Float64Array:
     if len(places_C2) == 0:
         return places_C2
     low, high = places_C2.min(axis=0), places_C2.max(axis=0)
@@ -122,7 +122,7 @@ def _within_unit_square(places_C2: Floats) -> Floats:
     return np.asarray(places_C2.clip(0, 1))
 
 
-def _apart(places_C2: Floats) -> list[int]:
+def _apart(places_C2: Float64Array) -> list[int]:
     """The first rows, that is the best-known items, that keep a distance from one another."""
     rows: list[int] = []
     is_near_C = np.zeros(len(places_C2), dtype=np.bool_)

@@ -1,10 +1,11 @@
-"""Sections on what the lists are worth; None where there is nothing to say."""
+"""Sections on the quality of lists; None where there is no content."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
+from recsys.recommender.evaluation.evaluate import LEAST_USERS
 from recsys.recommender.report import figures, tables
 from recsys.recommender.report.content import ReportContent
 from recsys.recommender.report.measures import label_of
@@ -44,7 +45,7 @@ def segment_section(content: ReportContent) -> Section | None:
     blocks = [
         _segment_block(content, segment, number)
         for number, segment in enumerate(content.model.by_segment, start=1)
-        if content.model.by_segment[segment]
+        if _largest(content.model.by_segment[segment])
     ]
     if not blocks:
         return None
@@ -52,7 +53,7 @@ def segment_section(content: ReportContent) -> Section | None:
 
 
 def example_section(content: ReportContent) -> Section | None:
-    """Lists that a person can judge."""
+    """Example lists."""
     if not content.examples:
         return None
     text = "What some users took last, and what the model recommends to them."
@@ -130,7 +131,11 @@ def _segment_block(content: ReportContent, segment: str, number: int) -> Block:
 
 
 def _largest(by_label: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Labels of the most users, in the order that they came in."""
-    sizes = {label: values.get("num_users", 0.0) for label, values in by_label.items()}
+    """Labels of the most users, in the order that they came in; of some users at least."""
+    sizes = {
+        label: size
+        for label, values in by_label.items()
+        if (size := values.get("num_users", 0.0)) >= LEAST_USERS
+    }
     kept = set(sorted(sizes, key=lambda label: -sizes[label])[:MAX_LABELS])
     return [label for label in by_label if label in kept]

@@ -153,10 +153,11 @@ def data_table(data: DataFacts) -> Table:
 
 
 def value_cell(values: Values, key: str, *, is_best: bool = False) -> Cell:
-    """A measure with its margin, where it has one."""
+    """A measure with its interval, where it has one."""
     measure = measure_of(key)
-    value, margin = values.get(key, math.nan), values.get(f"{key}_margin", math.nan)
-    note = "" if math.isnan(margin) else f"± {measure.show(margin)}"
+    value = values.get(key, math.nan)
+    low, high = (values.get(f"{key}_{end}", math.nan) for end in ("low", "high"))
+    note = "" if math.isnan(low) else f"{measure.show(low)} to {measure.show(high)}"
     return Cell(text=measure.show(value), note=note, is_best=is_best)
 
 
@@ -165,7 +166,7 @@ def shown_measures(overall: Values, k: int) -> list[str]:
     others = sorted(
         int(key.removeprefix("recall@"))
         for key in overall
-        if key.startswith("recall@") and not key.endswith("_margin") and key != f"recall@{k}"
+        if key.startswith("recall@") and key.partition("@")[2].isdigit() and key != f"recall@{k}"
     )
     keys = [f"{name}@{k}" for name in MEASURES]
     keys += [f"{name}@{other}" for other in others for name in ("recall", "ndcg")]
@@ -173,7 +174,7 @@ def shown_measures(overall: Values, k: int) -> list[str]:
 
 
 def _compared(key: str, rankers: Sequence[Evaluation]) -> list[Cell]:
-    """A measure of each ranker; the best is marked where more is better for certain."""
+    """A measure of each ranker; the best is marked if a higher value is always better."""
     values = [ranker.overall.get(key, math.nan) for ranker in rankers]
     known = [value for value in values if not math.isnan(value)]
     is_contest = measure_of(key).higher_is_better and len(rankers) > 1

@@ -1,4 +1,4 @@
-"""Rows of different lengths, gathered into one array."""
+"""Lists of different lengths in one array."""
 
 from __future__ import annotations
 

@@ -20,20 +20,20 @@ from recsys.nn.attention import AttentionBlock
 from recsys.recommender.config import SequenceConfig
 
 _STEP = 8
-"""Sequences are filled up to a multiple of it: few sizes are met, for each of which the library of
-matrix products keeps something."""
+"""Sequences are padded to a multiple of this, so that few sizes occur: the matrix library caches
+something for each size."""
 _CHUNK = 256
-"""Users read at a time where only their last place counts."""
+"""Users read at a time if only their last place is needed."""
 _GAIN = 0.3
-"""Size of a coordinate of an item vector beside that of a normalised one, 1, at the start."""
+"""Initial size of a coordinate of an item vector, relative to 1 for a normalised one."""
 
 
 class SequenceReader(nn.Module):
-    """Histories to vectors of what comes next: SASRec's tower with the loss left to others.
+    """Maps histories to vectors of what comes next: the tower of SASRec, without its loss.
 
-    Kang and McAuley 2018 (https://arxiv.org/abs/1808.09781). A sequence opens with a place that
-    stands for what came before, so that who did nothing yet has a vector too. Places are counted
-    from the end: the latest item is where it is however long the history.
+    Kang and McAuley 2018 (https://arxiv.org/abs/1808.09781). A sequence starts with a place that
+    stands for everything earlier, so that a user without history has a vector too. Places are
+    counted from the end: the latest item has the same place however long the history.
 
     Shape:
         - Input: lists of item numbers, latest last, and the candidate embeddings, (C, D)
@@ -102,7 +102,7 @@ def latest_items(histories: UserItemMatrix, max_items: int) -> Ragged:
         max_items: Items of a row at most.
 
     Raises:
-        DataError: Two items of a row have one place: then nobody said in which order they came.
+        DataError: Two items of a row have the same place, so that their order is unknown.
     """
     lengths_B = np.diff(histories.indptr)
     rows = np.repeat(np.arange(len(lengths_B)), lengths_B)

@@ -24,8 +24,8 @@ class QueryInputs:
     """What the query tower reads of B users."""
 
     history: Ragged
-    """Item numbers that each user interacted with before; may be empty. Of a tower that reads
-    sequences the latest items, latest last."""
+    """Item numbers that each user interacted with before; may be empty. For a tower that reads
+    sequences, the latest items, latest last."""
     features: EncodedTable | None
     """Features of each user; None where the model has none."""
     user_rows: Tensor | None
@@ -41,7 +41,7 @@ class QueryInputs:
 
 
 class CandidateTower(nn.Module):
-    """Items to unit vectors: a vector of each item's own plus what its features say.
+    """Maps items to unit vectors: a vector of each item's own plus one from its features.
 
     Shape:
         - Input: item numbers of shape (N,), and their features if the model has any
@@ -58,7 +58,7 @@ class CandidateTower(nn.Module):
     def forward(self, item_numbers: Tensor | None, features: EncodedTable | None) -> Tensor:
         """Embed items; None stands for all of them, in order."""
         weight_CD = self.item.weight
-        # Of a sample, only the rows that it names have a gradient: no work for the others.
+        # Only the sampled rows get a gradient, which saves work for the others.
         own = (
             weight_CD
             if item_numbers is None
@@ -70,11 +70,11 @@ class CandidateTower(nn.Module):
 
 
 class QueryTower(nn.Module):
-    """Users to unit vectors: history plus features plus, if configured, a vector of their own.
+    """Maps users to unit vectors: history, features and, if configured, a vector of their own.
 
     A history is the sum of the candidate embeddings of its items over the square root of their
-    number: its direction is their mean's, and its length grows with what is known of the user.
-    Where the config asks for a sequence, it is what a `SequenceReader` makes of it.
+    number: it has the direction of their mean, and its length grows with the number of items. If
+        the config asks for a sequence, it is the output of a `SequenceReader`.
 
     Shape:
         - Input: `QueryInputs` of B users and the candidate embeddings of all items, (C, D)
@@ -93,7 +93,7 @@ class QueryTower(nn.Module):
         self.features = _FeatureBranch(sizes, config) if sizes else None
         self.user = None
         if config.user_embedding:
-            # Row 0 stays zero: it stands for users who were not there at training time.
+            # Row 0 stays zero: it is for users who were unknown at training time.
             self.user = nn.Embedding(num_users + 1, config.embedding_dim, padding_idx=0)
             nn.init.zeros_(self.user.weight)
 
@@ -190,9 +190,9 @@ def searched_prefix(item_CD: Tensor, spread_CD: Tensor | None, width: int) -> Te
 
     Args:
         item_CD: Vectors of the candidate tower, of unit length.
-        spread_CD: What they take on from their users; None for nothing.
-        width: Dimensions to keep; the tower's part has unit length again, and what was taken on
-            grows by the same factor.
+        spread_CD: What propagation adds to them; None for nothing.
+        width: Dimensions to keep; the tower's part is normalised again, and the added part is
+            scaled by the same factor.
     """
     if spread_CD is None:
         return prefix(item_CD, width)

@@ -1,4 +1,4 @@
-"""Where item vectors start: at the singular vectors of the interactions.
+"""Initial item vectors: the singular vectors of the interactions.
 
 Shapes: U users, C items, D embedding width.
 """
@@ -14,15 +14,15 @@ from torch import Tensor
 from recsys.features.history import UserItemMatrix
 
 _NOISE = 0.1
-"""Share of the random start that stays: it parts items that have the same users."""
+"""Share of the random start that is kept: it separates items that have the same users."""
 
 
 @torch.no_grad()
 def warm_start(weight_CD: Tensor, histories: UserItemMatrix, *, num_heads: int, seed: int) -> None:
     """Start item vectors, in place, at the singular vectors of the degree-normalised matrix.
 
-    Every head starts there, each from a random part of its own. Singular values order the
-    dimensions, which gives Matryoshka prefixes a start too. Source of the
+    Every head starts from them, with a random part of its own. Singular values order the
+    dimensions, which also gives Matryoshka prefixes a good start. Source of the
     normalisation: Wang et al. 2019 (https://arxiv.org/abs/1905.08108) and its successors.
 
     Args:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +65,10 @@ def _refusal(folder: Path, ids: object, answers: object) -> DataError:
         pa.array([1, None, 0], pa.int8()),
         pa.array([1, None, 0], pa.uint64()),
         pa.array([1, None, 0]).dictionary_encode(),
+        pa.array([1.0, None, 0.0]),
+        pa.array([1.0, math.nan, 0.0], pa.float32()),
+        pa.array([Decimal(1), None, Decimal(0)]),
+        pa.array(["1", None, "false"]),
     ],
     ids=lambda answers: str(answers.type),
 )
@@ -97,8 +103,9 @@ def test_csv_answers_are_read_beside_ids_with_leading_zeros(tmp_path: Path) -> N
     [
         ([0, 2], "1 others, the first in row 2", "write 0, 1, or nothing"),
         ([-1, 1], "1 others, the first in row 1", "nothing where the answer is not known yet"),
-        ([0.0, 1.0], "double", "null where nothing is known yet"),
-        (["yes", "no"], "string", "write the column as one of these"),
+        ([0.5, 1.0], "1 others, the first in row 1", "write 0, 1, or nothing"),
+        (["yes", "no"], "2 others, the first in row 1", "write 0, 1, or nothing"),
+        ([[0], [1]], "list<element: int64>", "null where nothing is known yet"),
     ],
 )
 def test_other_answers_are_refused(

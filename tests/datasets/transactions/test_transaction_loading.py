@@ -122,7 +122,10 @@ def test_columns_are_traced_to_the_users_names(tmp_path: Path) -> None:
     file = str(data.transactions)
     names = ["", "account_id", "amount", "category"]
     assert [log.origin(name) for name in names] == [
-        Origin(file=file, column=column) for column in ("", "card", "amount", "kind")
+        Origin(file=file),
+        Origin(file=file, column="card", setting="[columns] account_id"),
+        Origin(file=file, column="amount", setting="[columns] amount"),
+        Origin(file=file, column="kind", setting="[features] category"),
     ]
 
 
@@ -205,10 +208,10 @@ def test_amounts_of_any_numeric_type_are_read(tmp_path: Path, column: pa.Array) 
         ("amount", ["12 USD"], "string", "without currency signs"),
         ("amount", [True], "bool", "write the column as one of these"),
         ("transaction_id", [1.0], "double", "write them as int64 or string"),
-        ("account_id", [None], "null", "fill it or map another column"),
+        ("account_id", [None], "null", "fill it or name another column"),
         ("event_time", [datetime(2024, 5, 31)], "times without one", "event_time_zone"),  # noqa: DTZ001
-        ("event_time", [1717156800], "int64, the largest being 1717156800", "event_time_unit"),
-        ("event_time", [1.5], "double", "write the column as timestamps"),
+        ("event_time", [1717156800], "int64, of up to 10 digits", "event_time_unit"),
+        ("event_time", [1.5], "double", "set [columns] event_time_unit"),
     ],
 )
 def test_a_column_of_a_wrong_type_is_refused(

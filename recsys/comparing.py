@@ -1,0 +1,57 @@
+"""Ours and plain baselines on a log of one's own, in one call."""
+
+from __future__ import annotations
+
+from recsys.datasets.frames import Frame
+from recsys.errors import ConfigError
+
+
+def compare(
+    interactions: Frame | None = None,
+    users: Frame | None = None,
+    items: Frame | None = None,
+    *,
+    transactions: Frame | None = None,
+    labels: Frame | str | None = None,
+    **settings: object,
+) -> Frame:
+    """A table of ours and the baselines, measured on the end of a log that nothing learnt from.
+
+    Of interactions, the two-tower model beside popularity and item neighbours. Of transactions with
+    confirmed labels, the fraud scorer, which is not shown a label, beside plain detectors.
+
+    Args:
+        interactions: Who did what; or give transactions.
+        users: Users and their features.
+        items: Items and their features.
+        transactions: Who paid whom, when and how much.
+        labels: Confirmed labels of the transactions: a frame, or the name of a column.
+        settings: Columns and settings, as `Recommender` or `FraudScorer` take them; for
+            transactions also `test_share`, the share of them that is measured, 0.3 by default.
+
+    Returns:
+        A row a method, ours first, as the kind of frame that came in.
+
+    Raises:
+        ConfigError: Neither interactions nor transactions with labels, or both.
+        DataError: A table breaks a rule.
+    """
+    if (interactions is None) == (transactions is None):
+        raise ConfigError(
+            "compare: expected interactions or transactions, got "
+            f"{'both' if transactions is not None else 'neither'}; "
+            "give one of them: compare(log), or compare(transactions=log, labels=...)"
+        )
+    if interactions is not None:
+        from recsys.recommender.frontend.recommender import Recommender
+
+        recommender = Recommender(**settings)  # type: ignore[arg-type]
+        return recommender.fit(interactions, users, items).evaluate()
+    if labels is None:
+        raise ConfigError(
+            "compare: expected labels beside transactions, got none; give a frame of "
+            "transaction ids and labels, or the name of the column that has them"
+        )
+    from recsys.fraud.frontend.comparing import compare_scorers
+
+    return compare_scorers(transactions, labels, **settings)  # type: ignore[arg-type]

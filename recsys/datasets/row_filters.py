@@ -1,0 +1,326 @@
+"""Which rows of a table count, by a condition in the config: `quantity > 0 and country = 'FR'`.
+
+The language is a small part of SQL's, read here and never run as code:
+
+    condition    one, or several with and, or, not and parentheses
+    one          COLUMN = VALUE, with = != < <= > >= in place of =
+                 COLUMN in (VALUE, VALUE), COLUMN not in (...), COLUMN is null, COLUMN is not null
+    COLUMN       a name as the file has it, in double quotes where it is more than a word
+    VALUE        a number, true, false, or text in single quotes; times are text in ISO 8601
+
+As in SQL, a comparison with a missing value is not true, so the row is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+from pydantic import AfterValidator
+
+from recsys.datasets.ids import plain_column
+from recsys.datasets.origin import Origin
+from recsys.datasets.text import numbers_from_text
+from recsys.datasets.wide_times import in_microseconds
+
+Value = bool | Decimal | str
+_TableT = TypeVar("_TableT")
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+    (?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)
+    |(?P<text>'(?:[^']|'')*')
+    |(?P<name>"[^"]+"|[^\W\d][\w.]*)
+    |(?P<mark><=|>=|!=|<>|==|[=<>(),])
+    )""",
+    re.VERBOSE,
+)
+_WORDS = frozenset(["and", "or", "not", "in", "is", "null", "true", "false"])
+_COMPARE: Mapping[str, Callable[..., pa.ChunkedArray]] = {
+    "=": pc.equal, "==": pc.equal, "!=": pc.not_equal, "<>": pc.not_equal,
+    "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal,
+}  # fmt: skip
+_MAX_DEPTH = 50
+
+
+@dataclass(frozen=True)
+class _One:
+    """A condition on one column; `op` is one of `_COMPARE`, `in` or `null`."""
+
+    column: str
+    op: str
+    values: tuple[Value, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Several:
+    """Conditions together: `and`, `or`, or `not` of one."""
+
+    word: str
+    parts: tuple[_Condition, ...]
+
+
+_Condition = _One | _Several
+
+
+@dataclass(frozen=True)
+class RowFilter:
+    """A condition that has been read.
+
+    Args:
+        text: As the config has it.
+        condition: What it says.
+    """
+
+    text: str
+    condition: _Condition
+
+    @classmethod
+    def parse(cls, text: str) -> RowFilter:
+        """Read a condition.
+
+        Raises:
+            ValueError: It is none; the message says where.
+
+        Examples:
+            >>> RowFilter.parse("quantity > 0 and not country in ('FR', 'DE')").columns
+            ('quantity', 'country')
+        """
+        return cls(text=text, condition=_Reader(text).read())
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it looks at."""
+        return tuple(dict.fromkeys(one.column for one in _ones(self.condition)))
+
+    def apply(self, table: pa.Table, origin: Origin) -> pa.Table:
+        """The rows for which it is true.
+
+        Args:
+            table: A table with the columns.
+            origin: Where it comes from.
+
+        Raises:
+            DataError: A value that cannot be compared with a column.
+        """
+        return table.filter(pc.fill_null(_truth(self.condition, table, origin), False))
+
+
+def _ones(condition: _Condition) -> Iterator[_One]:
+    if isinstance(condition, _One):
+        yield condition
+    else:
+        for part in condition.parts:
+            yield from _ones(part)
+
+
+def _truth(condition: _Condition, table: pa.Table, origin: Origin) -> pa.ChunkedArray:
+    """Whether a condition is true of each row; null where that cannot be said."""
+    if isinstance(condition, _One):
+        here = replace(origin, column=condition.column)
+        return _truth_of_one(condition, plain_column(table[condition.column]), here)
+    parts = [_truth(part, table, origin) for part in condition.parts]
+    if condition.word == "not":
+        return pc.invert(parts[0])
+    join = pc.and_kleene if condition.word == "and" else pc.or_kleene
+    result = parts[0]
+    for part in parts[1:]:
+        result = join(result, part)
+    return result
+
+
+def _truth_of_one(one: _One, column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
+    if one.op == "null":
+        return pc.is_null(column)
+    if pt.is_null(column.type):
+        return pa.chunked_array([pa.nulls(len(column), pa.bool_())])
+    found = [_compared(column, "=" if one.op == "in" else one.op, value, origin)
+             for value in one.values]  # fmt: skip
+    result = found[0]
+    for other in found[1:]:
+        result = pc.or_kleene(result, other)
+    return result
+
+
+def _compared(column: pa.ChunkedArray, op: str, value: Value, origin: Origin) -> pa.ChunkedArray:
+    """A column compared with a value of its own kind."""
+    compare = _COMPARE[op]
+    kind = column.type
+    if isinstance(value, bool):
+        if pt.is_string(kind) and origin.is_text:
+            return compare(pc.utf8_lower(column), str(value).lower())
+        if pt.is_boolean(kind):
+            return compare(column, pa.scalar(value))
+    elif isinstance(value, Decimal):
+        if pt.is_string(kind) and origin.is_text:
+            return compare(numbers_from_text(column, origin), float(value))
+        if pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind):
+            return compare(column, _number(value, kind))
+    elif pt.is_string(kind):
+        return compare(column, pa.scalar(value))
+    elif pt.is_timestamp(kind) or pt.is_date(kind):
+        moments = in_microseconds(column).cast(pa.timestamp("us", tz="UTC"))
+        return compare(moments, _moment(value, origin))
+    raise origin.refusal(
+        expected=f"a column to compare with {_described(value)}, as the row filter does",
+        got=str(kind),
+        remedy="correct the filter under [data.where]: text is in single quotes, numbers are not",
+    )
+
+
+def _number(value: Decimal, kind: pa.DataType) -> pa.Scalar:
+    """A number as the column's type compares exactly with."""
+    if pt.is_decimal(kind):
+        return pa.scalar(value)
+    whole = value == value.to_integral_value() and abs(value) < 2**63
+    return pa.scalar(int(value)) if whole and pt.is_integer(kind) else pa.scalar(float(value))
+
+
+def _moment(text: str, origin: Origin) -> pa.Scalar:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise origin.refusal(
+            expected="a time in ISO 8601 in the row filter, such as '2026-01-31'",
+            got="another text",
+            remedy="correct the filter under [data.where]",
+        ) from None
+    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return pa.scalar(zoned, pa.timestamp("us", tz="UTC"))
+
+
+def _described(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    return "text" if isinstance(value, str) else "a number"
+
+
+def parsed_filters(texts: Mapping[_TableT, str]) -> dict[_TableT, RowFilter]:
+    """Row filters by table.
+
+    Raises:
+        ValueError: One is not a condition; the message names its table.
+    """
+    found = {}
+    for table, text in texts.items():
+        try:
+            found[table] = RowFilter.parse(text)
+        except ValueError as error:
+            raise ValueError(f"{table}: {error}") from None
+    return found
+
+
+def _checked(texts: dict[str, str]) -> dict[str, str]:
+    parsed_filters(texts)
+    return texts
+
+
+RowFilters = Annotated[dict[_TableT, str], AfterValidator(_checked)]
+"""Conditions by table, each of which can be read."""
+
+
+class _Reader:
+    """Reads a condition from the left."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._at, self._depth = text, 0, 0
+
+    def read(self) -> _Condition:
+        condition = self._several("or")
+        if self._peek():
+            raise self._fault("and, or, or the end")
+        return condition
+
+    def _several(self, word: str) -> _Condition:
+        part: Callable[[], _Condition] = (
+            (lambda: self._several("and")) if word == "or" else self._single
+        )
+        parts = [part()]
+        while self._take(word):
+            parts.append(part())
+        return parts[0] if len(parts) == 1 else _Several(word, tuple(parts))
+
+    def _single(self) -> _Condition:
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise self._fault(f"at most {_MAX_DEPTH} conditions and parentheses")
+        if self._take("not"):
+            return _Several("not", (self._single(),))
+        if self._take("("):
+            condition = self._several("or")
+            self._expect(")")
+            return condition
+        return self._one()
+
+    def _one(self) -> _Condition:
+        kind, word = self._next()
+        if kind != "name" or word.lower() in _WORDS:
+            raise self._fault("the name of a column")
+        column = word.strip('"')
+        if self._take("is"):
+            is_not = self._take("not")
+            self._expect("null")
+            return _negated(_One(column, "null"), negate=is_not)
+        is_not = self._take("not")
+        if is_not or self._peek().lower() == "in":
+            self._expect("in")
+            self._expect("(")
+            values = [self._value()]
+            while self._take(","):
+                values.append(self._value())
+            self._expect(")")
+            return _negated(_One(column, "in", tuple(values)), negate=is_not)
+        _, op = self._next()
+        if op not in _COMPARE:
+            raise self._fault("one of = != < <= > >= in is")
+        return _One(column, op, (self._value(),))
+
+    def _value(self) -> Value:
+        kind, word = self._next()
+        if kind == "number":
+            return Decimal(word)
+        if kind == "text":
+            return word[1:-1].replace("''", "'")
+        if word.lower() in ("true", "false"):
+            return word.lower() == "true"
+        raise self._fault("a number, text in single quotes, true or false")
+
+    def _peek(self) -> str:
+        found = _TOKEN.match(self._text, self._at)
+        if found is None:
+            return self._text[self._at :].strip()
+        return found[found.lastgroup or 0]
+
+    def _next(self) -> tuple[str, str]:
+        found = _TOKEN.match(self._text, self._at)
+        if found is None:
+            return "", ""
+        self._at = found.end()
+        return found.lastgroup or "", found[found.lastgroup or 0]
+
+    def _take(self, word: str) -> bool:
+        if self._peek().lower() != word:
+            return False
+        self._next()
+        return True
+
+    def _expect(self, word: str) -> None:
+        if not self._take(word):
+            raise self._fault(repr(word))
+
+    def _fault(self, expected: str) -> ValueError:
+        return ValueError(
+            f"expected {expected} near character {self._at + 1} of the row filter "
+            f"{self._text!r}, got something else; an example is quantity > 0 and country = 'FR'"
+        )
+
+
+def _negated(condition: _Condition, *, negate: bool) -> _Condition:
+    return _Several("not", (condition,)) if negate else condition

@@ -1,0 +1,1 @@
+"""The fraud scorer in Python: frames in, frames out, over what the jobs use too."""
