@@ -174,7 +174,7 @@ def _write(
         **record,
     }
     (folder / STATUS_FILE).write_text(json_text(status, indent=1) + "\n", encoding="utf-8")
-    return result.scored.table.num_rows
+    return int(result.scored.table.num_rows)
 
 
 def _status(

@@ -190,7 +190,7 @@ def report_fit(fitted: FittedFraud, reporter: Reporter) -> None:
     reporter.say(
         f"normal behaviour: {report.num_accounts:,} accounts in {report.num_peer_groups} peer "
         f"groups, amounts by {report.context or 'nothing else'}; account columns: "
-        f"{', '.join(report.profile) or 'none'}"
+        f"{', '.join(report.account_features) or 'none'}"
     )
     if report.silent:
         names = ", ".join(report.silent)

@@ -96,7 +96,7 @@ def test_why_labels_are_not_used_is_said(tmp_path: Path) -> None:
     done = run_bank("train-fraud", bank(tmp_path, labels()), "--as-of", LAST, *QUICK, *late)
     assert done.code == 0
     assert "warning: labels: not used for scores: 0 frauds are known" in done.told
-    assert "[labels.stacker] min_frauds" in done.told
+    assert "[labels.meta_model] min_frauds" in done.told
 
 
 def test_frauds_alone_are_as_good_as_all_labels(tmp_path: Path) -> None:

@@ -159,7 +159,8 @@ class Past:
         def rows() -> Int64Array:
             if subject is self.everybody:
                 return groups.rows(value)
-            return subject.rows[groups.codes[subject.rows] == groups.code(value)]
+            chosen = groups.codes[subject.rows] == groups.code(value)
+            return np.asarray(subject.rows[chosen])
 
         return Subject(name=called, rows=self._once((*key, "rows"), key, rows), key=key)
 

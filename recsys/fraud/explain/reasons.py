@@ -98,7 +98,7 @@ class Explained:
             past=self.past,
             day=self.scored.table.take(pa.array(own)),
             context=inputs.context,
-            categorical=tuple(name for name in terms if name not in inputs.profile),
+            categorical=tuple(name for name in terms if name not in inputs.account_features),
         )
 
     def _reason(

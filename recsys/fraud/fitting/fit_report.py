@@ -24,7 +24,7 @@ class FitReport:
     """Groups of accounts."""
     context: str
     """The column that amounts depend on; empty when on none."""
-    profile: tuple[str, ...]
+    account_features: tuple[str, ...]
     """Features that describe accounts."""
     silent: tuple[str, ...]
     """Columns with one value in every row, which say nothing and are no evidence."""
@@ -75,7 +75,7 @@ def report_of(
         num_accounts=len(weighed.state.account_ids),
         num_peer_groups=len(model.priors.context),
         context=model.inputs.context,
-        profile=model.inputs.profile,
+        account_features=model.inputs.account_features,
         silent=silent,
         episode_shares=dict(zip(scorer.kinds, weighed.episode_shares.tolist(), strict=True)),
         uses_episodes=scorer.booster is not None,
