@@ -66,6 +66,7 @@ def load_checked(
         CheckError: The newest day differs from the days before it by more than a limit.
     """
     from recsys.datasets.cleaning import clean_interactions, rows_until
+    from recsys.datasets.doubtful import doubts
     from recsys.datasets.input_checks import raise_if_held
     from recsys.datasets.validation import validate_dataset
 
@@ -88,6 +89,8 @@ def load_checked(
         f"{report.num_items:,} items"
     )
     tell_left_out(num_left_out, num_rows, reporter)
+    for doubt in doubts(dataset, num_repeated_rows=report.num_duplicate_rows):
+        reporter.warn(doubt)
     return CheckedDataset(
         dataset=replace(dataset, interactions=log),
         had=had,

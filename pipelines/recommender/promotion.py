@@ -198,7 +198,10 @@ def _why_baseline(comparison: Comparison, baseline: str, k: int) -> str:
     num_users = int(mine.overall["num_users"])
     told = f"the baseline {baseline!r} ranks the lists, and not the new model: "
     if num_users < LEAST_USERS:
-        return told + f"too little to measure, {num_users:,} users with later events"
+        return (
+            told
+            + f"too little to measure, {num_users:,} of at least {LEAST_USERS} users with later events"
+        )
     theirs = comparison.evaluations[baseline]
     found = paired_difference(mine.per_user[measure], theirs.per_user[measure])
     return told + (
