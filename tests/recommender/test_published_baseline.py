@@ -1,4 +1,4 @@
-"""Baselines in the place of a model: they rank as they were measured, and go live as they should."""
+"""Baselines in the place of a model: they rank as measured, and go live as they should."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def measured(model: RecommenderModel, tonight: SmallNight) -> Comparison:
     return compare(model, tonight.before, tonight.test, EVALUATION, champion=model)
 
 
-@pytest.mark.parametrize("filter_seen", [True, False])
-@pytest.mark.parametrize("name", RANKINGS)
+@pytest.mark.parametrize(
+    ("name", "filter_seen"),
+    [*((name, False) for name in RANKINGS), ("most popular", True), ("item-item cosine", True)],
+)
 def test_it_ranks_as_the_baseline_was_measured(name: str, *, filter_seen: bool) -> None:
     """Of every user NDCG is that of the baseline, as the new model and as the live one."""
     model, tonight = model_of(filter_seen=filter_seen)
-    if filter_seen and name == "own most frequent":
-        pytest.skip("there is no such baseline where lists leave out what users had")
     log = tonight.before.interactions
     found = measured(as_baseline(model, name, log), tonight)
     expected = measured(model, tonight).evaluations[name].per_user[MEASURE]
@@ -120,7 +120,7 @@ def test_a_live_baseline_stays_until_a_model_beats_it() -> None:
     assert baseline_to_publish(both, CONFIG, k=K, live=live) == "recently popular"
 
 
-@pytest.mark.parametrize("num_users", [0, 1, 5])
+@pytest.mark.parametrize("num_users", [1, 5])
 def test_with_too_little_to_measure_the_most_popular_items_go_live(num_users: int) -> None:
     """Of five users nothing can be said, so that the plain choice is made."""
     one = comparison(np.ones(num_users), None, baseline_U=np.zeros(num_users))
