@@ -32,6 +32,7 @@ from sklearn.preprocessing import StandardScaler
 from pipelines.fraud.config import load_fraud_config
 from pipelines.fraud.data import load_checked_transactions
 from pipelines.jobs.console import Reporter
+from pipelines.jobs.inputs import Inputs
 from recsys.arrays import BoolArray, Float64Array
 from recsys.compiled import num_threads
 from recsys.datasets.transactions.days import day_number, rows_before, start_of
@@ -56,7 +57,7 @@ def main() -> None:
         return
     config = load_fraud_config(CONFIG, data={"transactions": path})
     config = replace(config, features={"category": config.features["category"]})
-    _, checked = load_checked_transactions(config, Reporter(quiet=True))
+    _, checked = load_checked_transactions(Inputs(), config, Reporter(quiet=True))
     table = rows_before(checked.table, start_of(arguments.end))
     fitted = fit_fraud_model(table, config.features, config.fraud, num_threads=num_threads())
     found = account_vectors(fitted.model, table, at=day_number(arguments.end))

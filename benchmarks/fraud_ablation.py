@@ -37,6 +37,7 @@ from planted_logs import FEATURES, planted_log
 from pipelines.fraud.config import load_fraud_config
 from pipelines.fraud.data import load_checked_transactions
 from pipelines.jobs.console import Reporter
+from pipelines.jobs.inputs import Inputs
 from recsys.arrays import BoolArray, Float32Array, Float64Array, FloatArray
 from recsys.compiled import num_threads
 from recsys.datasets.transactions.days import day_number, day_of, rows_before, start_of
@@ -183,7 +184,7 @@ def _cut(name: str, path: Path) -> Cut:
     period = LOGS[name]
     config = load_fraud_config(CONFIGS / f"{name}.toml", data={"transactions": path})
     config = replace(config, data=replace(config.data, labels=path))
-    log, checked = load_checked_transactions(config, Reporter(quiet=True))
+    log, checked = load_checked_transactions(Inputs(), config, Reporter(quiet=True))
     table = rows_before(checked.table, start_of(max(period.plain_end, period.labelled[1])))
     train = rows_before(table, start_of(period.train_end))
     labels = load_labels(config.data, config.columns, log)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from pipelines.fraud.config import FraudJobConfig, load_fraud_config
 from pipelines.fraud.data import load_checked_transactions
 from pipelines.jobs.console import Reporter
+from pipelines.jobs.inputs import Inputs
 from recsys.datasets.transactions.days import day_number, day_of, rows_before, start_of
 from recsys.datasets.transactions.labels import known_labels, load_labels
 from recsys.features.vocabulary import Vocabulary
@@ -101,7 +102,7 @@ def run_benchmark(log: FraudLog, out: Path, *options: str) -> dict:
 
 def split(log: FraudLog, config: FraudJobConfig) -> tuple[pa.Table, pa.Table, TestRows]:
     """Training rows, test rows, and what of the latter is measured."""
-    read, checked = load_checked_transactions(config, Reporter(quiet=True))
+    read, checked = load_checked_transactions(Inputs(), config, Reporter(quiet=True))
     table = rows_before(checked.table, start_of(log.test_end))
     labels = load_labels(config.data, config.columns, read)
     is_fraud_N = known_labels(table, labels, delay_days=0, at=start_of(log.test_end)) == 1

@@ -157,10 +157,15 @@ def _noun(annotation: object) -> str:
         return " or ".join(f'`"{choice}"`' for choice in arguments)
     if origin is tuple:
         return f"array of {_noun(arguments[0])}s"
+    if origin is dict:
+        keys = ", ".join(f"`{key}`" for key in typing.get_args(arguments[0]))
+        return f"table of {_noun(arguments[1])}s by {keys}"
     return _NOUNS[typing.cast("type", annotation)]
 
 
 def _default_text(field: FieldInfo) -> str:
+    if field.default_factory is dict:
+        return "none"
     if field.default is PydanticUndefined:
         return "required"
     return "not set" if field.default is None else f"`{_toml(field.default)}`"

@@ -10,13 +10,13 @@ import re
 import runpy
 import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 import typer
 from markdown_pages import ROOT, Page, all_pages, shell_lines, tree_paths
 from typer.core import TyperCommand, TyperGroup
@@ -39,12 +39,44 @@ SECTIONS: list[tuple[str, str, type]] = [
 ]
 PLACES = {place for _, place, _ in SECTIONS if place}
 
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+def on_every_page(law: Callable[[Page], None]) -> Callable[[], None]:
+    """One test of what holds on every page; its failure names each page that breaks it."""
+
+    def test() -> None:
+        found = [(page.name, fault) for page in PAGES if (fault := fault_of(law, page))]
+        assert not found, "\n".join(f"{name}: {fault}" for name, fault in found)
+
+    test.__name__, test.__doc__ = law.__name__, law.__doc__
+    return test
+
+
+def fault_of(law: Callable[..., None], *arguments: object) -> str:
+    """How a law is broken; empty where it holds."""
+    try:
+        law(*arguments)
+    except Exception as error:  # noqa: BLE001  whatever a page lacks is told together
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+@cache
+def command_line() -> TyperGroup:
+    """All commands, with the options of completion."""
+    found = typer.main.get_command(app)
+    assert isinstance(found, TyperGroup)
+    return found
+
+
+@cache
+def known_options() -> set[str]:
+    """Options of any command."""
+    return {name for _, command in all_commands() for name in options_of(command)}
 
 
 def command_at(words: list[str]) -> tuple[TyperCommand | TyperGroup, list[str]]:
     """The command that the first words name, and the words after its name."""
-    command: TyperCommand | TyperGroup = typer.main.get_command(app)  # with options of completion
+    command: TyperCommand | TyperGroup = command_line()
     while words and isinstance(command, TyperGroup) and words[0] in command.commands:
         command, words = command.commands[words[0]], words[1:]
     return command, words
@@ -58,7 +90,7 @@ def recsys_calls(page: Page) -> Iterator[list[str]]:
             yield shlex.split(found[1], comments=True)
 
 
-@each_page
+@on_every_page
 def test_calls_of_the_command_parse(page: Page) -> None:
     """Every call in a shell block is accepted by the real command line."""
     for call in recsys_calls(page):
@@ -71,7 +103,7 @@ def all_commands(
     name: str = "recsys", group: TyperGroup | None = None
 ) -> Iterator[tuple[str, TyperCommand]]:
     """Names and commands, groups left out."""
-    group = typer.main.get_group(app) if group is None else group
+    group = command_line() if group is None else group
     for word, command in group.commands.items():
         if isinstance(command, TyperGroup):
             yield from all_commands(f"{name} {word}", command)
@@ -84,13 +116,12 @@ def options_of(command: TyperCommand | TyperGroup) -> set[str]:
     return {name for one in command.params for name in one.opts if name.startswith("--")}
 
 
-@each_page
+@on_every_page
 def test_commands_in_the_prose_exist(page: Page) -> None:
     """A command that is mentioned exists, and so do its options, and options by themselves."""
-    known = {name for _, command in all_commands() for name in options_of(command)}
     for span in page.spans:
         if span.startswith("--") and page.name.startswith("docs/guide/"):
-            assert re.findall(r"[\w-]+", span)[0] in known, span
+            assert re.findall(r"[\w-]+", span)[0] in known_options(), span
         if not span.startswith("recsys "):
             continue
         command, rest = command_at(span.split()[1:])
@@ -108,7 +139,7 @@ def test_every_command_and_option_is_described() -> None:
             assert re.search(rf"{option}\b", guide), f"{name} {option}"
 
 
-@each_page
+@on_every_page
 def test_make_targets_exist(page: Page) -> None:
     """Every target that a document names is in the Makefile."""
     makefile = (ROOT / "Makefile").read_text()
@@ -127,7 +158,7 @@ def config_of(mapping: dict[str, object], page: Page) -> tuple[type, str]:
     return JobConfig, "interactions"
 
 
-@each_page
+@on_every_page
 def test_settings_in_blocks_are_accepted(page: Page) -> None:
     """Every TOML block parses as the settings of a job; a part of a file gets the path it needs."""
     for block in page.blocks("toml"):
@@ -137,7 +168,7 @@ def test_settings_in_blocks_are_accepted(page: Page) -> None:
         parse_config(config, data | mapping, source=page.name)
 
 
-@each_page
+@on_every_page
 def test_python_and_json_blocks_are_sound(page: Page) -> None:
     """Python blocks compile and import what this project has; JSON blocks parse."""
     for block in page.blocks("json"):
@@ -149,7 +180,7 @@ def test_python_and_json_blocks_are_sound(page: Page) -> None:
                 assert all(hasattr(module, alias.name) for alias in node.names), block
 
 
-@each_page
+@on_every_page
 def test_links_lead_somewhere(page: Page) -> None:
     """Every relative link names a file or folder, and its anchor a heading there."""
     for link in page.links:
@@ -159,7 +190,7 @@ def test_links_lead_somewhere(page: Page) -> None:
         assert not anchor or anchor in Page(path).anchors, f"{page.name}: {link}"
 
 
-@each_page
+@on_every_page
 def test_paths_in_the_prose_exist(page: Page) -> None:
     """Every source or settings file that is named with its folder exists."""
     products = [ROOT / "recsys" / product for product in ("recommender", "fraud")]
@@ -169,6 +200,7 @@ def test_paths_in_the_prose_exist(page: Page) -> None:
             assert any((root / span).is_file() for root in roots), f"{page.name}: {span}"
 
 
+@cache
 def is_setting(dotted: str) -> bool:
     """Whether a dotted name is a section or a key of a config file."""
     above, _, key = dotted.rpartition(".")
@@ -178,6 +210,7 @@ def is_setting(dotted: str) -> bool:
     )
 
 
+@cache
 def is_name(dotted: str) -> bool:
     """Whether a dotted name is a module of the library, or something in one."""
     words = dotted.removeprefix("recsys.").split(".")
@@ -190,7 +223,7 @@ def is_name(dotted: str) -> bool:
     return False
 
 
-@each_page
+@on_every_page
 def test_dotted_names_in_the_prose_exist(page: Page) -> None:
     """A name such as `model.temperature` is a setting, or something in the library."""
     heads = {place.split(".")[0] for place in PLACES} | {"recsys", "recommender", "fraud"}
@@ -209,9 +242,14 @@ def test_the_reference_of_settings_is_current() -> None:
     assert REFERENCE["TARGET"].read_text(encoding="utf-8") == REFERENCE["reference"]()
 
 
-@pytest.mark.parametrize(("part", "place", "section"), SECTIONS, ids=str)
-def test_every_setting_is_in_the_reference(part: str, place: str, section: type) -> None:
+def test_every_setting_is_in_the_reference() -> None:
     """Each section of a config file has a heading, and each plain key a row with a meaning."""
+    found = [(one[:2], fault) for one in SECTIONS if (fault := fault_of(check_section, *one))]
+    assert not found, found
+
+
+def check_section(part: str, place: str, section: type) -> None:
+    """The heading and the rows of a section."""
     tables = {other for one, other, _ in SECTIONS if one == part}
     above = f"{place}." if place else ""
     plain = [

@@ -22,7 +22,7 @@ from recsys.datasets.dataset import DataConfig
 from recsys.datasets.loading import load_dataset
 from recsys.features.history import user_item_matrix
 from recsys.features.vocabulary import Vocabulary
-from recsys.recommender.evaluation.benchmark import measure_lists
+from recsys.recommender.benchmark import measure_lists
 from recsys.recommender.evaluation.metrics import hit_matrix, ndcg_at_k, relevant_counts
 from recsys.schema import ITEM_ID, RANK, USER_ID
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.jobs.console import Reporter, json_text
+from pipelines.jobs.console import Reporter, error_console, json_text
 from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.job import last_whole_day, new_run_id
 from pipelines.jobs.job_run import job_run
@@ -142,11 +141,11 @@ def _report(report: DriftReport, reporter: Reporter) -> None:
     for one in sorted(report.columns, key=lambda one: -one.psi):
         weeks = "-" if one.yardstick is None else f"{one.yardstick:.4f}"
         # A term is a value of the data, which is for the published file and not for a log.
-        place = "a term" if one.kind == "terms" else one.shift.bin
+        place = "a term" if one.kind in {"categorical", "frequency"} else one.shift.bin
         shift = f"{place}: {one.shift.reference_share:.1%} to {one.shift.current_share:.1%}"
         row = (one.name, f"{one.psi:.4f}", f"{one.bound:.4f}", weeks, one.verdict, shift)
         table.add_row(*row)
-    Console(stderr=True, highlight=False, markup=False).print(table)
+    error_console().print(table)
     reporter.say(
         f"drift: {report.verdict}, {windows.first_current} to {windows.last_day} beside "
         f"{windows.first_reference} to {windows.last_reference}"

@@ -34,11 +34,10 @@ from recsys.schema import (
     DAY,
     EVENT_TIME,
 )
+from recsys.time_units import US_PER_DAY, US_PER_HOUR
 
 SAMPLE_ROWS = 50_000
 """Transactions of either window that are embedded."""
-
-_US_PER_DAY, _US_PER_HOUR = 86_400_000_000, 3_600_000_000
 
 
 def fraud_columns(
@@ -51,7 +50,7 @@ def fraud_columns(
     """
     log, checked = load_checked_transactions(inputs, config, reporter)
     times_N = np.asarray(checked.table[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
-    blocks_N = windows.blocks(times_N // _US_PER_DAY)
+    blocks_N = windows.blocks(times_N // US_PER_DAY)
     windows.require_rows(blocks_N, log.origin(EVENT_TIME))
     table, times_N = checked.table.filter(pa.array(blocks_N >= 0)), times_N[blocks_N >= 0]
     blocks_N = blocks_N[blocks_N >= 0]
@@ -75,7 +74,7 @@ def fraud_columns(
 def _transaction_columns(
     config: FraudJobConfig, table: pa.Table, times_N: Int64Array, blocks_N: Int64Array
 ) -> Iterator[Column]:
-    hours_N = times_N % _US_PER_DAY / _US_PER_HOUR
+    hours_N = times_N % US_PER_DAY / US_PER_HOUR
     yield Column(name="hour_of_day", kind="numeric", values=hours_N, blocks_N=blocks_N)
     # Quantiles of amounts are those of their logs.
     yield Column(name=AMOUNT, kind="numeric", values=_flat(table[AMOUNT]), blocks_N=blocks_N)
@@ -94,7 +93,7 @@ def _transaction_columns(
 
 def _activity(table: pa.Table, times_N: Int64Array, windows: Windows) -> Column:
     """Transactions of each account on each day that it has any."""
-    keys = pa.table({ACCOUNT_ID: table[ACCOUNT_ID], DAY: times_N // _US_PER_DAY})
+    keys = pa.table({ACCOUNT_ID: table[ACCOUNT_ID], DAY: times_N // US_PER_DAY})
     counts = keys.group_by([ACCOUNT_ID, DAY]).aggregate([([], "count_all")])
     return Column(
         name="transactions_per_account_day",

@@ -24,6 +24,7 @@ from recsys.fraud.storage.model_bundle import load_fraud_model
 from recsys.fraud.storage.state_bundle import load_state
 from recsys.publishing import PublishedRun, published_runs
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE
+from recsys.time_units import US_PER_DAY
 
 STATUS_FILE = "metrics.json"
 
@@ -179,4 +180,4 @@ def _logical_order(run: PublishedRun) -> tuple[str, int]:
 
 def _moment(days: float) -> pa.Scalar:
     """A time in days since 1970 as a scalar of the table's type."""
-    return pa.scalar(round(days * 86_400_000_000), pa.int64()).cast(EVENT_TIME_TYPE)
+    return pa.scalar(round(days * US_PER_DAY), pa.int64()).cast(EVENT_TIME_TYPE)

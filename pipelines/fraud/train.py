@@ -35,6 +35,7 @@ from recsys.fraud.storage.state_bundle import BUNDLE_KIND as STATE_KIND
 from recsys.fraud.storage.state_bundle import save_state
 from recsys.publishing import PublishedRun, publish
 from recsys.schema import TRANSACTION_ID
+from recsys.time_units import S_PER_DAY
 from recsys.tracking import TrackedRun, served_fraud_model, start_run
 
 
@@ -105,7 +106,7 @@ def _train(
         def write(folder: Path) -> None:
             model = save_fraud_model(fitted.model, folder / "model", data_digests=digests)
             # Everything up to the moment has been seen: the next day goes on from there.
-            state = replace(fitted.state, until=moment.timestamp() / 86_400)
+            state = replace(fitted.state, until=moment.timestamp() / S_PER_DAY)
             save_state(state, folder / "state", model_fingerprint=model.fingerprint)
             text = json_text(
                 {
@@ -158,7 +159,7 @@ def report_fit(fitted: FittedFraud, reporter: Reporter) -> None:
     reporter.say(
         f"normal behaviour: {report.num_accounts:,} accounts in {report.num_peer_groups} peer "
         f"groups, amounts by {report.context or 'nothing else'}; account columns: "
-        f"{', '.join(report.profile) or 'none'}"
+        f"{', '.join(report.account_features) or 'none'}"
     )
     shares = sorted(report.episode_shares.items(), key=lambda item: -item[1])
     best = ", ".join(f"{kind} {share:.2f}" for kind, share in shares[:5])

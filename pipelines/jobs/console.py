@@ -8,13 +8,22 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from pipelines.jobs.streams import ErrorStream, write_to
+
 if TYPE_CHECKING:
     from recsys.training import BatchProgress, EpochResult
+
+
+def error_console(*, soft_wrap: bool = False) -> Console:
+    """A console on the standard error that never fails."""
+    return Console(
+        file=cast("TextIO", ErrorStream()), highlight=False, markup=False, soft_wrap=soft_wrap
+    )
 
 
 @dataclass(eq=False)
@@ -23,9 +32,7 @@ class Reporter:
 
     quiet: bool = False
     """Whether only warnings and errors are printed."""
-    console: Console = field(
-        default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True)
-    )
+    console: Console = field(default_factory=lambda: error_console(soft_wrap=True))
     """The console to print on."""
     _progress: Progress | None = field(default=None, init=False)
     _unit: str = field(default="interactions", init=False)
@@ -83,7 +90,10 @@ class Reporter:
 
 def print_result(values: Mapping[str, object]) -> None:
     """One JSON line on the standard output, for the scheduler that started the job."""
-    sys.stdout.write(json_text(values) + "\n")
+    lost = write_to(sys.stdout, json_text(values) + "\n")
+    if lost:
+        outcome = values.get("outcome", "told nowhere")
+        write_to(sys.stderr, f"warning: the status line was lost: {lost}; {outcome} stands\n")
 
 
 def json_text(values: object, *, indent: int | None = None) -> str:

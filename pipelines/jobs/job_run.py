@@ -24,6 +24,7 @@ from pydantic import Field
 from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.job import new_run_id
 from pipelines.jobs.provenance import output_digest, settings_and_version
+from pipelines.jobs.streams import write_to
 from recsys.config import config_class
 from recsys.errors import CheckError, PublishError, SkippedError
 from recsys.files import PRIVATE_FILE, PRIVATE_FOLDER
@@ -250,8 +251,6 @@ def _give_up(job: str, stage: str, seconds: float) -> None:
         "limit": f"{seconds:g} s",
         "message": message,
     }
-    sys.stderr.write(f"error: {message}\n")
-    sys.stdout.write(json.dumps(status) + "\n")
-    sys.stdout.flush()
-    sys.stderr.flush()
+    write_to(sys.stderr, f"error: {message}\n")
+    write_to(sys.stdout, json.dumps(status) + "\n")
     os._exit(DEADLINE_EXIT_CODE)

@@ -6,6 +6,8 @@ import ctypes
 import os
 import sys
 
+from pipelines.jobs.streams import open_missing_streams
+
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # numbers of mallopt(3)
 
 
@@ -16,6 +18,7 @@ def tune_process() -> None:
     unless the C library keeps freed memory, tables of tens of megabytes, which training allocates
     in every step, are mapped anew page by page each time: a tenth of the time on Gowalla, or more.
     """
+    open_missing_streams()
     os.umask(0o077)  # for libraries too
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.platform == "linux":

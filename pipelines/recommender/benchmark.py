@@ -18,7 +18,7 @@ from recsys.datasets.dataset import Dataset
 from recsys.datasets.loading import load_dataset
 from recsys.datasets.validation import validate_dataset
 from recsys.errors import ConfigError
-from recsys.recommender.evaluation.benchmark import fit_benchmark, measure_lists, rank_test_users
+from recsys.recommender.benchmark import fit_benchmark, measure_lists, rank_test_users
 from recsys.recommender.fitting.train import TrainingCallbacks
 from recsys.recommender.ranking.ranker import list_length
 from recsys.schema import ITEM_ID, USER_ID

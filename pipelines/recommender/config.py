@@ -27,12 +27,15 @@ from recsys.recommender.nightly_config import ListChecksConfig, PromotionConfig
 from recsys.tracking import TrackingConfig
 from recsys.training import TrainingConfig
 
+_MAX_K = 2**31 - 1
+"""The longest list: ranks are numbers of 32 bits."""
+
 
 @config_class
 class ListsConfig:
     """What lists are written."""
 
-    k: int = Field(default=20, ge=1, le=2**31 - 1)
+    k: int = Field(default=20, ge=1, le=_MAX_K)
     """Items a list; a list is no longer than the catalogue."""
     filter_seen: bool = True
     """Whether items that a user already interacted with are left out. Models are chosen and
@@ -153,6 +156,9 @@ def load_job_config(
 def _measure_as_written(mapping: dict[str, object]) -> dict[str, object]:
     """Lists are measured at the length that they are written with, unless another one is set."""
     lists, evaluation = mapping.get("lists", {}), mapping.get("evaluation", {})
-    if not isinstance(lists, dict) or not isinstance(evaluation, dict) or "k" not in lists:
+    if not isinstance(lists, dict) or not isinstance(evaluation, dict):
         return mapping
-    return {**mapping, "evaluation": {"k": lists["k"], **evaluation}}
+    k = lists.get("k")
+    if not isinstance(k, int) or not 1 <= k <= _MAX_K:  # whoever reads `lists` says so
+        return mapping
+    return {**mapping, "evaluation": {"k": k, **evaluation}}

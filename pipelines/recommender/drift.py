@@ -30,12 +30,12 @@ from recsys.recommender.model import RecommenderModel
 from recsys.recommender.model_bundle import load_model
 from recsys.recommender.ranking.by_source import POPULARITY
 from recsys.schema import EVENT_TIME, ITEM_ID, SCORE, SOURCE, USER_ID, WEIGHT
+from recsys.time_units import US_PER_DAY, US_PER_HOUR
 
 SAMPLE_ROWS = 50_000
 """Rows of either window that are embedded, and rows of lists that are read of a run."""
 
 _MAX_RUNS = 4
-_US_PER_DAY, _US_PER_HOUR = 86_400_000_000, 3_600_000_000
 
 
 def recommender_columns(
@@ -49,7 +49,7 @@ def recommender_columns(
     # Later events than the day are no fault: a check of an earlier day reads a log that went on.
     dataset = load_checked(inputs, config, None, reporter, needs_time=True).dataset
     times_N = np.asarray(dataset.interactions[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
-    blocks_N = windows.blocks(times_N // _US_PER_DAY)
+    blocks_N = windows.blocks(times_N // US_PER_DAY)
     windows.require_rows(blocks_N, dataset.origin("interactions", EVENT_TIME))
     is_used = pa.array(blocks_N >= 0)
     log, blocks_N = dataset.interactions.filter(is_used), blocks_N[blocks_N >= 0]
@@ -68,7 +68,7 @@ def recommender_columns(
 
 def _event_columns(log: pa.Table, blocks_N: Int64Array) -> Iterator[Column]:
     times_N = np.asarray(log[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
-    hours_N = times_N % _US_PER_DAY / _US_PER_HOUR
+    hours_N = times_N % US_PER_DAY / US_PER_HOUR
     yield Column(name="hour_of_day", kind="numeric", values=hours_N, blocks_N=blocks_N)
     if WEIGHT in log.column_names:
         yield Column(name=WEIGHT, kind="numeric", values=_flat(log[WEIGHT]), blocks_N=blocks_N)

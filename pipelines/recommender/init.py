@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from pipelines.jobs.console import Reporter
+from recsys.datasets.column_names import shown_names
 from recsys.datasets.guessing import guess_column, guess_features, guess_time_unit
 from recsys.datasets.tables import is_csv, read_table
 from recsys.errors import ConfigError, DataError
@@ -61,10 +62,22 @@ def _columns(path: Path, log: pa.Table) -> dict[str, str]:
             raise DataError(
                 file=str(path),
                 expected=f"a column whose name tells that it holds {name}",
-                got=", ".join(log.column_names),
-                remedy=f"rename one, or write the config by hand with [columns] {name} = ...",
+                got=shown_names(log.column_names, ()),
+                remedy="write a header if the file has none, rename a column, or write the config "
+                f"by hand with [columns] {name} = ...",
             )
+    if found[EVENT_TIME] is None:
+        found[EVENT_TIME] = _only_times(log)
     return {name: column for name, column in found.items() if column is not None}
+
+
+def _only_times(log: pa.Table) -> str | None:
+    """The one column that holds times by its type, whatever it is called."""
+    times = [
+        name for name in log.column_names
+        if pt.is_timestamp(log[name].type) or pt.is_date(log[name].type)
+    ]  # fmt: skip
+    return times[0] if len(times) == 1 else None
 
 
 def _changed(columns: Mapping[str, str]) -> dict[str, object]:
@@ -79,7 +92,7 @@ def _time_settings(path: Path, log: pa.Table, columns: Mapping[str, str]) -> dic
     unit = guess_time_unit(column)
     if unit is not None:
         return {"event_time_unit": unit}
-    naive = pt.is_timestamp(column.type) and column.type.tz is None
+    naive = pt.is_date(column.type) or (pt.is_timestamp(column.type) and column.type.tz is None)
     return {"event_time_zone": "UTC"} if naive else {}
 
 

@@ -48,7 +48,7 @@ def load_rules(inputs: Inputs, config: JobConfig, model: RecommenderModel) -> Ru
                 names,
                 columns=config.columns,
                 csv=config.data.csv,
-                where={**config.data.where},
+                where={str(name): text for name, text in config.data.where.items()},
             )
             check_id_types(model, table, file=str(path), columns=config.columns)
             tables[role] = table
@@ -72,7 +72,7 @@ def filters_of(
         users: Users of the run.
         items: The catalogue.
         had: Every item that each user had, whether it was learnt from or not.
-        reporter: Whom to tell.
+        reporter: Prints progress.
 
     Raises:
         CheckError: A table has rows, and none of them has an effect.

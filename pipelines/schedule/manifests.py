@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipelines.jobs.products import load_either_config
+from pipelines.operations.products import load_either_config
 from pipelines.schedule.schedule import STOP_S, UNDATED, JobSchedule, ScheduleConfig
 from recsys.errors import ConfigError
 from recsys.files import PRIVATE_FOLDER, replace

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.schedule.cron_times import CYCLE_DAYS, CronTimes, parse_cron
 from recsys.config import config_class, parse_config, read_toml
 from recsys.errors import ConfigError
+from recsys.time_units import S_PER_DAY
 
 CommandName = Literal[
     "validate",
@@ -59,7 +60,7 @@ class JobSchedule:
     """When it is due in UTC: minute, hour, day of the month, month, day of the week."""
     upstream: tuple[str, ...] = ()
     """Jobs that run before it, if they run on the same day."""
-    deadline_s: int = Field(gt=0, le=7 * 86_400)
+    deadline_s: int = Field(gt=0, le=7 * S_PER_DAY)
     """Seconds after which it is stopped."""
     description: str = ""
     """What it is for, in one line."""
@@ -208,7 +209,7 @@ def _overlap(first: CronTimes, second: CronTimes, needed_s: int) -> tuple[str, s
     """
     starts, dues = first.minutes_of_day(), second.minutes_of_day()
     days, due_days = first.days_of_cycle(), second.days_of_cycle()
-    for shift in range(needed_s // 86_400 + 2):
+    for shift in range(needed_s // S_PER_DAY + 2):
         if all((day + shift) % CYCLE_DAYS not in due_days for day in days):
             continue
         for start in starts:

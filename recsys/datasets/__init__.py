@@ -1,1 +1,1 @@
-"""Tables in: reading, validation, splits, generated data."""
+"""Input tables: reading, validation, splits, generated data."""

@@ -1,6 +1,6 @@
 """Interactions that must not count: too late, far before all others, told twice, or too many.
 
-Whatever is left out is counted, so that rows in are rows used and rows left out.
+Everything left out is counted, so that rows used and rows left out add up to all rows.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import stats
 
 from recsys.arrays import BoolArray, Int64Array
 from recsys.datasets.daily import repeated
@@ -18,8 +17,8 @@ from recsys.datasets.dataset import Dataset
 from recsys.datasets.far_times import is_far_before
 from recsys.datasets.validation import ValidationConfig
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, USER_ID
+from recsys.time_units import US_PER_DAY
 
-_US_PER_DAY = 86_400_000_000
 _LEAST_CAP, _CAP_FACTOR, _TAIL_SHARES = 1000, 5, (0.75, 0.9)
 
 
@@ -66,17 +65,17 @@ def has_times_of_day(log: pa.Table, zone: str) -> bool:
 
     Dates are midnights in UTC, or where they were written, which in UTC may be any hour.
     """
-    if not np.any(log[EVENT_TIME].cast(pa.int64()).to_numpy() % _US_PER_DAY):
+    if not np.any(log[EVENT_TIME].cast(pa.int64()).to_numpy() % US_PER_DAY):
         return False
     local = pc.local_timestamp(log[EVENT_TIME].cast(pa.timestamp("us", tz=zone)))
-    return bool(np.any(local.cast(pa.int64()).to_numpy() % _US_PER_DAY))
+    return bool(np.any(local.cast(pa.int64()).to_numpy() % US_PER_DAY))
 
 
 def _within_cap(log: pa.Table, cap: int | None) -> BoolArray:
     """Whether each event is among the latest of its user that count, by `default_cap` if not set.
 
-    Of events at one time, those whose other columns sort first go first, so that nothing depends
-    on the order of rows; in a log without times that order is all there is.
+    Among events at the same time, those whose other columns sort first come first, so that nothing
+    depends on the order of rows. In a log without times the order of rows decides.
     """
     codes = log[USER_ID].combine_chunks().dictionary_encode().indices.to_numpy()
     counts = np.bincount(codes)
@@ -95,21 +94,23 @@ def _within_cap(log: pa.Table, cap: int | None) -> BoolArray:
 
 
 def default_cap(counts: Int64Array) -> int:
-    """The most events of a user that can be a person's: beyond, the latest ones count.
+    """Default cap: the most events that one person can have; beyond it only the latest count.
 
     The number of events of a person is roughly lognormal, so that the busiest of N people is
     expected at the median times exp(s z), where z is the normal quantile of 1/N and s the spread of
-    the logs. Both are taken from places that a few accounts cannot move, whatever they do: the
-    median, and how far the upper quarter and the upper tenth lie above it. The highest number
-    itself, or one in a thousand, is what bots are made of. Five times the expectation leaves people
-    alone: on Gowalla, MovieLens 1M, MovieTweetings and Complete Journey the busiest user has 0.2 to
-    1.5 times the expectation. Nobody is capped below 1000.
+    the logs. Both are estimated from quantiles that a few accounts cannot move: the median, and the
+    distances of the upper quartile and the upper decile from it. The highest counts, up to one in a
+    thousand, are often those of bots. Five times the expectation does not affect people: on
+    Gowalla, MovieLens 1M, MovieTweetings and Complete Journey the busiest user has 0.2 to 1.5 times
+    the expectation. The cap is never below 1000.
 
     Args:
         counts: Events of each user, one or more.
     """
     if not len(counts):
         return _LEAST_CAP
+    from scipy import stats  # slow to import, and who only validates needs it not
+
     logs = np.log(np.maximum(counts, 1))
     middle = float(np.quantile(logs, 0.5, method="lower"))
     spread = max(

@@ -138,8 +138,8 @@ class _Shapes:
         cells = [(at, tail[at]) for at in range(column)]
         cells += [(column + at, head[at]) for at in range(1, len(head))]
         cells += [(at, cell) for row in rows[:_SAMPLE_ROWS] for at, cell in enumerate(row)]
-        judged = [_shape(cell) in self._shapes[at] for at, cell in cells if self._is_regular(at)]
-        return num_breaks if all(judged) and (judged or rows) else 0
+        scored = [_shape(cell) in self._shapes[at] for at, cell in cells if self._is_regular(at)]
+        return num_breaks if all(scored) and (scored or rows) else 0
 
     def _is_regular(self, column: int) -> bool:
         """Whether the fields of a column all look much alike, as ids, times and numbers do."""

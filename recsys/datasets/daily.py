@@ -1,10 +1,11 @@
-"""Figures of each day of a log, beside those of the days before it.
+"""Figures of each day of a log, compared with the days before it.
 
 Shapes: N rows, T days from the first of a log to the last, both included.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,19 +14,19 @@ import pyarrow.compute as pc
 
 from recsys.arrays import BoolArray, Float64Array, Int64Array
 from recsys.schema import AMOUNT, EVENT_TIME
+from recsys.time_units import US_PER_DAY
 
-_US_PER_DAY = 86_400_000_000
 _WEEKS, _MIN_KNOWN = 4, 7
 
 
 @dataclass(frozen=True, kw_only=True)
 class DailyFigure:
-    """A figure of the judged day, and what it was on days before, oldest first.
+    """A figure of the newest day, and its values on the days before, oldest first.
 
     Args:
-        observed: Of the judged day; NaN where it cannot be said.
+        observed: Value of the newest day; NaN where there is none.
         before: Of each earlier day of the reference window that has one.
-        num_rows: Rows of the judged day.
+        num_rows: Rows of the newest day.
     """
 
     observed: float
@@ -36,11 +37,11 @@ class DailyFigure:
 def day_numbers(table: pa.Table) -> Int64Array:
     """Day of each row, as days since 1970 in UTC. Shape (N,)."""
     times = table[EVENT_TIME].cast(pa.int64()).to_numpy()
-    return np.asarray(times // _US_PER_DAY, dtype=np.int64)
+    return np.asarray(times // US_PER_DAY, dtype=np.int64)
 
 
 def day_counts(days_N: Int64Array, day: int) -> Int64Array:
-    """Rows of each day, from the first one of a log to the judged one. Shape (T,)."""
+    """Rows of each day, from the first one of a log to the newest. Shape (T,)."""
     earlier_N = days_N[days_N <= day]
     if not len(earlier_N):
         return np.zeros(1, dtype=np.int64)
@@ -49,14 +50,14 @@ def day_counts(days_N: Int64Array, day: int) -> Int64Array:
 
 
 def volume(counts_T: Int64Array, *, num_days: int) -> tuple[DailyFigure, float]:
-    """Log of a day's rows over what the days before let expect, and that expectation.
+    """Log of a day's rows over the number expected from the days before, and that number.
 
-    What is expected is the median of four weeks, or of the same weekday in them, whichever told
-    the days before the judged one better.
+    The expectation is the median of four weeks, or of the same weekday in them, whichever predicted
+    the days before better.
 
     Args:
-        counts_T: Rows of each day, the judged one last. Shape (T,).
-        num_days: Days before the judged one that are looked at.
+        counts_T: Rows of each day, the newest last. Shape (T,).
+        num_days: Days before the newest that are used.
     """
     found = []
     for step in (1, 7):
@@ -94,12 +95,12 @@ def _trailing_median(counts_T: Int64Array, step: int) -> Float64Array:
 def stale_days(counts_T: Int64Array, *, num_days: int) -> tuple[int, int]:
     """Days without rows at the end of a log, and how many are usual on such a day.
 
-    Where the days without rows follow the week, as with a shop that is closed on Sundays, usual is
-    what the same weekday had in the weeks before; elsewhere, the longest gap.
+    If days without rows follow the week, as with a shop that is closed on Sundays, the usual number
+    is that of the same weekday before; otherwise it is the longest gap.
 
     Args:
-        counts_T: Rows of each day, the judged one last. Shape (T,).
-        num_days: Days before the judged one that are looked at.
+        counts_T: Rows of each day, the newest last. Shape (T,).
+        num_days: Days before the newest that are used.
     """
     has_rows = np.flatnonzero(counts_T)
     if not len(has_rows):
@@ -119,7 +120,7 @@ def stale_days(counts_T: Int64Array, *, num_days: int) -> tuple[int, int]:
 
 
 def daily_share(marked_N: BoolArray, days_N: Int64Array, day: int, *, num_days: int) -> DailyFigure:
-    """Share of marked rows on the judged day, and on each day before it."""
+    """Share of marked rows on the newest day, and on each day before it."""
     within_N = (days_N <= day) & (days_N >= day - num_days)
     number_N = days_N[within_N] - (day - num_days)
     rows = np.bincount(number_N, minlength=num_days + 1)
@@ -168,8 +169,24 @@ def first_of_each(table: pa.Table, key: str, *, most: int) -> BoolArray:
     return is_first_N
 
 
+def currency_groups(currencies: pa.ChunkedArray) -> dict[str, BoolArray]:
+    """Rows of each currency, by its name for messages: its code, where it looks like one.
+
+    Another column may be mapped to the currency, and its values are none of a message's business.
+    """
+    codes = sorted(pc.unique(currencies.drop_null()).to_pylist())
+    names = {
+        code: code if re.fullmatch(r"[A-Z]{3}", str(code)) else f"currency{number}"
+        for number, code in enumerate(codes, start=1)
+    }
+    return {
+        str(name): np.asarray(pc.equal(currencies, code).fill_null(False))
+        for code, name in names.items()
+    }
+
+
 def shift(values: Float64Array, usual: float) -> float:
-    """How far the median of values lies from what is usual."""
+    """Distance of the median of values from the usual one."""
     return abs(float(np.median(values)) - usual)
 
 

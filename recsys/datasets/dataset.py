@@ -1,4 +1,4 @@
-"""The three tables of a recommender: what the user calls them, and what they are in memory."""
+"""The three tables of a recommender: their settings, and their form in memory."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class FeaturesConfig:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """The tables under standard names and types, with what is needed to speak of them.
+    """The tables under standard names and types, with their origin for messages.
 
     Args:
         interactions: user_id, item_id and, where configured, event_time, weight, event_type, split.

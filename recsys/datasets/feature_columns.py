@@ -5,7 +5,7 @@
     numeric       float32
     dense         fixed_size_list<float32, num_dims>
 
-Types are settled here; whether values are finite is for validation to say.
+Types are settled here; validation checks whether values are finite.
 """
 
 from __future__ import annotations

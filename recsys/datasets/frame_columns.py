@@ -1,8 +1,7 @@
-"""Which column of a frame is what: as told, else guessed from names and types and said aloud."""
+"""Which column of a frame is what: as given, else guessed from names and types, with a message."""
 
 from __future__ import annotations
 
-import difflib
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.types as pt
 
+from recsys.datasets.column_names import nearest_name, shown_names
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.epochs import TimeUnit
 from recsys.datasets.feature_columns import FeatureKind
@@ -71,7 +71,7 @@ class Guesses:
         self.keywords.append(keyword)
 
     def tell(self) -> None:
-        """Say what was guessed, if anything."""
+        """Log what was guessed, if anything."""
         if self.said:
             LOG.warning(
                 "%s: %s; to be sure, pass %s",
@@ -121,7 +121,7 @@ def find_columns(
 def time_settings(
     guesses: Guesses, column: str | None, zone: str | None, unit: TimeUnit | None
 ) -> tuple[str | None, TimeUnit | None]:
-    """Zone and unit of times that do not say them: as told, else guessed."""
+    """Zone and unit of times that do not contain them: as given, else guessed."""
     if column is None:
         return zone, unit
     values = guesses.frame.column(column)
@@ -146,7 +146,7 @@ def find_features(
     kinds: Sequence[FeatureKind] | None = None,
     hint: str = "",
 ) -> dict[str, FeatureConfig]:
-    """Columns that look like features, but none that looks like a label.
+    """Columns that look like features; never one that looks like a label.
 
     Args:
         guesses: The frame, and where guesses are noted.
@@ -177,7 +177,7 @@ def find_features(
 
 @contextmanager
 def in_words_of_python() -> Iterator[None]:
-    """Errors of the block with the settings of config files named as keywords have them."""
+    """Errors of the block with keyword arguments in place of settings of config files."""
     try:
         yield
     except DataError as error:
@@ -204,11 +204,11 @@ def _check_given(frame: NamedFrame, standard: str, asked: str) -> None:
             f"{listing(list(frame.names))}"
         )
     if asked not in frame.names:
-        nearest = difflib.get_close_matches(asked, frame.names, n=1)
-        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+        nearest = nearest_name(asked, frame.names, [asked])
+        hint = f"did you mean {nearest!r}? " if nearest else ""
         raise frame.origin(asked).refusal(
             expected="one column of that name",
-            got=f"none among {listing(list(frame.names))}",
+            got=f"none among {shown_names(frame.names, [asked])}",
             remedy=f"{hint}correct {standard}=...",
         )
 
@@ -235,7 +235,7 @@ def _guess(frame: NamedFrame, free: Sequence[str], standard: str) -> str | None:
 def _not_told(frame: NamedFrame, standard: str) -> DataError:
     return frame.origin().refusal(
         expected=f"a column whose name tells that it holds {standard}",
-        got=listing(list(frame.names)),
+        got=shown_names(frame.names, ()),
         remedy=f'name it, {standard}="..."'
         + (" (frame[\"transaction_id\"] = range(len(frame)) makes one)"
            if standard == TRANSACTION_ID else ""),

@@ -1,4 +1,4 @@
-"""A first guess at what the columns of unknown tables are; a person corrects it once, in TOML."""
+"""Guesses what the columns of unknown tables are; a person corrects the guess once, in TOML."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recsys.datasets.feature_columns import FeatureKind
 _MAX_TERMS_SHARE = 0.5
 """Texts of which more than this share are distinct are names or prose, not categories."""
 _MAX_CODES = 100
-"""Integers with at most so many distinct values are codes, with more they are numbers."""
+"""Integers with at most this many distinct values are codes; with more they are numbers."""
 
 
 def guess_column(names: Sequence[str], standard_name: str) -> str | None:

@@ -1,14 +1,13 @@
-"""Whether the newest day of a log is like the days before it, before anything is made from it.
+"""Input checks: whether the newest day of a log is like the days before it.
 
-Each rule has a limit from the config, and gives way where the log's own earlier days went further:
-a shop that is closed on Sundays is not stale on Mondays. Counts of few rows vary by chance, and
-limits leave room for that. A log shorter than two weeks is judged by its freshness alone.
+Each rule has a limit from the config, which is widened if earlier days of the log went further: a
+shop that is closed on Sundays is not stale on Mondays. Limits allow for the chance variation of
+small counts. Of a log shorter than two weeks only the freshness is checked.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -16,13 +15,13 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from recsys.arrays import Float64Array, Int64Array
 from recsys.config import config_class
 from recsys.datasets.daily import (
     DailyFigure,
+    currency_groups,
     daily_share,
     day_counts,
     day_numbers,
@@ -41,25 +40,25 @@ from recsys.schema import AMOUNT, CURRENCY, EVENT_TIME
 
 _MIN_DAYS, _MIN_ROWS, _MARGIN = 7, 100, 1.25
 _MIN_HISTORY = 14
-_MAX_AMOUNTS = 3  # of an account's day: one fraud must not look like a wrong unit
+_MAX_AMOUNTS = 3  # amounts amounts of an account's day: one fraud must not look like a wrong unit
 _SETTLING_DAYS = 7  # at the start of a log almost every id is new
-_CHANCE = 4.0  # standard deviations that a figure may go by chance
+_CHANCE = 4.0  # standard deviations allowed for chance
 _CHANCE_OF_DISTANCE = 2.1  # of the Kolmogorov distribution: 3 days in 10,000 go further
 _EPOCH = date(1970, 1, 1)
 
 
 @config_class
 class InputChecksConfig:
-    """Limits of what the newest day may be like, for runs with `--as-of`; beyond them: HELD."""
+    """Limits of the newest day, for runs with `--as-of`; beyond them the run is HELD."""
 
     enabled: bool = True
-    """Whether the newest day is looked at."""
+    """Whether the newest day is checked."""
     reference_days: int = Field(default=28, ge=7, le=36_525)
-    """Days before it that show what is usual."""
+    """Days before it that it is compared with."""
     max_stale_days: int = Field(default=0, ge=0)
     """Days without any event up to the day of the run, which counts."""
     min_volume: float = Field(default=0.6, ge=0, le=1)
-    """Least rows of the day, as a share of what the days before let expect."""
+    """Least rows of the day, as a share of the number expected from the days before."""
     max_volume: float = Field(default=2.5, ge=1)
     """Most rows of the day, as a multiple of that."""
     max_duplicate_share: float = Field(default=0.05, ge=0, le=1)
@@ -73,7 +72,7 @@ class InputChecksConfig:
     max_amount_distance: float = Field(default=0.04, ge=0, le=1)
     """Kolmogorov-Smirnov distance that the day's amounts may have from those of the days before."""
     max_amount_extremes: float = Field(default=0.02, ge=0, le=1)
-    """Share of the day's amounts that may lie outside of what 99.8 % of those before lay within."""
+    """Share of the day's amounts that may lie outside the central 99.8 % of those before."""
     lookback_days: int = Field(default=3, ge=0, le=36_525)
     """Days before the day of a run whose late transactions `score-accounts` still learns."""
     max_late_share: float = Field(default=0.05, ge=0)
@@ -89,7 +88,7 @@ class Finding:
         observed: The figure of the day.
         low: Least that passes.
         high: Most that passes.
-        error: What a refusal says; None where the figure passes or cannot be judged.
+        error: The error if the figure fails; None if it passes or cannot be checked.
     """
 
     rule: str
@@ -112,10 +111,10 @@ def check_newest_day(
     origin: Naming,
     exported: pa.Table | None = None,
 ) -> list[Finding]:
-    """Judge a day of a log by the days before it.
+    """Compare a day of a log with the days before it.
 
     Args:
-        table: Usable rows, with event_time; later days are not looked at.
+        table: Usable rows, with event_time; later days are ignored.
         day: The day that the run stands for.
         config: Limits.
         terms: Columns of ids and terms, of which new ones are counted; first that of who acts.
@@ -123,7 +122,7 @@ def check_newest_day(
         exported: The rows as they came, where repeated ones are not in `table` any more.
 
     Returns:
-        A finding for each rule that could be judged.
+        A finding for each rule that could be checked.
     """
     days_N, number = day_numbers(table), (day - _EPOCH).days
     counts_T = day_counts(days_N, number)
@@ -139,9 +138,13 @@ def check_newest_day(
         figure = daily_share(marked, days_N, number, num_days=num_days)
         found += _share("unseen", name, figure, config, origin)
     if AMOUNT in table.column_names:
-        window = (days_N <= number) & (days_N >= number - config.reference_days)
-        window[window] = first_of_each(table.filter(pa.array(window)), terms[0], most=_MAX_AMOUNTS)
-        found += _amounts(table.filter(pa.array(window)), days_N[window], number, config, origin)
+        is_recent_N = (days_N <= number) & (days_N >= number - config.reference_days)
+        is_recent_N[is_recent_N] = first_of_each(
+            table.filter(pa.array(is_recent_N)), terms[0], most=_MAX_AMOUNTS
+        )
+        found += _amounts(
+            table.filter(pa.array(is_recent_N)), days_N[is_recent_N], number, config, origin
+        )
     return found
 
 
@@ -173,8 +176,8 @@ def _volume(counts_T: Int64Array, config: InputChecksConfig, origin: Naming) -> 
     figure, expected = volume(counts_T, num_days=config.reference_days)
     if len(figure.before) < _MIN_DAYS or math.isnan(figure.observed):
         return
-    # What counts of this size do by chance (Poisson), and what the days before did: all but the
-    # one that went furthest, so that an outage does not open the gate for those to come.
+    # The chance variation of such counts (Poisson), and the range of the days before without the
+    # most extreme one: otherwise one outage would let later ones pass.
     chance = _CHANCE / math.sqrt(max(expected, 1))
     before = np.sort(figure.before)
     low = min(math.log(config.min_volume or 1e-9), _MARGIN * float(before[1]))
@@ -200,8 +203,8 @@ def _duplicates(
     table: pa.Table, day: int, config: InputChecksConfig, origin: Naming
 ) -> Iterator[Finding]:
     days_N = day_numbers(table)
-    window = (days_N <= day) & (days_N >= day - config.reference_days)
-    recent, days_N = table.filter(pa.array(window)), days_N[window]
+    is_recent_N = (days_N <= day) & (days_N >= day - config.reference_days)
+    recent, days_N = table.filter(pa.array(is_recent_N)), days_N[is_recent_N]
     figure = daily_share(repeated(recent), days_N, day, num_days=config.reference_days)
     yield from _share("duplicates", "", figure, config, origin)
 
@@ -217,7 +220,7 @@ def _share(
         setting, what = "max_duplicate_share", "repeat an earlier one"
     elif column == CURRENCY:
         setting = "max_new_currency_share"
-    # Above what the days before had, but never so high that nothing could be above it.
+    # Above the shares of the days before, but never so high that nothing could exceed it.
     most = float(figure.before.max())
     high = max(getattr(config, setting), min(_MARGIN * most, (1 + most) / 2))
     high = min(high + _CHANCE * math.sqrt(high * (1 - high) / figure.num_rows), 1.0)
@@ -235,17 +238,11 @@ def _share(
 def _amounts(
     recent: pa.Table, days_N: Int64Array, day: int, config: InputChecksConfig, origin: Naming
 ) -> Iterator[Finding]:
-    """The day's amounts against those of the days before, each currency for itself."""
+    """The day's amounts against those of the days before, by currency."""
     amounts_N = np.log(np.maximum(np.abs(recent[AMOUNT].to_numpy()), 1e-9))
     groups = {"": np.ones(len(days_N), dtype=np.bool_)}
     if CURRENCY in recent.column_names:
-        codes = sorted(pc.unique(recent[CURRENCY].drop_null()).to_pylist())
-        groups = {
-            _currency_name(code, number): np.asarray(
-                pc.equal(recent[CURRENCY], code).fill_null(False)
-            )
-            for number, code in enumerate(codes, start=1)
-        }
+        groups = currency_groups(recent[CURRENCY])
     for currency, mine_N in groups.items():
         today = amounts_N[mine_N & (days_N == day)]
         before = {
@@ -257,11 +254,6 @@ def _amounts(
             yield from _shift(currency, today, list(before.values()), config, origin)
 
 
-def _currency_name(code: object, number: int) -> str:
-    """A currency for messages: its code where it is one, as another column may be mapped to it."""
-    return str(code) if re.fullmatch(r"[A-Z]{3}", str(code)) else f"currency{number}"
-
-
 def _shift(
     currency: str,
     today: Float64Array,
@@ -269,7 +261,7 @@ def _shift(
     config: InputChecksConfig,
     origin: Naming,
 ) -> Iterator[Finding]:
-    """Median and distribution of log amounts; the days before say how far both may go."""
+    """Median and distribution of log amounts, with limits from the days before."""
     pooled = np.sort(np.concatenate(before))
     usual = float(np.median(pooled))
     where = f".{currency}" if currency else ""

@@ -43,8 +43,8 @@ def load_dataset(
 ) -> Dataset:
     """Read the tables, rename their columns to the standard names and settle their types.
 
-    Ids stay exact. What only a look at the values can tell (null ids of interactions, numbers
-    that are not finite, times in the future) is left to `recsys.datasets.validation`.
+    Ids stay exact. Checks of values (null ids of interactions, numbers that are not finite, times
+    in the future) are left to `recsys.datasets.validation`.
 
     Args:
         data: Where the tables are.
@@ -107,7 +107,7 @@ class _Reader:
             columns=[origins[name].column for name in converters if name not in optional],
             optional=[origins[name].column for name in optional],
             delimiter=self.data.csv.delimiter,
-            where=parsed_filters({**self.data.where}).get(table),
+            where=parsed_filters(self.data.where).get(table),
             read=self.read_as,
         )
         if self.note is not None:

@@ -1,4 +1,4 @@
-"""Where a column came from, so that every refusal speaks the user's own words."""
+"""Where a column came from, so that messages use the user's own names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Origin:
         return f"name another column in {self.setting}" if self.setting else "map another column"
 
     def refusal(self, *, expected: str, got: str, remedy: str) -> DataError:
-        """The error that says what is wrong here."""
+        """The error for a fault at this origin."""
         return DataError(
             file=self.file,
             column=self.column,
@@ -49,7 +49,7 @@ def one_line(text: str, max_chars: int = 240) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error says, as one line; of a key that is not there, that it is not there."""
+    """The message of an error in one line; for a `KeyError`, which key is missing."""
     if isinstance(error, KeyError) and error.args:
         return one_line(f"one without {error.args[0]!r}")
     return one_line(str(error))
@@ -64,7 +64,7 @@ def reason_without_values(error: Exception) -> str:
 
 
 def printable(text: str) -> str:
-    """Text with what terminals do not show, such as a byte order mark, written as an escape."""
+    """Text with invisible characters, such as a byte order mark, written as escapes."""
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
     )

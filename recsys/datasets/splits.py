@@ -1,9 +1,8 @@
-"""Splits of interactions into train, valid and test: the leak rules, in one file to review.
+"""Splits of interactions into train, valid and test: all leak rules are in this file.
 
-    global_time      everything at or after a cut is test: what a scheduled job meets
-    leave_last_out   each user's last interaction is test, the one before it valid
-    random           a share of each user's interactions, for logs without time
-    brought          the data says, in its column `split`
+    global_time      everything at or after a cut is test, as for a scheduled job leave_last_out
+    each user's last interaction is test, the one before it valid random           a share of each
+    user's interactions, for logs without time brought          the data says, in its column `split`
 
 Rows keep their order within a part, and every row is in exactly one.
 
@@ -86,7 +85,7 @@ def split_interactions(interactions: pa.Table, config: SplitConfig, *, seed: int
     Args:
         interactions: A table with standard columns.
         config: The rule and its shares.
-        seed: Seed of the random rule; the others do not look at it.
+        seed: Seed of the random rule; the others do not use it.
 
     Raises:
         DataError: A column that the rule needs is missing or has nulls, or a part that is asked

@@ -27,6 +27,7 @@ from recsys.datasets.dataset import (
 from recsys.datasets.ids import IdType
 from recsys.errors import ConfigError
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, ITEM_ID, TITLE, USER_ID
+from recsys.time_units import US_PER_DAY, US_PER_S
 
 SYNTHETIC_FEATURES = FeaturesConfig(
     users={
@@ -170,8 +171,8 @@ def _draw(
 
 def _times(rng: np.random.Generator, num_interactions: int, num_days: int) -> pa.Array:
     """Event times in ascending order, uniform over the days."""
-    start_us = int(_FIRST_EVENT.timestamp()) * 10**6
-    elapsed_N = rng.integers(num_days * 86_400 * 10**6, size=num_interactions)
+    start_us = int(_FIRST_EVENT.timestamp()) * US_PER_S
+    elapsed_N = rng.integers(num_days * US_PER_DAY, size=num_interactions)
     elapsed_N.sort()
     return pa.array(start_us + elapsed_N).cast(EVENT_TIME_TYPE)
 

@@ -1,6 +1,6 @@
-"""Files to Arrow tables: Parquet (file, folder, Hive partitions) and CSV, nothing guessed.
+"""Files to Arrow tables: Parquet (file, folder, Hive partitions) and CSV, without guessing.
 
-A CSV file holds text, so every column of one comes out as strings; who knows what a column means
+A CSV file holds text, so all of its columns are strings here; code that knows what a column means
 converts it. The same holds for the keys of Hive partitions: `region=01` stays `"01"`.
 """
 

@@ -1,7 +1,7 @@
-"""Text to values, for CSV: what is not written plainly is refused, never guessed.
+"""Text to values, for CSV: ambiguous text is refused, never guessed.
 
-A refusal names the row of what it refuses, from 1 and without the header, and not the value: it may
-be an id, or stand in a column that was mapped by mistake, and messages reach logs.
+A message names the row, counted from 1 without the header, and not the value: the value may be an
+id, or from a column that was mapped by mistake, and messages reach logs.
 """
 
 from __future__ import annotations

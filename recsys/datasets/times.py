@@ -1,4 +1,4 @@
-"""Event times: whatever the file holds becomes microseconds in UTC, or is refused as ambiguous.
+"""Event times: all forms become microseconds in UTC, or are refused as ambiguous.
 
 A date is that day: it becomes midnight in UTC, whatever the zone, as days are those of UTC in all
 jobs. Local times that are nothing but midnights are dates too.
@@ -19,13 +19,13 @@ from recsys.datasets.text import first_row, unreadable_row
 from recsys.datasets.wide_times import from_epoch, in_microseconds, is_beyond
 from recsys.errors import DataError
 from recsys.schema import EVENT_TIME_TYPE
+from recsys.time_units import US_PER_DAY
 
 AmbiguousTimes = Literal["refuse", "earlier", "later"]
 """What becomes of a local time that occurs twice, or never, as clocks are changed."""
 
 _SET_ZONE = 'set [columns] event_time_zone = "UTC" (or the zone they were written in)'
 _SET_UNIT = 'set [columns] event_time_unit = "s" (or "ms", "us", "ns")'
-_US_PER_DAY = 86_400_000_000
 _DATE = r"^\d{4}-\d{2}-\d{2}$"
 
 
@@ -91,7 +91,7 @@ def _from_text(column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
             return column.cast(pa.date32())
         except pa.ArrowInvalid as error:
             raise _no_time(origin, unreadable_row(column, pa.date32())) from error
-    # Microseconds reach further than nanoseconds; only text with more digits needs the latter.
+    # Microseconds have a wider range than nanoseconds; only text with more digits needs the latter.
     for resolution in ("us", "ns"):
         for tz in ("UTC", None):
             try:
@@ -129,7 +129,7 @@ def _are_midnights(local: pa.ChunkedArray) -> bool:
     counts = local.drop_null().cast(pa.int64())
     if not len(counts):
         return False
-    days = pc.multiply(pc.divide(counts, _US_PER_DAY), _US_PER_DAY)
+    days = pc.multiply(pc.divide(counts, US_PER_DAY), US_PER_DAY)
     return bool(pc.all(pc.equal(counts, days)).as_py())
 
 

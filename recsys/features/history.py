@@ -16,11 +16,10 @@ from scipy import sparse
 from recsys.arrays import BoolArray, Float32Array, Int64Array
 from recsys.features.vocabulary import UNKNOWN, Vocabulary
 from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID, WEIGHT
+from recsys.time_units import US_PER_DAY
 
 UserItemMatrix = sparse.csr_array[np.float32, tuple[int, int]]
 """Stored entries are interactions, whatever their value. Rows are users, columns items."""
-
-_DAY_US = 86_400_000_000
 
 
 def user_item_matrix(
@@ -161,7 +160,7 @@ def event_values(
     if half_life_days is not None and interactions.num_rows:
         times = np.asarray(interactions[EVENT_TIME].cast(pa.int64()))
         last = times.max() if as_of is None else int(as_of.timestamp() * 1e6)
-        values *= 0.5 ** (np.maximum(last - times, 0) / _DAY_US / half_life_days)
+        values *= 0.5 ** (np.maximum(last - times, 0) / US_PER_DAY / half_life_days)
     return np.maximum(values, np.finfo(np.float32).tiny).astype(np.float32)
 
 

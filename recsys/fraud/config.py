@@ -7,7 +7,6 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from recsys.config import config_class
-from recsys.fraud.labels.meta_model import MetaModelConfig
 
 
 @config_class
@@ -74,6 +73,29 @@ class ScoringConfig:
     """Trees."""
     min_rows_per_leaf: int = Field(default=200, ge=1)
     """Transactions that a leaf stands for at least."""
+
+
+@config_class
+class MetaModelConfig:
+    """How the trees over all evidence are fitted."""
+
+    num_rounds: int = Field(default=300, ge=1)
+    """Trees."""
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
+    """Share of each tree's step that is taken."""
+    num_leaves: int = Field(default=15, ge=2)
+    """Leaves of a tree."""
+    min_rows_per_leaf: int = Field(default=100, ge=1)
+    """Transactions that a leaf stands for at least; of few rows a hundredth."""
+    num_bins: int = Field(default=1023, ge=2)
+    """Values of a feature that the trees distinguish; too few would merge the rare, high
+    amounts."""
+    shrinkage: float = Field(default=10.0, ge=0)
+    """L2 penalty on the values of leaves."""
+    max_legitimate_rows: int = Field(default=100_000, ge=1)
+    """Legitimate rows to learn from at most, drawn at random and weighted for all of them."""
+    min_frauds: int = Field(default=20, ge=1)
+    """Known frauds below which no meta-model is fitted."""
 
 
 @config_class

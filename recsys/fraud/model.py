@@ -44,6 +44,7 @@ from recsys.fraud.scoring.scorer import EvidenceScorer
 from recsys.fraud.scoring.scores import Scores, joined, joined_scores
 from recsys.fraud.scoring.tails import Tail
 from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, EVENT_TIME, TRANSACTION_ID
+from recsys.time_units import US_PER_DAY
 
 PART_ROWS = 30_240
 """Transactions that are scored at once, so that memory does not grow with their number. Those of
@@ -142,7 +143,7 @@ class FraudModel:
                 ids = _rows(table, slice(block[0].start, block[-1].stop))[TRANSACTION_ID]
                 scores, recent = self._joined(parts, ids, recent, labels, num_threads=num_threads)
                 found.append(scores)
-        until = float(pc.max(table[EVENT_TIME]).cast(pa.int64()).as_py() or 0) / 86_400_000_000
+        until = float(pc.max(table[EVENT_TIME]).cast(pa.int64()).as_py() or 0) / US_PER_DAY
         return joined_scores(found), replace(state, until=max(state.until, until), recent=recent)
 
     def _score_part(
@@ -207,7 +208,7 @@ def evidence_names(autoencoder: FittedAutoencoder) -> tuple[str, ...]:
 def _check_order(table: pa.Table, state: ProfileState) -> None:
     """Refuse transactions that are out of order, or earlier than the state."""
     times_N = np.asarray(table[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
-    if len(times_N) and (np.any(np.diff(times_N) < 0) or times_N[0] / 86_400e6 < state.until):
+    if len(times_N) and (np.any(np.diff(times_N) < 0) or times_N[0] / US_PER_DAY < state.until):
         raise DataError(
             file="transactions",
             column=EVENT_TIME,

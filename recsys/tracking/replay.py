@@ -214,7 +214,7 @@ def _probe(uri: str) -> None:
     """Connect to a server: one that is down shows at once, unlike a slow one.
 
     Raises:
-        OSError: Nobody listens.
+        OSError: No server listens.
     """
     parts = urllib.parse.urlsplit(uri)
     if parts.scheme not in {"http", "https"} or parts.hostname is None:

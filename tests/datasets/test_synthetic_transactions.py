@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transaction_frames import frame, normal_purchases
 
-from recsys.datasets.synthetic_transactions import synthetic_transactions
+from recsys.datasets.synthetic_transactions import SyntheticTransactions, synthetic_transactions
 from recsys.errors import ConfigError
 
 SEEDS = st.integers(0, 2**32)
+
+
+@cache
+def usual_log() -> SyntheticTransactions:
+    """A log as it comes without settings."""
+    return synthetic_transactions()
 
 
 def test_the_columns_and_their_types_are_those_documented() -> None:
@@ -95,7 +102,7 @@ def test_the_first_day_moves_the_times() -> None:
 
 def test_personas_differ_in_hours_amounts_categories_and_rates() -> None:
     """What a peer group does can be told from what another does."""
-    log = synthetic_transactions()
+    log = usual_log()
     rows = normal_purchases(frame(log)).merge(
         log.accounts.to_pandas()[["account_id", "persona", "opened_day"]], on="account_id"
     )
@@ -117,7 +124,7 @@ def test_personas_differ_in_hours_amounts_categories_and_rates() -> None:
 
 def test_accounts_are_loyal_and_differ_within_a_persona() -> None:
     """Most purchases go to a few merchants; rates and levels are the account's own."""
-    log = synthetic_transactions()
+    log = usual_log()
     rows = normal_purchases(frame(log))
     of_pair = rows.groupby(["account_id", "category", "counterparty_id"]).size()
     top = of_pair.groupby(["account_id", "category"]).nlargest(3).sum() / len(rows)
@@ -132,7 +139,7 @@ def test_accounts_are_loyal_and_differ_within_a_persona() -> None:
 
 def test_transactions_cluster_in_time_without_fraud() -> None:
     """Some purchases follow another within half an hour, as those of a shopping trip do."""
-    rows = normal_purchases(frame(synthetic_transactions()))
+    rows = normal_purchases(frame(usual_log()))
     gaps = rows.groupby("account_id").event_time.diff()
 
     assert 0.2 < (gaps < pd.Timedelta(minutes=30)).mean() < 0.35  # alone, purchases have 0.11
@@ -140,7 +147,7 @@ def test_transactions_cluster_in_time_without_fraud() -> None:
 
 def test_refunds_are_rare_and_return_a_purchase() -> None:
     """Each negative amount is that of an earlier purchase of the account at the merchant."""
-    rows = frame(synthetic_transactions())
+    rows = frame(usual_log())
     refunds = rows[rows.amount < 0].assign(amount=lambda found: -found.amount)
     pairs = refunds.merge(rows, on=["account_id", "counterparty_id", "amount"])
     earlier = pairs[pairs.event_time_y < pairs.event_time_x]
@@ -151,7 +158,7 @@ def test_refunds_are_rare_and_return_a_purchase() -> None:
 
 def test_some_accounts_are_cold() -> None:
     """A few accounts have their first transaction in the last days, most in the first."""
-    first_day = frame(synthetic_transactions()).groupby("account_id").day.min()
+    first_day = frame(usual_log()).groupby("account_id").day.min()
 
     assert 0.01 < (first_day >= 84).mean() < 0.1
     assert (first_day < 7).mean() > 0.7

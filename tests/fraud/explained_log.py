@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -107,6 +107,7 @@ def days_of(log: SyntheticTransactions) -> np.ndarray:
     return midnights - midnights[0]
 
 
+@cache
 def scored_log(*, seed: int) -> ScoredLog:
     """The days after training, scored by what was learnt before."""
     log = drawn_log(seed=seed)

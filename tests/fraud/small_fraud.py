@@ -14,10 +14,9 @@ import pyarrow as pa
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.synthetic_transactions import synthetic_transactions
 from recsys.features.vocabulary import Vocabulary
-from recsys.fraud.config import AutoencoderConfig, FraudConfig, LabelsConfig
+from recsys.fraud.config import AutoencoderConfig, FraudConfig, LabelsConfig, MetaModelConfig
 from recsys.fraud.fitting.labelled import ConfirmedLabels
 from recsys.fraud.fitting.train import fit_fraud_model
-from recsys.fraud.labels.meta_model import MetaModelConfig
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.booster import fit_booster

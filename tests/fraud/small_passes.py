@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recsys.fraud.embedding.inputs import SKETCH_BITS
 from recsys.fraud.profiles.arrays import (
     COUNTERPARTY_VALUES,
     EVIDENCE,
     NUM_HOURS,
-    SKETCH_BITS,
     Accounts,
     Counterparties,
     Excess,

@@ -137,7 +137,7 @@ def test_scores_are_set_against_what_sufficed() -> None:
 def test_an_account_with_little_history_is_marked(page: Page, content: AlertPage) -> None:
     """Only cold accounts are said to be judged by their peers."""
     assert [one.cold for one in content.alerts] == [False, False, True]
-    assert page.text.count("Little history: judged by its peers.") == 1
+    assert page.text.count("Little history: compared with its peers.") == 1
 
 
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS.keys())

@@ -18,8 +18,12 @@ from recsys.datasets.dataset import FeatureConfig
 from recsys.errors import ConfigError
 from recsys.fraud.embedding.autoencoder import InputColumns
 from recsys.fraud.embedding.contexts import best_context, context_terms, share_of_one_value
-from recsys.fraud.embedding.inputs import TransactionInputs, amounts_of_logs, log_amounts
-from recsys.fraud.profiles.arrays import SKETCH_BITS
+from recsys.fraud.embedding.inputs import (
+    SKETCH_BITS,
+    TransactionInputs,
+    amounts_of_logs,
+    log_amounts,
+)
 
 AMOUNTS = st.floats(-1e12, 1e12)
 LEVELS = {"EUR": 3.0, "JPY": 8.0, "USD": 3.2}
@@ -72,7 +76,7 @@ def test_many_terms_explain_nothing_by_chance() -> None:
 def test_the_context_of_a_generated_log() -> None:
     """Amounts are drawn by category, and the age is that of the account."""
     assert fitted().context == "category"
-    assert fitted().profile == ("age",)
+    assert fitted().account_features == ("age",)
     assert "age" not in fitted().targets
 
 

@@ -78,7 +78,7 @@ def scored_in_blocks(log: Log, cuts: list[int]) -> tuple[np.ndarray, RecentTrans
     return np.concatenate(found), memory
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(logs(), st.data())
 def test_scoring_sees_what_fitting_saw_whatever_the_blocks(log: Log, data: st.DataObject) -> None:
     """Block after block, with what is remembered, a row has the features that fitting computed."""
@@ -89,6 +89,7 @@ def test_scoring_sees_what_fitting_saw_whatever_the_blocks(log: Log, data: st.Da
     assert found.tobytes() == expected.tobytes()
 
 
+@settings(max_examples=15)
 @given(logs())
 def test_memory_is_bounded(log: Log) -> None:
     """Before memory and delay there is at most a row an account, and it is a known fraud."""

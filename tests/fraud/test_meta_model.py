@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import ArtifactError, DataError
+from recsys.fraud.config import MetaModelConfig
 from recsys.fraud.evaluation.metrics import average_precision
-from recsys.fraud.labels.meta_model import MetaModel, MetaModelConfig, fit_meta_model
+from recsys.fraud.labels.meta_model import MetaModel, fit_meta_model
 
 NAMES = ("amount_high", "counterparty_risk", "noise")
 SMALL = MetaModelConfig(num_rounds=40)

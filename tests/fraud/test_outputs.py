@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.datasets.transactions.days import day_number, end_of_day, start_of
-from recsys.errors import PublishError
+from recsys.errors import CheckError, PublishError
 from recsys.fraud.alerts.outputs import (
     ACCOUNTS_FILE,
     TRANSACTIONS_FILE,
@@ -114,6 +114,20 @@ def test_what_breaks_a_promise_is_refused(
     write_both(tmp_path, scored, by_account)
     with pytest.raises(PublishError, match=f"expected .*{says}.*the outputs are not used"):
         audit_scores(tmp_path, day=DAY, num_transactions=4)
+
+
+def test_a_table_with_nothing_in_it_is_held(tmp_path: Path) -> None:
+    """A day without alerts is a quiet one; a day without accounts is no output."""
+    quiet = accounts().set_column(
+        accounts().column_names.index("alert"), "alert", pa.array([False] * 3)
+    )
+    write_both(tmp_path, transactions(), quiet)
+    audit_scores(tmp_path, day=DAY, num_transactions=4)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    write_both(empty, transactions()[:0], accounts()[:0])
+    with pytest.raises(CheckError, match="empty output: expected a row or more, got no row"):
+        audit_scores(empty, day=DAY, num_transactions=0)
 
 
 def cut_short(file: Path) -> None:

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from small_transactions import FEATURES, QUICK, cut, days_of, times_of
 
 from recsys.datasets.synthetic_transactions import synthetic_transactions
-from recsys.fraud.config import LabelsConfig
+from recsys.fraud.config import LabelsConfig, MetaModelConfig
 from recsys.fraud.fitting.labelled import ConfirmedLabels
 from recsys.fraud.fitting.train import FittedFraud, fit_fraud_model
 from recsys.fraud.labels.memory import MEMORY_DAYS
-from recsys.fraud.labels.meta_model import MetaModelConfig
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.scores import Scores
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import typer
-from shop import UNTRACKED, run_command, shop_dataset, write_shop
+from shop import UNTRACKED, run_command, run_installed, shop_dataset, write_shop
 from typer.testing import CliRunner
 
 from pipelines.cli import app
@@ -88,7 +88,7 @@ def test_the_package_runs_as_the_command() -> None:
         [sys.executable, "-m", "pipelines", "validate", "no.toml"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    command = run_command("validate", "no.toml")
+    command = run_installed("validate", "no.toml")
     assert (module.returncode, module.stderr) == (command.returncode, command.stderr)
     assert module.returncode == 2
     assert module.stderr.startswith("error: no.toml: expected a TOML file, got no such file")

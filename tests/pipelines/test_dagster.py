@@ -116,7 +116,9 @@ def test_a_night_of_assets_publishes(tmp_path: Path, instance: object) -> None:
     assert facts(result, "write_lists")["users"] == 150
     assert Path(str(facts(result, "similar")["file"])).is_file()
 
-    again = materialized(found, instance)
+    again = dg.materialize(
+        list(found.assets), instance=instance, partition_key=DAY, selection="train"
+    )
     assert again.success
     assert facts(again, "train")["outcome"] in {"SKIPPED", "PUBLISHED"}
 

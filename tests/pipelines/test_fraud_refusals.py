@@ -217,7 +217,7 @@ def test_validation_refuses_what_a_night_would(case: Case, bank: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["times without a zone", "an unknown key"])
-def test_the_installed_command_refuses(name: str, bank: Path) -> None:
+def test_the_command_refuses(name: str, bank: Path) -> None:
     """As its own process the command gives the same line and exit code."""
     case = CASES[name]
     config = spoil(bank, case)

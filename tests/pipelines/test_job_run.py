@@ -6,15 +6,12 @@ import errno
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from shop import (
-    HANG_S,
-    RECSYS,
     SMALL_MODEL,
     UNTRACKED,
     contents,
@@ -23,6 +20,7 @@ from shop import (
     shop_dataset,
     write_shop,
 )
+from warm_commands import warm_commands
 
 from pipelines.jobs.ending import run_to_the_end
 from pipelines.jobs.job_run import DeadlinesConfig, job_run
@@ -81,17 +79,15 @@ def test_sigterm_stops_a_training_cleanly(tmp_path: Path) -> None:
     """Exit code 143 and a status long before its last epoch; nothing is published."""
     slow = SMALL_MODEL.replace("num_epochs = 2", "num_epochs = 100_000\npatience = 100_000")
     config = write_shop(tmp_path, shop_dataset("int64"), "parquet", slow, UNTRACKED)
-    with subprocess.Popen(
-        [RECSYS, "train-recommender", config],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as job:  # fmt: skip
-        for line in job.stderr:
-            if line.startswith("  epoch 2"):
-                break
-        job.send_signal(signal.SIGTERM)
-        printed, reported = job.communicate(timeout=HANG_S)
-    status = json.loads(printed.splitlines()[-1])
-    assert job.returncode == status["exit_code"] == 143
+    out, err, commands = tmp_path / "out", tmp_path / "err", warm_commands()
+    job = commands.start("train-recommender", config, stdout=out, stderr=err)
+    while not (err.exists() and "\n  epoch 2" in err.read_text()):
+        assert commands.ended(job) is None, err.read_text()
+        time.sleep(0.01)
+    os.kill(job, signal.SIGTERM)
+    code, reported = commands.wait(job), err.read_text()
+    status = json.loads(out.read_text().splitlines()[-1])
+    assert code == status["exit_code"] == 143
     assert (status["job"], status["outcome"]) == ("train-recommender", "FAILED")
     assert "Traceback" not in reported
     assert published_runs(tmp_path / "runs/models") == []
@@ -107,11 +103,13 @@ def test_a_killed_training_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     command = ["train-recommender", "shop.toml", "--as-of", SECOND, "--quiet"]
     expected = json.loads(run_command(*command, cwd=whole).stdout)
     work = broken / "runs/models/.work"
-    with subprocess.Popen([RECSYS, *command], cwd=broken) as job:
-        while job.poll() is None and not any(work.glob("*/fit-001/*")):
-            time.sleep(0.01)
-        job.kill()
-    assert job.returncode == -signal.SIGKILL
+    files = {"stdout": tmp_path / "out", "stderr": tmp_path / "err"}
+    job = warm_commands().start(*command, cwd=broken, **files)
+    while not any(work.glob("*/fit-001/*")):
+        assert warm_commands().ended(job) is None, files["stderr"].read_text()
+        time.sleep(0.001)
+    os.kill(job, signal.SIGKILL)
+    assert warm_commands().wait(job) == -signal.SIGKILL
     assert published_runs(broken / "runs/models") == []
     assert any(work.glob("*/fit-001/*"))
     again = json.loads(run_command(*command, cwd=broken).stdout)

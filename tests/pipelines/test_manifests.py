@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from shop import HANG_S, run_main
+from shop import run_main
+from warm_commands import HANG_S
 
 from pipelines.schedule.manifests import container_script, cron_manifests, systemd_manifests
 from pipelines.schedule.schedule import SHIPPED_SCHEDULE, ScheduleConfig, load_schedule

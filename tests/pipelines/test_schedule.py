@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shop import run_main
 
 from pipelines.cli import app
-from pipelines.jobs.products import load_either_config
+from pipelines.operations.products import load_either_config
 from pipelines.schedule.cron_times import CYCLE_DAYS, parse_cron
 from pipelines.schedule.schedule import (
     COMMANDS,

@@ -18,8 +18,8 @@ from small_models import CONFIG, fitted, small_dataset
 from recsys.errors import DataError
 from recsys.features.history import user_item_matrix
 from recsys.features.vocabulary import Vocabulary
+from recsys.recommender.benchmark import fit_benchmark, measure_lists, rank_test_users
 from recsys.recommender.config import IndexConfig
-from recsys.recommender.evaluation.benchmark import fit_benchmark, measure_lists, rank_test_users
 from recsys.recommender.evaluation.evaluate import evaluate_lists
 from recsys.recommender.fitting.select import select_settings
 from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID

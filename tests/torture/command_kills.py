@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,12 +31,12 @@ def run(num_trials: int, seed: int) -> Result:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = write_shop(folder, shop_dataset("int64"), "parquet", SMALL_MODEL, UNTRACKED)
-        _finish(_start("train-recommender", config, _OLD))
-        _finish(_start("write-recommendations", config, _OLD))
+        _finish(_start("train-recommender", config, _OLD), config)
+        _finish(_start("write-recommendations", config, _OLD), config)
         root, spare = folder / "runs/recommendations", folder / "spare"
         shutil.copytree(root, spare)
         start = time.perf_counter()
-        _finish(_start("write-recommendations", config, _NEW))
+        _finish(_start("write-recommendations", config, _NEW), config)
         job_s = time.perf_counter() - start
         while counts["trials"] < num_trials:
             shutil.rmtree(root)
@@ -59,7 +58,7 @@ def run(num_trials: int, seed: int) -> Result:
             counts["torn"] += day is None
             counts["lost"] += published and day != _NEW
             counts["after the commit"] += code != 0 and day == _NEW
-            _finish(_start("write-recommendations", config, _NEW, "--force"))
+            _finish(_start("write-recommendations", config, _NEW, "--force"), config)
             counts["not recovered by one rerun"] += _live_day(root) != _NEW
     ends = ("trials", "killed", "stopped", "ended before", "after the commit", "other ends")
     names = (*ends, "torn", "lost", "not recovered by one rerun")
@@ -70,21 +69,23 @@ def run(num_trials: int, seed: int) -> Result:
     }  # fmt: skip
 
 
-def _start(command: str, config: Path, day: str, *options: str) -> subprocess.Popen[str]:
-    recsys = Path(sys.executable).with_name("recsys")
-    return subprocess.Popen(
-        [recsys, command, config, "--as-of", day, "--quiet", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+def _start(command: str, config: Path, day: str, *options: str) -> int:
+    from warm_commands import warm_commands
+
+    return warm_commands().start(
+        command, config, "--as-of", day, "--quiet", *options,
+        stdout=config.parent / "out", stderr=config.parent / "err",
         env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},
-    )
+    )  # fmt: skip
 
 
-def _finish(job: subprocess.Popen[str]) -> None:
-    _, errors = job.communicate()
-    if job.returncode != 0:
-        raise RuntimeError(f"expected a job that ends well, got {job.returncode}: {errors}")
+def _finish(number: int, config: Path) -> None:
+    from warm_commands import warm_commands
+
+    code = warm_commands().wait(number)
+    if code != 0:
+        errors = (config.parent / "err").read_text(encoding="utf-8")
+        raise RuntimeError(f"expected a job that ends well, got {code}: {errors}")
 
 
 def _interrupted(
@@ -94,22 +95,23 @@ def _interrupted(
 
     Without a delay the signal comes when the draft of the run is there.
     """
+    from warm_commands import warm_commands
+
     runs = config.parent / "runs/recommendations/runs"
-    job = _start("write-recommendations", config, _NEW)
-    if delay_s is None:
-        while job.poll() is None and not any(runs.glob("*/*.tmp")):
-            time.sleep(0.001)
-        job.send_signal(sent)  # does nothing to a job that has ended
-    else:
-        try:
-            job.wait(delay_s)
-        except subprocess.TimeoutExpired:
-            job.send_signal(sent)
+    number, start = _start("write-recommendations", config, _NEW), time.perf_counter()
+    code = warm_commands().ended(number)
+    while code is None:
+        late = delay_s is not None and time.perf_counter() - start > delay_s
+        if late or (delay_s is None and any(runs.glob("*/*.tmp"))):
+            os.kill(number, sent)
+            break
+        time.sleep(0.001)
+        code = warm_commands().ended(number)
     start = time.perf_counter()
-    printed, _ = job.communicate()
-    lines = printed.splitlines()
+    code = warm_commands().wait(number) if code is None else code
+    lines = (config.parent / "out").read_text(encoding="utf-8").splitlines()
     published = bool(lines) and json.loads(lines[-1]).get("outcome") == "PUBLISHED"
-    return job.returncode, published, time.perf_counter() - start
+    return code, published, time.perf_counter() - start
 
 
 def _live_day(root: Path) -> str | None:

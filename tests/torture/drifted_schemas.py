@@ -8,6 +8,8 @@ text or integer, times as the same instant, amounts as the nearest double.
 from __future__ import annotations
 
 import random
+import re
+import shutil
 import tempfile
 import traceback
 from collections import Counter
@@ -15,11 +17,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
-from drifts import FILE_DRIFTS, TABLE_DRIFTS, write_drifted
+from drifts import FILE_DRIFTS, TABLE_DRIFTS, write_drifted, write_folder
 from plain_reading import plain_rows
 
 Result = dict[str, int | float | str]
 
+_NUM_ROWS = 40
+_NAMES_OF_DATA = re.compile(r"\bu00[0-3]\b|\b000[0-3]\d\b")
+"""Ids as the sound tables have them."""
 PRODUCTS = ("recommender", "fraud")
 
 
@@ -38,11 +43,13 @@ def run(num_trials: int, seed: int) -> Result:
             drifts.update(applied)
             if problem and not first_fault:
                 first_fault = f"{product}, {' + '.join(applied)}: {problem}"
-            file.unlink()
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+            shutil.rmtree(Path(name) / "elsewhere", ignore_errors=True)
     return {
         "trials": num_trials,
         "silent casts": counts["silent cast"],
         "tracebacks": counts["traceback"],
+        "values in messages": counts["value in a message"],
         "refused": counts["refused"],
         "accepted": counts["accepted"],
         "kinds of drift": len(drifts),
@@ -52,7 +59,10 @@ def run(num_trials: int, seed: int) -> Result:
 
 def _drifted_file(folder: Path, product: str, rng: random.Random) -> tuple[Path, list[str]]:
     """A file with one to three drifts, and their names."""
-    kind = rng.choice(("parquet", "parquet", "csv"))
+    kind = rng.choice(("parquet", "parquet", "csv", "folder"))
+    if kind == "folder":
+        place = folder / "log"
+        return place, [write_folder(place, sound_columns(product), rng)]
     file_drift = rng.choice(sorted(FILE_DRIFTS[kind])) if rng.random() < 0.2 else ""
     names = rng.sample(sorted(TABLE_DRIFTS), rng.randint(0 if file_drift else 1, 2))
     columns = sound_columns(product)
@@ -64,21 +74,21 @@ def _drifted_file(folder: Path, product: str, rng: random.Random) -> tuple[Path,
 
 
 def sound_columns(product: str) -> dict[str, pa.Array]:
-    """Twelve rows that both the loading and the checks accept."""
+    """Forty rows that both the loading and the checks accept."""
     start, step = 1_700_000_000_000_000, 3_600_123_457
-    times = pa.array([start + step * row for row in range(12)], pa.int64())
+    times = pa.array([start + step * row for row in range(_NUM_ROWS)], pa.int64())
     shared = {"event_time": times.cast(pa.timestamp("us", tz="UTC"))}
     if product == "recommender":
         return {
-            "user_id": pa.array([f"u{row % 4:03}" for row in range(12)]),
-            "item_id": pa.array([100 + row % 5 for row in range(12)], pa.int64()),
+            "user_id": pa.array([f"u{row % 4:03}" for row in range(_NUM_ROWS)]),
+            "item_id": pa.array([100 + row % 5 for row in range(_NUM_ROWS)], pa.int64()),
             **shared,
         }
     return {
-        "transaction_id": pa.array([f"{row:05}" for row in range(12)]),
-        "account_id": pa.array([row % 4 for row in range(12)], pa.int64()),
+        "transaction_id": pa.array([f"{row:05}" for row in range(_NUM_ROWS)]),
+        "account_id": pa.array([row % 4 for row in range(_NUM_ROWS)], pa.int64()),
         **shared,
-        "amount": pa.array([10.25 + row / 3 for row in range(12)]),
+        "amount": pa.array([10.25 + row / 3 for row in range(_NUM_ROWS)]),
     }
 
 
@@ -90,6 +100,8 @@ def _outcome(product: str, file: Path) -> tuple[str, str]:
         found = _loaded(product, file)
     except RecsysError as error:
         one_line = len(str(error).splitlines()) == 1 and str(error).isprintable()
+        if _NAMES_OF_DATA.search(str(error)):
+            return "value in a message", f"a value of the data: {error}"
         return ("refused", "") if one_line else ("traceback", f"not one line: {error!r}")
     except Exception:  # noqa: BLE001  any other end is a fault
         return "traceback", traceback.format_exc(limit=-1).replace("\n", " ")
@@ -106,6 +118,7 @@ def _loaded(product: str, file: Path) -> Mapping[str, list[object]]:
     from pipelines.fraud.config import FraudJobConfig
     from pipelines.fraud.data import load_checked_transactions
     from pipelines.jobs.console import Reporter
+    from pipelines.jobs.inputs import Inputs
     from pipelines.recommender.config import JobConfig
     from pipelines.recommender.data import load_checked
     from recsys.datasets.dataset import DataConfig
@@ -113,21 +126,24 @@ def _loaded(product: str, file: Path) -> Mapping[str, list[object]]:
     from recsys.datasets.transactions.config import TransactionsDataConfig
     from recsys.schema import EVENT_TIME
 
-    quiet = Reporter(quiet=True)
+    quiet, inputs = Reporter(quiet=True), Inputs()
     if product == "fraud":
         config = FraudJobConfig(data=TransactionsDataConfig(transactions=file))
-        log, checked = load_checked_transactions(config, quiet)
+        log, checked = load_checked_transactions(inputs, config, quiet)
         report = checked.report
         if report.num_rows != report.num_used + sum(report.num_quarantined.values()):
             raise AssertionError("rows do not add up")
         table = log.table
     else:
         job = JobConfig(data=DataConfig(interactions=file))
-        found = load_checked(job, None, quiet, needs_time=True)
+        found = load_checked(inputs, job, None, quiet, needs_time=True)
         used = found.dataset.interactions.num_rows
         if found.num_rows != used + sum(found.num_left_out.values()):
             raise AssertionError("rows do not add up")
         table = load_dataset(job.data, job.columns, job.features).interactions
+    for one in inputs.found().values():
+        if one["found"] != one["read"] + one["passed_over"]:
+            raise AssertionError("entries do not add up")
     return {
         name: (table[name].cast(pa.int64()) if name == EVENT_TIME else table[name]).to_pylist()
         for name in table.column_names

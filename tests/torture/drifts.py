@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import random
+import shutil
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -161,6 +164,52 @@ def _encoded(array: pa.Array, _rng: random.Random) -> pa.Array:
     return array.dictionary_encode()
 
 
+def _uuids(array: pa.Array, _rng: random.Random) -> pa.Array:
+    return pa.array([uuid.UUID(int=at).bytes for at in range(len(array))], pa.uuid())
+
+
+def _whole_decimals(array: pa.Array, rng: random.Random) -> pa.Array:
+    top = rng.choice((10**6, 10**30))
+    return pa.array([Decimal(rng.randrange(top)) for _ in array], pa.decimal128(38, 0))
+
+
+def _strayed(data: bytes, rng: random.Random) -> bytes:
+    """Quotes at the start of some fields, that nobody doubled, and perhaps at the end of others."""
+    lines = data.split(b"\n")
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(1, max(len(lines) - 1, 2))
+        fields = lines[at % len(lines)].split(b",")
+        place = rng.randrange(len(fields))
+        at_end = rng.random() < 0.3
+        fields[place] = fields[place] + b'"' if at_end else b'"' + fields[place]
+        lines[at % len(lines)] = b",".join(fields)
+    return b"\n".join(lines)
+
+
+def _not_utf8(data: bytes, rng: random.Random) -> bytes:
+    """A Parquet file in which some text has bytes of Latin-1."""
+    table = pq.read_table(io.BytesIO(data))
+    texts = [at for at, one in enumerate(table.schema) if pa.types.is_string(one.type)]
+    if not texts or not table.num_rows:
+        return data
+    at = rng.choice(texts)
+    values = [(one or "").encode() for one in table.column(at).to_pylist()]
+    values[rng.randrange(len(values))] += b"\xe9"
+    buffers = pa.array(values, pa.binary()).buffers()
+    column = pa.Array.from_buffers(pa.string(), len(values), buffers)
+    sink = io.BytesIO()
+    pq.write_table(table.set_column(at, table.column_names[at], column), sink)
+    return sink.getvalue()
+
+
+def _repeated_name(data: bytes, rng: random.Random) -> bytes:
+    table = pq.read_table(io.BytesIO(data))
+    name = rng.choice(table.column_names)
+    sink = io.BytesIO()
+    pq.write_table(table.append_column(name, table[name]), sink)
+    return sink.getvalue()
+
+
 _LOOKALIKES = str.maketrans("0123456789au", "０１２３４５６７８９аυ")  # noqa: RUF001  meant
 
 
@@ -182,6 +231,8 @@ TABLE_DRIFTS: Mapping[str, TableDrift] = {
         of="id",
     ),
     "id as bool": _on(lambda array, _: pa.array([True, False] * (len(array) // 2)), of="id"),
+    "id as UUID": _on(_uuids, of="id"),
+    "id as whole decimal": _on(_whole_decimals, of="id"),
     "id as narrow integer": _on(
         lambda array, rng: pa.array(range(len(array)), rng.choice((pa.int8(), pa.uint32()))),
         of="id",
@@ -206,6 +257,15 @@ TABLE_DRIFTS: Mapping[str, TableDrift] = {
     ),
     "absurd times": _on(
         lambda array, rng: _with(array, rng, datetime(9999, 12, 29, tzinfo=UTC)), of="time"
+    ),
+    "a time of 1970": _on(
+        lambda array, rng: _with(array, rng, datetime(1970, 1, 1, tzinfo=UTC), 0.01), of="time"
+    ),
+    "a time beyond all dates": _on(
+        lambda array, rng: pa.array(
+            [*array.cast(pa.int64()).to_pylist()[1:], rng.choice((-1, 1)) * 2**61]
+        ).cast(array.type),
+        of="time",
     ),
     "amounts as text": _on(_edited(lambda text: text), of="amount"),
     "amounts with a comma": _on(_edited(lambda text: text.replace(".", ",")), of="amount"),
@@ -238,6 +298,8 @@ FILE_DRIFTS: Mapping[str, Mapping[str, FileDrift]] = {
         "Latin-1": lambda data, _: (data.decode() + "é,é,é,é\n").encode("latin-1", "replace"),
         "byte order mark": lambda data, _: b"\xef\xbb\xbf" + data,
         "a quote left open": lambda data, rng: _inserted(data, b'"', rng),
+        "stray quotes": _strayed,
+        "no header": lambda data, _: data.partition(b"\n")[2],
         "all quoted": lambda data, _: _all_quoted(data),
         "line ends of Windows": lambda data, _: data.replace(b"\n", b"\r\n"),
         "one comma more": lambda data, rng: _inserted(data, b",", rng),
@@ -250,6 +312,8 @@ FILE_DRIFTS: Mapping[str, Mapping[str, FileDrift]] = {
         "nothing": lambda _data, _: b"",
         "cut off": lambda data, rng: data[: rng.randrange(len(data))],
         "a byte": _flipped,
+        "not UTF-8": _not_utf8,
+        "a name twice": _repeated_name,
         "text": lambda _data, _: b"user_id,item_id\n1,2\n",
     },
 }
@@ -280,6 +344,62 @@ def _csv(columns: Columns) -> bytes:
 
 def _field(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
+
+
+def write_folder(folder: Path, columns: Columns, rng: random.Random) -> str:
+    """Write columns as a folder of several files by several writers, and what stands beside them.
+
+    Returns:
+        What is unusual of the folder.
+    """
+    folder.mkdir()
+    table = pa.table(columns)
+    cuts = sorted(rng.sample(range(table.num_rows + 1), 2))
+    bounds = [0, *cuts, table.num_rows]
+    suffixes = ("parquet", "PARQUET", "parq", "pq")
+    for number, (start, end) in enumerate(itertools.pairwise(bounds)):
+        part = table.slice(start, end - start)
+        for at, one in enumerate(part.schema):
+            part = part.set_column(at, one.name, _written_otherwise(part.column(at), rng))
+        pq.write_table(part, folder / f"{number}.{rng.choice(suffixes)}")
+    name = rng.choice(sorted(_BESIDE))
+    _BESIDE[name](folder)
+    return name
+
+
+def _written_otherwise(column: pa.ChunkedArray, rng: random.Random) -> pa.ChunkedArray:
+    """The same values as another writer, or version of one, has them."""
+    if pa.types.is_string(column.type):
+        kind = rng.choice((pa.string(), pa.large_string(), pa.string_view(), None))
+        return column.dictionary_encode() if kind is None else column.cast(kind)
+    if pa.types.is_timestamp(column.type) and column.type.tz:
+        zone = rng.choice(("UTC", "Asia/Tokyo", "America/Lima"))
+        return column.cast(pa.timestamp(column.type.unit, tz=zone))
+    return column
+
+
+def _linked(folder: Path) -> None:
+    """The last file by a link to another folder."""
+    other = folder.with_name("elsewhere")
+    other.mkdir(exist_ok=True)
+    last = max(folder.iterdir())
+    last.replace(other / last.name)
+    (folder / last.name).symlink_to(other / last.name)
+
+
+_BESIDE: Mapping[str, Callable[[Path], object]] = {
+    "nothing beside": lambda folder: folder,
+    "markers beside": lambda folder: [(folder / name).touch() for name in ("_SUCCESS", ".0.crc")],
+    "a linked file": _linked,
+    "CSV beside": lambda folder: (folder / "more.csv").write_text("user_id\n1\n"),
+    "an empty file beside": lambda folder: (folder / "more.parquet").touch(),
+    "a table's log beside": lambda folder: (folder / "_delta_log").mkdir(),
+    "a backup beside": lambda folder: shutil.copy(max(folder.iterdir()), folder / "0.bak"),
+    "a link to a file of it": lambda folder: (folder / "z.parquet").symlink_to(
+        min(folder.iterdir())
+    ),
+}
+"""What else may stand in a folder of files."""
 
 
 def _all_quoted(data: bytes) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import uuid
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
@@ -22,12 +23,40 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def plain_rows(file: Path, names: list[str]) -> dict[str, list[object]]:
     """Columns by name: ids as str or int, times as microseconds since 1970, amounts as floats."""
-    raw = _csv_columns(file) if file.suffix == ".csv" else _parquet_columns(file)
+    if file.is_dir():
+        raw = _folder_columns(file)
+    else:
+        raw = _csv_columns(file) if file.suffix == ".csv" else _parquet_columns(file)
+    raw = _by_meaning(raw, names)
     readers = {"event_time": _instant, "amount": _nearest_double}
     return {
         name: [None if one is None else readers.get(name, _id)(one) for one in raw[name]]
         for name in names
     }
+
+
+def _by_meaning(raw: dict[str, list[object]], names: list[str]) -> dict[str, list[object]]:
+    """Columns by the names that are asked for; case and white space around do not matter."""
+    found = {}
+    for name in names:
+        alike = [one for one in raw if one.strip().casefold() == name]
+        found[name] = raw[name] if name in raw else raw[alike[0]]
+        if name not in raw and len(alike) > 1:
+            raise ValueError("two columns of one name")
+    return found
+
+
+def _folder_columns(folder: Path) -> dict[str, list[object]]:
+    """All Parquet files of a folder, by name; hidden ones are none."""
+    if (folder / "_delta_log").exists():
+        raise ValueError("a table with a log")
+    files = sorted(one for one in folder.iterdir() if not one.name.startswith(("_", ".")))
+    if len({one.resolve() for one in files}) < len(files):
+        raise ValueError("a file twice")
+    parts = [_parquet_columns(one) for one in files]
+    if any(one.suffix.lower() not in (".parquet", ".parq", ".pq") for one in files):
+        raise ValueError("an entry that is no data")
+    return {name: [one for part in parts for one in part[name]] for name in parts[0]}
 
 
 def _csv_columns(file: Path) -> dict[str, list[object]]:
@@ -62,6 +91,10 @@ def _values(column: pa.ChunkedArray) -> list[object]:
 
 
 def _id(value: object) -> object:
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        return str(int(value))
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise TypeError(f"no id: {type(value)}")
     return value

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -109,10 +108,12 @@ def _command(
     found: Found, label: str, arguments: tuple[object, ...], password: str, folder: Path
 ) -> None:
     """Run the real command; its streams must not hold anything planted."""
+    from warm_commands import warm_commands
+
     expected, *words = arguments
-    done = subprocess.run(
-        [Path(sys.executable).with_name("recsys"), *map(str, words)],
-        capture_output=True, check=False, timeout=1800, cwd=folder,
+    done = warm_commands().run(
+        *words,
+        cwd=folder,
         env=os.environ | {
             "MLFLOW_TRACKING_USERNAME": "planted", "MLFLOW_TRACKING_PASSWORD": password,
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "OMP_WAIT_POLICY": "PASSIVE",
@@ -120,9 +121,9 @@ def _command(
     )  # fmt: skip
     found.codes["expected" if done.returncode == expected else "unexpected"] += 1
     if done.returncode != expected:
-        sys.stderr.write(f"{label}: {done.returncode}, not {expected}\n{done.stderr.decode()}\n")
-    found.look_at(f"{label}, stdout", done.stdout)
-    found.look_at(f"{label}, stderr", done.stderr)
+        sys.stderr.write(f"{label}: {done.returncode}, not {expected}\n{done.stderr}\n")
+    found.look_at(f"{label}, stdout", done.stdout.encode())
+    found.look_at(f"{label}, stderr", done.stderr.encode())
 
 
 Steps = Iterator[tuple[str, tuple[object, ...], Path]]

@@ -88,13 +88,16 @@ def _calls_by_stage(folder: Path) -> dict[str, list[int]]:
     raise AssertionError("expected a publish of fewer than 1000 calls")
 
 
-def refusals(seed: int) -> Result:
-    """Let the n-th call of each kind fail, n = 1, 2, ... up to a clean pass, in four ways."""
+_REFUSALS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
+
+
+def refusals(num_ways: int, seed: int) -> Result:
+    """Let the n-th call of each kind fail, n = 1, 2, ... up to a clean pass, in up to four ways."""
     del seed  # every case is tried
     counts: Counter[str] = Counter()
     began = time.perf_counter()
     for call in (*CALLS, "close"):
-        for number in (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT):
+        for number in _REFUSALS[:num_ways]:
             for n in range(1, 1000):
                 with tempfile.TemporaryDirectory() as name:
                     root = Path(name) / "root"

@@ -1,1 +1,1 @@
-"""Transactions in: reading them, setting unusable rows aside, and the labels that come later."""
+"""Input of transactions: reading them, setting unusable rows aside, and late labels."""

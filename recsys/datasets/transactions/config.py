@@ -1,4 +1,4 @@
-"""What the user calls the columns of transactions, and which features are read with them."""
+"""Settings of transactions: names of their columns, and the features that are read."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class TransactionColumnsConfig:
     transaction_id: str = TRANSACTION_ID
     """Key of a transaction, in both tables."""
     account_id: str = ACCOUNT_ID
-    """Whose behaviour is judged: a card, a bank account."""
+    """Whose behaviour is scored: a card, a bank account."""
     event_time: str = EVENT_TIME
     """When."""
     amount: str = AMOUNT

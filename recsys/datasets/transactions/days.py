@@ -14,15 +14,15 @@ import pyarrow.compute as pc
 from recsys.arrays import Float64Array
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE
+from recsys.time_units import US_PER_DAY
 
 _EPOCH = date(1970, 1, 1)
-_US_PER_DAY = 86_400e6
 
 
 def day_of(table: pa.Table) -> Float64Array:
     """Times of transactions in days since 1970. Shape (N,)."""
     times_N = np.asarray(table[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
-    return np.asarray(times_N / _US_PER_DAY)
+    return np.asarray(times_N / US_PER_DAY)
 
 
 def day_number(day: date) -> int:

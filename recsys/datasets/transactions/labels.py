@@ -1,4 +1,4 @@
-"""Confirmed labels: read apart from the transactions, and revealed only after their delay."""
+"""Confirmed labels: read separately from the transactions, and used only after their delay."""
 
 # Shape suffixes: N transactions.
 
@@ -20,6 +20,7 @@ from recsys.datasets.transactions.config import TransactionColumnsConfig, Transa
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.errors import ConfigError
 from recsys.schema import EVENT_TIME, IS_FRAUD, TRANSACTION_ID
+from recsys.time_units import US_PER_DAY
 
 UNKNOWN = -1
 """Value of `known_labels` where no label is known yet; 0 is legitimate, 1 is fraud."""
@@ -41,7 +42,7 @@ def load_labels(
 ) -> pa.Table:
     """Read labels: transaction_id, of the type it has in the log, and is_fraud, by ascending id.
 
-    Rows without an id or an answer say nothing and are left out; equal rows count once.
+    Rows without an id or an answer are left out; equal rows count once.
 
     Args:
         data: Where the labels are.
@@ -66,7 +67,7 @@ def load_labels(
         path,
         columns=names,
         delimiter=data.csv.delimiter,
-        where=parsed_filters({**data.where}).get("labels"),
+        where=parsed_filters(data.where).get("labels"),
         read=read,
     )
     if note is not None:
@@ -104,7 +105,7 @@ def known_labels(table: pa.Table, labels: pa.Table, *, delay_days: int, at: date
     """
     if delay_days < 0:
         raise ConfigError(f"expected a delay of labels of 0 days or more, got {delay_days}")
-    latest_event = (at - _EPOCH) // timedelta(microseconds=1) - delay_days * 86_400_000_000
+    latest_event = (at - _EPOCH) // timedelta(microseconds=1) - delay_days * US_PER_DAY
     times = table[EVENT_TIME].cast(pa.int64())
     is_due_N = pc.fill_null(times, _NEVER).to_numpy() <= latest_event
     places = pc.index_in(table[TRANSACTION_ID].filter(pa.array(is_due_N)), labels[TRANSACTION_ID])

@@ -36,7 +36,7 @@ from recsys.schema import (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TransactionLog:
-    """Transactions under standard names and types, with what is needed to speak of them.
+    """Transactions under standard names and types, with their origin for messages.
 
     Args:
         table: transaction_id, account_id, event_time, amount; counterparty_id and currency where
@@ -73,8 +73,8 @@ def load_transactions(
 ) -> TransactionLog:
     """Read transactions, rename their columns to the standard names and settle their types.
 
-    Ids stay exact. What only a look at the values can tell (nulls, amounts that are not finite,
-    repeated ids) is left to `recsys.datasets.transactions.quarantine`.
+    Ids stay exact. Checks of values (nulls, amounts that are not finite, repeated ids) are left to
+    `recsys.datasets.transactions.quarantine`.
 
     Args:
         data: Where the table is.
@@ -97,7 +97,7 @@ def load_transactions(
         data.transactions,
         columns=[origin.column for origin in origins.values()],
         delimiter=data.csv.delimiter,
-        where=parsed_filters({**data.where}).get("transactions"),
+        where=parsed_filters(data.where).get("transactions"),
         read=read,
     )
     if note is not None:

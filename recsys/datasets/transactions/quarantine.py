@@ -89,7 +89,7 @@ def quarantine(
 
 def _with_plain_numbers(log: TransactionLog) -> tuple[pa.Table, dict[str, int]]:
     """The table with one zero and, among features, no NaN or infinity; their number by feature."""
-    # Adding 0 makes 0.0 of -0.0: the two compare as equal, so neither could be said to come first.
+    # Adding 0 turns -0.0 into 0.0: the two compare as equal, so their order would be undefined.
     table = _with_column(log.table, AMOUNT, pc.add(log.table[AMOUNT], 0.0))
     num_not_finite = {}
     for name, feature in log.features.items():
@@ -108,7 +108,7 @@ def _with_column(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Tabl
 
 
 def _first_reasons(table: pa.Table, as_of: datetime | None, limits: QuarantineConfig) -> Int8Array:
-    """Code of the first reason that a row gives by itself, or `_USED`; shape (N,)."""
+    """Code of the first reason that applies to a row alone, or `_USED`; shape (N,)."""
     codes_N = np.full(table.num_rows, _USED, np.int8)
     for reason, applies in _row_reasons(table, as_of, limits):
         applies_N = pc.fill_null(applies, False).to_numpy()
@@ -119,7 +119,7 @@ def _first_reasons(table: pa.Table, as_of: datetime | None, limits: QuarantineCo
 def _row_reasons(
     table: pa.Table, as_of: datetime | None, limits: QuarantineConfig
 ) -> Iterator[tuple[Reason, pa.ChunkedArray]]:
-    """Each reason that a row gives by itself, and the rows it applies to."""
+    """Each reason that concerns a row alone, and the rows it applies to."""
     times, amounts = table[EVENT_TIME], table[AMOUNT]
     ids, accounts = table[TRANSACTION_ID], table[ACCOUNT_ID]
     yield "null_id", pc.or_(pc.is_null(ids), pc.is_null(accounts))

@@ -1,4 +1,4 @@
-"""What a quarantine found, in numbers that add up, and whether the rest may be used."""
+"""The result of a quarantine: counts that add up, and whether the other rows may be used."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Reason = Literal[
 """Why a row is not used."""
 
 REASONS: tuple[Reason, ...] = typing.get_args(Reason)
-"""All reasons, the ones that are looked at first before the others."""
+"""All reasons, in the order in which they are checked."""
 
 _FILL_IN = "fill them in or remove the rows"
 _CHECK_TIMES = "check the zone and the unit of the times"

@@ -1,1 +1,1 @@
-"""A day's result: which accounts become alerts, its tables, and the checks before it goes live."""
+"""Alerts of a day: their selection, the published tables, and the checks before they go live."""

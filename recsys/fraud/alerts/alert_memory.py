@@ -1,4 +1,4 @@
-"""What is kept of the nights before, so that alerts of a month keep their false discovery rate.
+"""Memory of earlier nights, so that the alerts of a month keep their false discovery rate.
 
 Shapes: A accounts of a day.
 """
@@ -17,7 +17,7 @@ from recsys.fraud.alerts.selection import AlertConfig, EarlierNights
 FAMILY_DAYS = 30
 """Nights, the present one included, whose accounts are tested together."""
 
-_LOW = 0.01  # larger p-values are only counted; so the limit is hardly ever above
+_LOW = 0.01  # larger p-values are only counted, since the limit is hardly ever above this
 _SCHEMA = pa.schema(
     {
         "day": pa.int64(),
@@ -28,7 +28,7 @@ _SCHEMA = pa.schema(
     }
 )
 COLUMNS = tuple(_SCHEMA.names)
-"""What is kept of a night, see `AlertMemory.table`."""
+"""Columns that are kept of a night, see `AlertMemory.table`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,11 +42,11 @@ class AlertMemory:
 
     @classmethod
     def of(cls, table: pa.Table | None) -> AlertMemory:
-        """What a state holds; None before the first night."""
+        """The memory in a state; None before the first night."""
         return cls(table=_SCHEMA.empty_table() if table is None else table)
 
     def earlier(self, day: int, account_A: Int64Array, config: AlertConfig) -> EarlierNights:
-        """What the accounts of a day are tested with.
+        """The earlier tests that belong to one family with those of a day.
 
         Args:
             day: Days since 1970.
@@ -73,7 +73,7 @@ class AlertMemory:
         tested_A: BoolArray,
         config: AlertConfig,
     ) -> AlertMemory:
-        """With a day after these nights, and without what no later night looks back on.
+        """The memory with one more day, without nights that are no longer needed.
 
         Args:
             day: Days since 1970.

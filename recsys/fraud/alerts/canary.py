@@ -1,8 +1,8 @@
-"""Planted takeovers: whether a model still finds what it was made to find.
+"""Canary: planted takeovers, and how many of them a model finds.
 
-Rows of other accounts are given to some accounts, in memory, the day after the state. Whatever has
-gone wrong, in the data, the training or the state, shows in how many of these accounts score higher
-than they do with rows of their own.
+In memory, some accounts get rows of other accounts on the day after the state. Faults in the data,
+the training or the state show in the number of these accounts that score higher than with rows of
+their own.
 
 Shapes: A accounts, P planted transactions.
 """
@@ -23,13 +23,14 @@ from recsys.fraud.profiles.cumulative_score import HALF_LIVES
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.scorer import ADDED_CAP
 from recsys.schema import ACCOUNT_ID, AMOUNT, EVENT_TIME, EVENT_TIME_TYPE, TRANSACTION_ID
+from recsys.time_units import US_PER_DAY, US_PER_S
 
 HIGH_SCORE = 0.99
 """An anomaly score that one in a hundred normal transactions exceeds."""
 
 _NUM_ACCOUNTS, _MAX_ROUNDS, _NUM_PLANTED, _AMOUNT_FACTOR = 1200, 16, 6, 3.0
-_QUIET = 3 * ADDED_CAP  # what three transactions of the most unusual kind pile up
-_DAY_US, _STEP_US = 86_400_000_000, 600_000_000
+_QUIET = 3 * ADDED_CAP  # cumulative score of three extremely unusual transactions
+_STEP_US = 600 * US_PER_S
 
 
 FALSE_SHARE = 0.05
@@ -42,7 +43,7 @@ class CanaryRecall:
 
     Args:
         found: Takeovers whose highest score is above that of all but `FALSE_SHARE` of the same
-            accounts with old rows of their own. How scores are calibrated does not matter to it.
+            accounts with old rows of their own. It does not depend on how scores are calibrated.
         planted: Takeovers that were planted, of each account the same number.
         accounts: Accounts; takeovers of one are found or missed together, more or less.
     """
@@ -58,7 +59,7 @@ class CanaryRecall:
 
     @property
     def is_blind(self) -> bool:
-        """Whether no more was found than chance finds."""
+        """Whether no more were found than by chance."""
         sd = math.sqrt(FALSE_SHARE * (1 - FALSE_SHARE) / max(self.accounts, 1))
         return self.planted > 0 and not self.share > FALSE_SHARE + 3 * sd
 
@@ -75,11 +76,11 @@ def plant_and_score(
 ) -> CanaryRecall:
     """Plant takeovers after a state and count how many accounts the model finds.
 
-    Accounts that piled up much of late, and their rows, are left out.
+    Accounts with a high cumulative score, and their rows, are left out.
 
     Args:
-        model: What is tried.
-        state: What is known of the accounts; it stays as it is.
+        model: The model to test.
+        state: The state of the accounts; it is not changed.
         rows: Recent transactions, of which accounts and rows are drawn.
         seed: Of the draw.
         num_threads: Threads of the trees.
@@ -117,11 +118,11 @@ def _planted(
     donor_P = rng.integers(0, rows.num_rows, len(owner_P))
     accounts = rows[ACCOUNT_ID].combine_chunks()
     step_P = np.repeat(np.arange(_NUM_PLANTED), len(owners_A))
-    times_P = _day_after(state) + _DAY_US // 2 + step_P * _STEP_US
+    times_P = _day_after(state) + US_PER_DAY // 2 + step_P * _STEP_US
     donated = rows.take(pa.array(donor_P))
     own = rows.take(pa.array(owner_P))
     columns = {name: donated[name] for name in rows.column_names}
-    columns |= {name: own[name] for name in model.inputs.profile}
+    columns |= {name: own[name] for name in model.inputs.account_features}
     columns[ACCOUNT_ID] = accounts.take(pa.array(owner_P))
     columns[AMOUNT] = pc.multiply(donated[AMOUNT], _AMOUNT_FACTOR)
     columns[EVENT_TIME] = pa.array(times_P, pa.int64()).cast(EVENT_TIME_TYPE)
@@ -142,7 +143,7 @@ def _untouched(
         rng.random(len(owners_A) * _NUM_PLANTED) * np.tile(length_A, _NUM_PLANTED)
     ).astype(np.int64)
     own = rows.take(pa.array(order[places_P]))
-    times_P = own[EVENT_TIME].cast(pa.int64()).to_numpy() % _DAY_US + _day_after(state)
+    times_P = own[EVENT_TIME].cast(pa.int64()).to_numpy() % US_PER_DAY + _day_after(state)
     columns = {name: own[name] for name in own.column_names}
     columns[EVENT_TIME] = pa.array(times_P, pa.int64()).cast(EVENT_TIME_TYPE)
     columns[TRANSACTION_ID] = _new_ids(own.schema.field(TRANSACTION_ID).type, len(places_P))
@@ -151,14 +152,14 @@ def _untouched(
 
 def _day_after(state: ProfileState) -> int:
     """Microseconds from 1970 to the beginning of the next whole day."""
-    return math.ceil(state.until) * _DAY_US
+    return math.ceil(state.until) * US_PER_DAY
 
 
 def _of_quiet_accounts(state: ProfileState, rows: pa.Table) -> pa.Table:
-    """The rows of accounts that piled up little of late, if these are most of all.
+    """The rows of accounts with a low cumulative score, if they are the majority.
 
-    Real fraud among the rows of an account is no measure of what it usually does: in a bad week
-    a sound model would seem to find less.
+    Rows with real fraud do not show the usual behaviour of an account: in a week with much fraud a
+    good model would seem to find less.
     """
     with np.errstate(invalid="ignore"):  # a state that never saw a day
         age_A = (state.until - state.cumulative_day) / HALF_LIVES[1]
@@ -179,7 +180,7 @@ def _first_rows(state: ProfileState, rows: pa.Table) -> Int64Array:
 
 
 def _new_ids(id_type: pa.DataType, count: int) -> pa.Array:
-    """Ids that no log has."""
+    """Ids that do not occur in any log."""
     if pa.types.is_integer(id_type):
         return pa.array(-(2**62) + np.arange(count), id_type)
     return pa.array([f"canary {number}" for number in range(count)], id_type)

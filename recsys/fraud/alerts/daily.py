@@ -30,7 +30,7 @@ from recsys.schema import ACCOUNT_ID
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DayResult:
-    """What is found on one day."""
+    """The result of one day."""
 
     scored: ScoredDay
     """Its transactions."""
@@ -63,7 +63,7 @@ class DayResult:
         )
 
     def explanations(self) -> tuple[Alert, ...]:
-        """The alerts with what an analyst needs."""
+        """The alerts with the explanations that an analyst needs."""
         return explain_alerts(
             self.scored,
             self.flagged,
@@ -109,8 +109,8 @@ def result_of_day(
     """Gather the scores of one day and choose alerts; the state of the result remembers them.
 
     Args:
-        model: What scored.
-        state: What is known of the accounts after the day.
+        model: The model that scored.
+        state: The state of the accounts after the day.
         table: Transactions that were scored, those of the day and earlier ones.
         scores: Their scores.
         history: Transactions before them.
@@ -154,12 +154,12 @@ def choose_and_remember(
     day: int,
     config: AlertConfig,
 ) -> tuple[Alerts, ProfileState]:
-    """Alerts of a day, and a state that knows of them on the nights to come.
+    """Alerts of a day, and a state that remembers them for later nights.
 
     Args:
         days: The account-days, all of one day.
         p_values_M: Probability of so high a score of each under normal behaviour.
-        state: Knows of the nights before.
+        state: The state, with the memory of the nights before.
         day: Days since 1970.
         config: How alerts are chosen.
     """

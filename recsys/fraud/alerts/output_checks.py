@@ -1,4 +1,4 @@
-"""Whether a night's scores are like those of the nights before: a broken model shows in them."""
+"""Output checks: whether a night's scores are like those of the nights before."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REMEDY = "look at the model and the data of the night, or change [output_checks
 
 @dataclass(frozen=True, kw_only=True)
 class NightFigures:
-    """What a night's scores look like.
+    """Figures of a night's scores.
 
     Args:
         high_share: Share of transactions with a high anomaly score.
@@ -38,7 +38,7 @@ def check_night(
     *,
     place: str,
 ) -> Iterator[CheckError]:
-    """Reasons not to let a night's scores become live, but for the canary.
+    """Reasons why a night's scores must not become live, without those of the canary.
 
     Args:
         scores_N: Anomaly scores of the night's transactions. Shape (N,).
@@ -60,7 +60,8 @@ def check_night(
         observed = getattr(night, rule)
         earlier = [getattr(one, rule) for one in before]
         high = min(max(limit, _FACTOR * float(np.median(earlier))) if earlier else limit, 1.0)
-        high += 3 * math.sqrt(high * (1 - high) / max(len(scores_N), 1))  # chance, of a small night
+        # An allowance for chance in a small night.
+        high += 3 * math.sqrt(high * (1 - high) / max(len(scores_N), 1))
         if observed > high and len(scores_N) >= _MIN_ROWS:
             yield CheckError(
                 rule=rule, place=place, observed=f"{observed:.1%} of {what}",
@@ -71,7 +72,7 @@ def check_night(
 def check_canary(
     now: CanaryRecall, before: float, config: ScoreChecksConfig, *, place: str
 ) -> Iterator[CheckError]:
-    """Refuse what finds clearly fewer planted takeovers than before, or none but by chance."""
+    """Reasons to hold what finds clearly fewer planted takeovers than before, or only by chance."""
     if now.is_blind:
         yield CheckError(
             rule="canary", place=place,

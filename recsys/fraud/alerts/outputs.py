@@ -1,4 +1,4 @@
-"""Scores as tables, and what must hold of them before they go live.
+"""Scores as tables, and the checks before they go live.
 
 Shapes: N transactions, M account-days.
 """
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from recsys.arrays import Float64Array
 from recsys.datasets.origin import reason_without_values
-from recsys.errors import PublishError
+from recsys.errors import CheckError, PublishError
 from recsys.files import write_new
 from recsys.fraud.alerts.selection import Alerts
 from recsys.fraud.profiles.state import ProfileState
@@ -79,7 +79,8 @@ def account_scores_table(
         days: The account-days, all of one day.
         p_values_M: Probability of so high a score under normal behaviour.
         alerts: Which are alerts, and their ranks.
-        reasons: Why, by the place of the account in the state; those without an alert may lack.
+        reasons: Reasons by the place of the account in the state; those without an alert may be
+            missing.
         state: Has the ids of the accounts.
         cold_transactions: Known transactions below which an account is cold.
         bundle_id: Fingerprint of the model.
@@ -120,16 +121,18 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def audit_scores(folder: Path, *, day: date, num_transactions: int) -> None:
-    """Read both tables back and refuse them where they break what they promise.
+    """Read both tables back and check their contract.
 
-    Every transaction once, every account that transacted exactly once, ranks from 1 without a gap
-    by falling score, scores from 0 to 1, and the same accounts in both tables.
+    Every transaction and every account that transacted appears exactly once; ranks start at 1
+    without gaps, by falling score; scores are from 0 to 1; both tables have the same accounts.
 
     Raises:
+        CheckError: There is no account; a day without alerts is none.
         PublishError: The first rule that is broken.
     """
     transactions = read_back(folder / TRANSACTIONS_FILE)
     accounts = read_back(folder / ACCOUNTS_FILE)
+    require_rows(folder / ACCOUNTS_FILE, accounts)
     scores_M = np.asarray(accounts[ACCOUNT_SCORE])
     rules = {
         f"{num_transactions} transactions, each once": transactions.num_rows == num_transactions
@@ -152,6 +155,19 @@ def audit_scores(folder: Path, *, day: date, num_transactions: int) -> None:
     for rule, holds in rules.items():
         if not holds:
             raise PublishError(f"{folder}: expected {rule}, got others; the outputs are not used")
+
+
+def require_rows(path: Path, table: pa.Table) -> None:
+    """Refuse an output with nothing in it, whatever was live before.
+
+    Raises:
+        CheckError: The table has no row.
+    """
+    if not table.num_rows:
+        raise CheckError(
+            rule="empty output", place=str(path), observed="no row", limit="a row or more",
+            remedy="check the transactions of the day",
+        )  # fmt: skip
 
 
 def read_back(path: Path) -> pa.Table:

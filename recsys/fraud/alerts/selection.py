@@ -1,8 +1,8 @@
 """Which accounts of a day become alerts.
 
-The mode fdr tests the accounts of a day as one family with those of the nights before it. Tested
-alone, every quiet day may have its false alert, and over a month of few frauds these are a large
-share of all alerts, though each day keeps its rate.
+The mode fdr tests the accounts of a day as one family with those of the nights before it. If each
+day were tested alone, every quiet day could have a false alert: over a month with few frauds these
+would be a large share of all alerts, although each day keeps its rate.
 
 Shapes: A accounts of a day, R p-values of earlier nights.
 """
@@ -52,15 +52,15 @@ class Alerts:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EarlierNights:
-    """What the mode fdr has to know of the nights before."""
+    """Results of the nights before that the mode fdr needs."""
 
     low_p_values: Float64Array
-    """P-values of accounts that were tested, those that may be low enough. Shape (R,)."""
+    """Those p-values of tested accounts that may be low enough. Shape (R,)."""
     num_tested: int
     """How many accounts were tested, R at least; the p-values of the others count as 1."""
     flagged_lately: BoolArray
-    """Accounts of the day that are not tested, as they were flagged a short while ago: what they
-    piled up then would flag them every night. Shape (A,)."""
+    """Accounts of the day that are not tested since they were flagged recently: their cumulative
+    score would flag them every night. Shape (A,)."""
 
     @classmethod
     def none(cls, num_accounts: int) -> EarlierNights:
@@ -157,7 +157,7 @@ def _last_in_budget(account_score_A: Float64Array, rank_A: Int64Array, budget: i
 
 
 def _check(account_score_A: Float64Array, p_value_A: Float64Array) -> None:
-    """Refuse what cannot be ranked."""
+    """Check scores and p-values."""
     if account_score_A.shape != p_value_A.shape or account_score_A.ndim != 1:
         got = f"shapes {account_score_A.shape} and {p_value_A.shape}"
         raise DataError(

@@ -26,7 +26,6 @@ from recsys.fraud.embedding.contexts import (
     context_terms,
     share_of_one_value,
 )
-from recsys.fraud.profiles.arrays import SKETCH_BITS
 from recsys.schema import (
     ACCOUNT_ID,
     AMOUNT,
@@ -35,13 +34,15 @@ from recsys.schema import (
     EVENT_TIME,
     TRANSACTION_ID,
 )
+from recsys.time_units import US_PER_DAY
 
 HOUR, WEEKDAY, LOG_AMOUNT = "hour_of_day", "weekday", "log_amount"
 """Columns that the autoencoder sees beside the features."""
+SKETCH_BITS = 512
+"""Size of the bitmap of counterparties that an account has met; two of them may share a bit."""
 
 _MAX_TERMS = 1000  # most codes of an autoencoder column; time grows with them
 _MIN_COVERED = 0.5  # share of rows whose term must be among them
-_US_PER_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,7 +77,7 @@ class TransactionInputs:
     """The categorical column that amounts depend on most; empty if they depend on none."""
     context_terms: Vocabulary | None
     """Its most frequent terms; all others share one code."""
-    profile: tuple[str, ...]
+    account_features: tuple[str, ...]
     """Features that describe the account: nearly every account has a single value."""
     currency_levels: Mapping[str, float]
     """Median log amount of each currency."""
@@ -93,7 +94,7 @@ class TransactionInputs:
         """
         levels = _currency_levels(table)
         amounts_N = log_amounts(table, levels)
-        profile = tuple(
+        account_features = tuple(
             name
             for name, feature in features.items()
             if feature.kind in {"categorical", "numeric"}  # the autoencoder refuses the others
@@ -102,7 +103,7 @@ class TransactionInputs:
         candidates = [
             name
             for name, feature in features.items()
-            if feature.kind == "categorical" and name not in profile
+            if feature.kind == "categorical" and name not in account_features
         ]
         context = best_context(table, candidates, amounts_N)
         columns = _columns(table, amounts_N)
@@ -113,7 +114,7 @@ class TransactionInputs:
             has_currency=CURRENCY in table.column_names,
             context=context,
             context_terms=context_terms(table[context]) if context else None,
-            profile=profile,
+            account_features=account_features,
             currency_levels=levels,
             encoder=TableEncoder.fit(columns.select(list(kinds)), kinds),
         )
@@ -127,7 +128,7 @@ class TransactionInputs:
     def targets(self) -> tuple[str, ...]:
         """Columns of the autoencoder that describe the transaction: these it reconstructs."""
         names = (*self.encoder.categorical, *self.encoder.numeric)
-        return tuple(name for name in names if name not in self.profile)
+        return tuple(name for name in names if name not in self.account_features)
 
     @property
     def covered(self) -> tuple[str, ...]:
@@ -139,8 +140,8 @@ class TransactionInputs:
         amounts_N = log_amounts(table, self.currency_levels)
         times_N = np.asarray(table[EVENT_TIME].cast(pa.int64()), dtype=np.int64)
         return CodedTransactions(
-            day=times_N / _US_PER_DAY,
-            hour=times_N // (_US_PER_DAY // 24) % 24,
+            day=times_N / US_PER_DAY,
+            hour=times_N // (US_PER_DAY // 24) % 24,
             amount=amounts_N,
             context=self._contexts(table),
             bit=_bits(table[COUNTERPARTY_ID]) if self.has_counterparty else _zeros(table),

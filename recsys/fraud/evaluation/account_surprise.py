@@ -1,8 +1,8 @@
-"""A plain detector that knows whose transaction it is: what amount and hour say, summed over a day.
+"""A baseline detector that knows the account: surprise of amount and hour, summed over a day.
 
-No network, no state that moves on: means and variances of the training rows, and sums over 24
-hours. What is expected of an account is shrunk towards its peer group, the accounts that behave
-alike. It is the mark that everything learnt has to beat.
+It has no network and no moving state: only means and variances of the training rows, and sums over
+24 hours. Estimates for an account are shrunk towards its peer group, the accounts that behave
+alike. It is the baseline that the learnt scorer has to beat.
 
 Shapes: N rows, A accounts, G peer groups, C contexts, H hours of a day.
 """
@@ -32,11 +32,11 @@ from recsys.fraud.profiles.peers import find_peer_groups, num_peer_groups
 from recsys.fraud.profiles.shrinkage import shrunk_moments
 from recsys.schema import ACCOUNT_ID
 
-_STRENGTH = 20.0  # rows that the more general level counts for
+_STRENGTH = 20.0  # weight of the more general level, as a number of rows
 _CALIBRATION_DAYS = 90.0  # at the end of the training rows
 _TAIL_SHARE = 0.05
-_CAP = 5.0  # nats that one transaction adds to its account's day
-_OWN_WEIGHT = 0.3  # of the surprise of the transaction itself
+_CAP = 5.0  # most nats that one transaction adds to its account's day
+_OWN_WEIGHT = 0.3  # weight of the surprise of the transaction itself
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,7 +83,7 @@ class AccountSurprise:
             account_N, context_N, hour_N, amount_N,
             num_accounts=len(accounts), num_contexts=num_contexts, seed=seed,
         )  # fmt: skip
-        # Others are in a group without a row, of which holds what holds for everybody.
+        # Other accounts are in a group without rows, which gets the averages of all.
         num_groups = num_peer_groups(len(accounts)) + 1
         group_A = np.append(group_A, num_groups - 1)
         mean, var = _moments(
@@ -110,7 +110,7 @@ class AccountSurprise:
         return np.asarray((squares_N + np.log(var_N)) / 2 + hours_N)
 
     def score(self, table: pa.Table) -> Float64Array:
-        """What the account piled up in the last 24 hours, and what the transaction says. (N,).
+        """Capped surprise of the account in the last 24 hours, plus that of the transaction. (N,).
 
         Args:
             table: Transactions in the order of time.
@@ -187,6 +187,6 @@ def _hour_shares(
 
 
 def _shrunk_shares(counts: Float64Array, usual: Float64Array) -> Float64Array:
-    """Shares along the last axis, with `_STRENGTH` more events spread as is usual."""
+    """Shares along the last axis, with `_STRENGTH` more events distributed as usual."""
     total = counts.sum(-1, keepdims=True) + _STRENGTH
     return np.asarray((counts + _STRENGTH * usual) / total)

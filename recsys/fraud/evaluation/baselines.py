@@ -1,9 +1,8 @@
-"""Detectors that users would otherwise reach for: amount alone, isolation forest, neighbours.
+"""Baseline detectors that users might use instead: amount alone, isolation forest, neighbours.
 
-None of them sees a label. `BaselineInputs` makes the matrix that they take of a table; each
-detector is fitted on the matrix of the training rows and gives a score a row, higher for more
-anomalous. Rows are scored in blocks, so that memory does not grow with their number, and each row
-by itself.
+They use no labels. `BaselineInputs` turns a table into their input matrix; each detector is fitted
+on the matrix of the training rows and gives a score a row, higher for more anomalous. Rows are
+scored in blocks, so that memory does not grow with their number, and each row by itself.
 
 Shapes: N rows, F columns of the matrix, K neighbours, T terms of a feature and one for the others.
 """
@@ -27,12 +26,12 @@ from recsys.errors import ConfigError, DataError
 from recsys.features.scaling import RobustScaler
 from recsys.features.vocabulary import Vocabulary
 from recsys.schema import AMOUNT, EVENT_TIME
+from recsys.time_units import US_PER_DAY
 
 AMOUNT_COLUMN = 0
 """Column of the matrix of `BaselineInputs` that has the logarithm of the amount."""
 _MAX_ONE_HOT = 32
 _BLOCK_ROWS = 1 << 16
-_DAY_US = 86_400_000_000
 
 
 class FittedBaseline(Protocol):
@@ -108,7 +107,7 @@ class NearestNeighbours:
     seed: int = Field(ge=0, lt=1 << 32)
     """Seed of the choice of training rows."""
     num_neighbours: int = Field(default=5, ge=1)
-    """K; as many as there are where there are fewer rows."""
+    """K; all rows if there are fewer."""
     max_rows: int = Field(default=20_000, ge=1)
     """Distinct training rows to keep, chosen at random."""
 
@@ -265,7 +264,7 @@ def _floats(column: pa.ChunkedArray) -> Float64Array:
 def _time_of_day(column: pa.ChunkedArray) -> Float64Array:
     """Share of the UTC day that has passed, 0 for null."""
     times_N = np.asarray(pc.fill_null(column.cast(pa.int64()), 0))
-    return (times_N % _DAY_US) / _DAY_US
+    return (times_N % US_PER_DAY) / US_PER_DAY
 
 
 def _term_numbers(column: pa.ChunkedArray, terms: Vocabulary) -> Int64Array:

@@ -1,4 +1,4 @@
-"""Measuring scores against labels, beside what one would reach with a plain detector.
+"""Measures scores against labels, beside baseline detectors.
 
 Shapes: N transactions.
 """
@@ -41,7 +41,7 @@ _LATEST = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TestRows:
-    """What every method is measured on."""
+    """The rows that every method is measured on."""
 
     account: Int64Array
     """Account of each transaction. Shape (N,)."""
@@ -80,7 +80,7 @@ class TestRows:
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineResult:
-    """What a plain detector reaches, and what it costs."""
+    """Measures and cost of a baseline detector."""
 
     values: dict[str, float]
     """Measures by name."""
@@ -100,10 +100,10 @@ def measure_baselines(
     *,
     seed: int,
 ) -> dict[str, BaselineResult]:
-    """Fit plain detectors on the training rows and measure them on the test rows.
+    """Fit baseline detectors on the training rows and measure them on the test rows.
 
-    They see the same columns, but all but the last not whose transaction it is. Of very long logs
-    these get a part of the training rows, drawn at random.
+    They see the same columns, but only the last one knows the accounts. Of very long logs the
+    others get a random part of the training rows.
 
     Args:
         train: Training transactions.
@@ -141,7 +141,7 @@ def _measured(
     start = time.perf_counter()
     fitted = fit()
     fit_s = time.perf_counter() - start
-    score(fitted, slice(1))  # compiles what is compiled at its first use
+    score(fitted, slice(1))  # runs once so that its functions are compiled
     start = time.perf_counter()
     scores_N = score(fitted, slice(None))
     score_s = time.perf_counter() - start

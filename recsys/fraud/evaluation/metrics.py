@@ -70,7 +70,7 @@ class FraudMeasures:
     values: dict[str, float]
     """What the scores reach; NaN where a measure is not defined."""
     ceilings: dict[str, float]
-    """What the labels reach as scores: the days have fewer frauds than places, so it may be low."""
+    """What a perfect ranking reaches; low if days have fewer frauds than k."""
 
 
 def measure_fraud(
@@ -204,7 +204,8 @@ def known_compromised(
 
     Handbook, section 3.4: labels are known after a delay, the days between training and test. A
     fraud of the last `num_train_days` training days is known to the whole test; one on a later day
-    f is known on the days after f + delay. Leave these rows out: nobody needs a score to find them.
+    f is known on the days after f + delay. These rows are left out: no score is needed to find
+    them.
 
     Args:
         accounts_N: Accounts of all transactions, those before the test included.

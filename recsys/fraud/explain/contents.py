@@ -1,4 +1,4 @@
-"""The alerts of a day as the page shows them.
+"""Content of the alert page: the alerts of a day with their explanations.
 
 Shapes: P earlier transactions, D width of an embedding.
 """
@@ -26,6 +26,7 @@ from recsys.schema import (
     EVENT_TIME,
     TRANSACTION_ID,
 )
+from recsys.time_units import US_PER_DAY
 
 NUM_NEAREST = 3
 """Normal transactions that are shown beside the suspicious ones."""
@@ -33,7 +34,7 @@ NUM_PAST = 60
 """Earlier transactions of an account that are shown."""
 
 _NUM_SEARCHED = 200
-_EPISODE_US = 3 * 86_400_000_000  # what came so shortly before may belong to the fraud
+_EPISODE_US = 3 * US_PER_DAY  # transactions so shortly before may belong to the fraud
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ def explain_alerts(
     sufficient_score: float,
     cold_transactions: int,
 ) -> tuple[Alert, ...]:
-    """Gather what an analyst needs to judge each alert.
+    """Gather what an analyst needs to assess each alert.
 
     Args:
         scored: The day.
@@ -147,7 +148,9 @@ def _transaction(
     """A row of a table; one with reasons is suspicious."""
     details = [inputs.context] if inputs.context else []
     details += [
-        name for name in inputs.features if name not in inputs.profile and name != inputs.context
+        name
+        for name in inputs.features
+        if name not in inputs.account_features and name != inputs.context
     ]
     return AlertTransaction(
         transaction_id=str(record[TRANSACTION_ID]),

@@ -1,4 +1,4 @@
-"""What evidence speaks of, and what weighs most: several kinds may say the same thing.
+"""Families of evidence: several kinds may measure the same thing, such as the amount.
 
 Shapes: R transactions to explain, J kinds of evidence, F families of them.
 """
@@ -50,7 +50,7 @@ _MAX_REASONS = 5
 
 
 def evidence_family(kind: str, context: str) -> str:
-    """What a kind of evidence speaks of.
+    """The family of a kind of evidence.
 
     Args:
         kind: Name of the evidence.
@@ -112,7 +112,7 @@ class FamilyStrengths:
 
         Args:
             surprise_RJ: Surprise of each kind of evidence in nats.
-            scorer: What the kinds are called, and what they are worth.
+            scorer: Has the names and weights of the kinds.
             context: The column that amounts depend on; empty when on none.
             part_in_day_R: Part of each transaction in what its account paid within a day.
         """
@@ -136,9 +136,9 @@ class FamilyStrengths:
         )
 
     def ranked(self, rows: Int64Array) -> tuple[RankedFamily, ...]:
-        """What stands out among some transactions taken together, the weightiest first.
+        """Families that stand out among some transactions taken together, the strongest first.
 
-        Where nothing does, as in an account that is flagged for what came before, it is the one
+        If none does, as for an account that is flagged for earlier transactions, it is the one
         family that is least usual.
 
         Args:
@@ -152,7 +152,7 @@ class FamilyStrengths:
         return self._ranked(self._totals(self.plain[rows]), self.plain, self.plain_kind, rows)[:1]
 
     def _totals(self, values_RF: Float64Array) -> Float64Array:
-        """Sums over transactions; a count speaks of all that it counts, early ones too."""
+        """Sums over transactions; a count already covers the transactions that it counts."""
         is_count_F = np.array(self.families) == VELOCITY
         total_F = np.where(is_count_F, values_RF.max(0) * len(values_RF), values_RF.sum(0))
         return np.asarray(total_F)

@@ -1,4 +1,4 @@
-"""Why accounts and their transactions are suspicious, the weightiest reason first.
+"""Reasons why accounts and their transactions are suspicious, the strongest first.
 
 Shapes: R suspicious transactions of the flagged accounts, A flagged accounts.
 """
@@ -93,9 +93,9 @@ class Explained:
 
 
 def _is_likely(scored: ScoredDay, rows: Int64Array) -> BoolArray:
-    """Whether a value was likelier than not, even if usually it is more certain. Shape (R, J).
+    """Whether a value was the most likely one, even if it usually is more certain. Shape (R, J).
 
-    It is no reason for anything: a person would read that EUR came where EUR was expected.
+    Such a value is not a reason: it would read "EUR came where EUR was expected".
     """
     categorical = scored.model.inputs.encoder.categorical
     is_value_J = np.array(
@@ -122,7 +122,7 @@ def account_reasons(scored: ScoredDay, flagged_A: Int64Array) -> list[str]:
 
 
 def reasons_text(reasons: Sequence[Reason]) -> str:
-    """The weightiest reasons in one line."""
+    """The strongest reasons in one line."""
     return "; ".join(
         f"{one.evidence}: {one.observed}, usually {one.expected} ({wording.odds(one.rarity)})"
         for one in reasons[:_NUM_IN_TEXT]

@@ -15,7 +15,7 @@ from recsys.features.encoder import MISSING, NUM_RESERVED, UNSEEN, EncodedTable,
 from recsys.fraud.embedding.autoencoder import FittedAutoencoder, hide
 
 NO_VALUE = "no value"
-"""What a null is called."""
+"""Text for a null."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,7 +27,7 @@ class ExpectedTerms:
     share: Float64Array
     """Its probability. Shape (R,)."""
     is_unseen: BoolArray
-    """Whether training met the term that came too seldom, or never. Shape (R,)."""
+    """Whether training saw the actual term rarely or never. Shape (R,)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,7 +69,7 @@ def expectations(
 
 def _likeliest(logits_RV: torch.Tensor, codes_R: Int64Array, column: list[str]) -> ExpectedTerms:
     share_RV = logits_RV.softmax(1)
-    share_RV[:, UNSEEN] = 0  # it stands for terms that have no name
+    share_RV[:, UNSEEN] = 0  # the code of rare terms has no name
     share_R, code_R = share_RV.max(1)
     names = [
         NO_VALUE if code == MISSING else column[code - NUM_RESERVED] for code in code_R.tolist()

@@ -1,4 +1,4 @@
-"""A scored day as explanations read it: the rows of the flagged accounts, before and on the day.
+"""A scored day for explanations: the rows of the flagged accounts, before and on the day.
 
 Shapes: N transactions of the day, P earlier ones of the flagged accounts, A flagged accounts.
 """
@@ -16,12 +16,10 @@ from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.scores import Scores
 from recsys.schema import ACCOUNT_ID, AMOUNT, EVENT_TIME
+from recsys.time_units import US_PER_DAY, US_PER_HOUR
 
 SUSPICIOUS_P = 0.01
 """P-value up to which a transaction of a flagged account is suspicious."""
-
-_HOUR_US = 3_600_000_000
-_DAY_US = 24 * _HOUR_US
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,8 +134,8 @@ def _recent(
     paid = np.concatenate([np.asarray(part[AMOUNT], dtype=np.float64) for part in both]).clip(0)
     sums = np.concatenate([[0.0], np.cumsum(paid)])
     place = len(rows.past) + np.searchsorted(rows.day, rows.suspicious)
-    hour = np.searchsorted(times, times[place] - _HOUR_US, side="right")
-    day = np.searchsorted(times, times[place] - _DAY_US, side="right")
+    hour = np.searchsorted(times, times[place] - US_PER_HOUR, side="right")
+    day = np.searchsorted(times, times[place] - US_PER_DAY, side="right")
     amount = sums[place + 1] - sums[day]
     part = np.where(amount > 0, paid[place] / np.maximum(amount, 1e-9), 1.0)
     return place + 1 - hour, place + 1 - day, amount, part

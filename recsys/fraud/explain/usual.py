@@ -1,4 +1,4 @@
-"""What an account usually does, as numbers that people understand.
+"""What is usual for an account, in numbers that people understand.
 
 Shapes: R transactions to explain, H hours of a day, C contexts.
 """
@@ -44,8 +44,8 @@ class Usual:
     new_share: Float64Array
     """Share of new counterparties among the account's transactions. Shape (R,)."""
     most_hour: Int64Array
-    """Transactions within an hour that the account has at most, nine times in ten, where everybody
-    is as busy as at the end of the day. Shape (R,)."""
+    """The number of transactions within an hour that the account exceeds once in ten times, when
+    all accounts are as busy as at the end of the day. Shape (R,)."""
     most_day: Int64Array
     """The same within 24 hours. Shape (R,)."""
     sum_day: Float64Array
@@ -72,7 +72,7 @@ def usual_of(scored: ScoredDay, rows: Int64Array, recent: Recent) -> Usual:
     known = _Known(state=state_RS, peer=passed.peer[rows].astype(np.int64), layout=model.layout)
     mean_RV, var_RV = known.velocities(model.priors)
     most_RV = np.expm1(mean_RV[:, :2] + _USUAL_SDS * np.sqrt(var_RV[:, :2]))
-    # A count that fades with a half-life tau goes on for tau / ln 2, a window for tau.
+    # A count with half-life tau covers tau / ln 2 on average, a window covers tau.
     before_RV = (most_RV - 1).clip(0) * np.log(2)
     most_RV = np.ceil(1 + before_RV * scored.state.population.factor).astype(np.int64)
     expected = expectations(model.autoencoder, model.inputs.encoder, coded.columns)

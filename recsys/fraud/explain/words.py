@@ -1,6 +1,6 @@
-"""Evidence in words: what came, and what is usual.
+"""Evidence in words: what was observed, and what is usual.
 
-Each function takes the row of a transaction within `Usual` and says what one kind of evidence saw.
+Each function takes the row of a transaction within `Usual` and describes one kind of evidence.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Words(NamedTuple):
     text: str
     """A sentence."""
     observed: str
-    """What came."""
+    """What was observed."""
     expected: str
     """What is usual."""
 
@@ -116,7 +116,7 @@ def _velocity(usual: Usual, row: int, kind: str) -> Words:
         if short
         else (recent.num_day[row], usual.most_day[row])
     )
-    # The usual number is that of a count that fades; one that came must not pass for usual.
+    # The usual number is estimated from a decayed count; a number that was observed is not usual.
     most = min(int(most), max(int(number) - 1, 1))
     counted = wording.counted(int(number), "transaction")
     observed = f"{counted} within {'an hour' if short else '24 hours'}"

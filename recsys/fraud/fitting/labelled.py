@@ -20,6 +20,7 @@ from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.account_days import AccountDays
 from recsys.fraud.scoring.tails import Tail
 from recsys.schema import TRANSACTION_ID
+from recsys.time_units import S_PER_DAY
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +62,7 @@ def with_labels(
     config = model.config
     found = fit_supervised(
         model.scorer, evidence_NJ, profiled.passed, hour_N, recent, labels.table,
-        known_until=labels.at.timestamp() / 86_400,
+        known_until=labels.at.timestamp() / S_PER_DAY,
         config=config.labels,
         seed=config.seed,
         num_threads=num_threads,

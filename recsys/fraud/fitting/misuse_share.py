@@ -19,7 +19,7 @@ _SEEN_BEFORE = 5.0
 """Pseudo-count: ordinary transactions assumed to be seen at a high cumulative score."""
 _WEIGHT_OF_MISUSE = 4.0
 _WEIGHT_BESIDE_TREES = 2.0
-"""Smaller beside trees, which have learnt to see episodes themselves."""
+"""Smaller with trees, which have learnt to detect episodes themselves."""
 _LEAST_WEIGHT = 0.5
 _FORTNIGHT_WEIGHT = 0.1
 

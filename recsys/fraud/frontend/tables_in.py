@@ -119,10 +119,10 @@ def transactions_of_frame(
         found = labels_of_frame(frame if isinstance(labels, str) else labels, log, names)
     aside = {reason: n for reason, n in checked.report.num_quarantined.items() if n}
     if aside:
-        told = ", ".join(f"{n:,} {reason}" for reason, n in aside.items())
+        with_labels = ", ".join(f"{n:,} {reason}" for reason, n in aside.items())
         LOG.warning(
             "%s: %s of %s rows set aside: %s",
-            argument, f"{sum(aside.values()):,}", f"{checked.report.num_rows:,}", told,
+            argument, f"{sum(aside.values()):,}", f"{checked.report.num_rows:,}", with_labels,
         )  # fmt: skip
     return FrameTransactions(
         table=checked.table, log=log, quarantined=checked.quarantined, labels=found,
@@ -176,5 +176,5 @@ def _columns(
         guesses, found[EVENT_TIME], columns.event_time_zone, columns.event_time_unit
     )
     missing = {name: None for name in _OPTIONAL if name not in found}
-    told = cast("dict[str, Any]", {**found, **missing})
-    return replace(columns, **told, event_time_zone=zone, event_time_unit=unit)
+    with_labels = cast("dict[str, Any]", {**found, **missing})
+    return replace(columns, **with_labels, event_time_zone=zone, event_time_unit=unit)

@@ -294,7 +294,7 @@ def _write(rows: _Rows, known: _Known, row: int, evidence_L: Float32Array) -> No
 
 @compiled
 def _days_between(rows: _Rows, first: int, second: int) -> float:
-    """NaN where there is none of the two."""
+    """Days between two rows; NaN if one of them does not exist."""
     if first < 0 or second < 0:
         return np.nan
     return float(rows.day[second] - rows.day[first])

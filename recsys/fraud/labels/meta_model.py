@@ -14,37 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import Field
 
 from recsys.arrays import BoolArray, Float32Array, Float64Array, Int8Array
-from recsys.config import config_class
 from recsys.errors import ArtifactError, DataError
+from recsys.fraud.config import MetaModelConfig
 from recsys.fraud.scoring.booster import Booster, without_threads
 
 _ROWS_PER_LEAF = 100  # rows for each row of a leaf, if that is fewer than configured
-
-
-@config_class
-class MetaModelConfig:
-    """How the trees over all evidence are fitted."""
-
-    num_rounds: int = Field(default=300, ge=1)
-    """Trees."""
-    learning_rate: float = Field(default=0.05, gt=0, le=1)
-    """Share of each tree's step that is taken."""
-    num_leaves: int = Field(default=15, ge=2)
-    """Leaves of a tree."""
-    min_rows_per_leaf: int = Field(default=100, ge=1)
-    """Transactions that a leaf stands for at least; of few rows a hundredth."""
-    num_bins: int = Field(default=1023, ge=2)
-    """Values of a feature that the trees distinguish; too few would merge the rare, high
-    amounts."""
-    shrinkage: float = Field(default=10.0, ge=0)
-    """L2 penalty on the values of leaves."""
-    max_legitimate_rows: int = Field(default=100_000, ge=1)
-    """Legitimate rows to learn from at most, drawn at random and weighted for all of them."""
-    min_frauds: int = Field(default=20, ge=1)
-    """Known frauds below which no meta-model is fitted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +61,7 @@ class MetaModel:
         # LightGBM accepts text without trees, and prints its complaints on the console.
         if not text.startswith("tree\n") or "end of trees" not in text:
             raise ArtifactError(
-                f"stacker: expected a LightGBM model as text, got {text[:20]!r}; train again"
+                f"meta-model: expected a LightGBM model as text, got {text[:20]!r}; train again"
             )
         names = lightgbm.Booster(model_str=text).feature_name()
         return cls(booster=Booster(text=text), feature_names=tuple(names))
@@ -188,5 +164,5 @@ def _check_columns(features_NF: Float32Array, feature_names: Sequence[str]) -> N
 
 def _mismatch(expected: str, got: str) -> DataError:
     return DataError(
-        file="stacker", expected=expected, got=got, remedy="compute the features again"
+        file="meta-model", expected=expected, got=got, remedy="compute the features again"
     )

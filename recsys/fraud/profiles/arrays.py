@@ -44,8 +44,6 @@ NUM_COUNTS = 2
 """The velocities that are counts come first: a short one and a long one."""
 PENDING_VALUES = 6 + NUM_VELOCITIES
 """Day, context, hour, log amount, cluster, whether the counterparty is new, velocities."""
-SKETCH_BITS = 512
-"""Size of the bitmap of counterparties that an account has met; two of them may share a bit."""
 COUNTERPARTY_VALUES = 6
 """Count, mean and squared deviations of the log amount; events and excess, both decayed, of other
 accounts than the last; and the excess that came last."""

@@ -67,7 +67,7 @@ def advance(
         rows: Transactions in the order of time.
         accounts: State of the accounts.
         counterparties: State of the counterparties.
-        population: How busy everybody is, and how unusual.
+        population: How busy all accounts are, and how unusual.
         layout: Places of the state values.
         priors: What holds for peer groups.
         excess: How evidence becomes excess.

@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from recsys.arrays import Float32Array, Float64Array
 from recsys.features.vocabulary import Vocabulary
+from recsys.fraud.embedding.inputs import SKETCH_BITS
 from recsys.fraud.profiles.arrays import (
     COUNTERPARTY_VALUES,
     NUM_COUNTS,
     NUM_EXCESS_SUMS,
     NUM_POPULATION_SUMS,
-    SKETCH_BITS,
     Accounts,
     Counterparties,
     Population,
@@ -48,7 +48,7 @@ class ProfileState:
     counterparties: Counterparties
     """Profiles of the counterparties."""
     population: Population
-    """How busy everybody is, and how unusual."""
+    """How busy all accounts are, and how unusual."""
     cumulative_score: Float32Array
     """Decayed past excess of each account, as of `cumulative_day`. Shape (A, NUM_CUMULATIVE)."""
     cumulative_day: Float64Array

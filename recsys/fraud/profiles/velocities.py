@@ -73,7 +73,7 @@ def move_velocities(
         state: State of the account.
         layout: Places in it.
         priors: What holds for peer groups.
-        population: How busy everybody is.
+        population: How busy all accounts are.
         gap: Days since the account's last transaction.
         amount: Log amount.
         out: Logs of the counts and the amount, written in place, divided by how busy all accounts
@@ -121,9 +121,9 @@ def expected_velocity(
     known = state[layout.num_known]
     mean, prior_mean = state[layout.velocity_mean + velocity], priors.velocity_mean[velocity]
     shrunk = (known * mean + priors.strength * prior_mean) / (known + priors.strength)
-    spread = state[layout.velocity_m2 + velocity] + known * (mean - shrunk) ** 2
-    spread += priors.strength * (priors.velocity_var[velocity] + (prior_mean - shrunk) ** 2)
-    return shrunk, max(spread / (known + priors.strength), MIN_VARIANCE)
+    squares = state[layout.velocity_m2 + velocity] + known * (mean - shrunk) ** 2
+    squares += priors.strength * (priors.velocity_var[velocity] + (prior_mean - shrunk) ** 2)
+    return shrunk, max(squares / (known + priors.strength), MIN_VARIANCE)
 
 
 @compiled

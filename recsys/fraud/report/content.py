@@ -1,4 +1,4 @@
-"""What the page of a day's alerts shows, as plain data: it can be drawn without the model."""
+"""The content of the alert page as plain data, so that it can be drawn without the model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Reason:
     text: str
     """A sentence that says what is unusual."""
     observed: str
-    """What came."""
+    """What was observed."""
     expected: str
     """What this account, or its peers, usually has."""
     rarity: float
@@ -53,7 +53,7 @@ class AlertTransaction:
     is_suspicious: bool
     """Whether it is one of those that the account is flagged for."""
     reasons: tuple[Reason, ...] = ()
-    """Why it is suspicious, the weightiest first."""
+    """Why it is suspicious, the strongest reason first."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.amount):
@@ -68,7 +68,7 @@ class AlertTransaction:
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """An account to look into, with what speaks for it."""
+    """An account to look into, with the reasons."""
 
     account_id: str
     """External key of the account."""
@@ -79,12 +79,12 @@ class Alert:
     sufficient_score: float
     """The score from which on an account was flagged."""
     cold: bool
-    """Whether it has so little history that it was judged by its peers."""
+    """Whether it has so little history that it was compared with its peers."""
     num_known: int
     """Transactions of the account that were known before the day; a state remembers the last
     thousand, so that more count as a thousand."""
     reasons: tuple[Reason, ...]
-    """Why the account is flagged, the weightiest first."""
+    """Why the account is flagged, the strongest reason first."""
     transactions: tuple[AlertTransaction, ...]
     """Its time line, the oldest first, suspicious ones among the others."""
     nearest_normal: tuple[AlertTransaction, ...] = ()

@@ -20,8 +20,8 @@ _TEMPLATES = page_templates(Path(__file__).parent)
 def write_alert_page(path: Path, page: AlertPage) -> None:
     """Write the page of a day's alerts; a file of this name is replaced.
 
-    The page asks the network for nothing and needs no script. The same content gives the same
-    bytes with the same version of Jinja.
+    The page makes no network requests and needs no script. The same content gives the same bytes
+    with the same version of Jinja.
 
     Args:
         path: The HTML file, in a folder that exists.

@@ -20,7 +20,7 @@ class ReasonRow:
     text: str
     """The sentence."""
     observed: str
-    """What came."""
+    """What was observed."""
     expected: str
     """What is usual."""
     odds: str
@@ -56,7 +56,7 @@ class TransactionRow:
     amount: str
     """How much."""
     counterparty: str
-    """With whom."""
+    """The other side."""
     details: tuple[str, ...]
     """Other values, one a column."""
     score: str
@@ -67,7 +67,7 @@ class TransactionRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """The columns that the tables of one account have beside those of every table."""
+    """Optional columns of the tables of one account."""
 
     counterparty: bool
     """Whether anybody is on the other side."""
@@ -83,7 +83,7 @@ class Columns:
 
 
 def columns_of(transactions: Iterable[AlertTransaction]) -> Columns:
-    """The columns that some transaction fills, in the order in which they come up."""
+    """The columns that have a value in some transaction, in the order of their appearance."""
     shown = list(transactions)
     return Columns(
         counterparty=any(one.counterparty for one in shown),

@@ -54,7 +54,7 @@ class Mark:
     number: str = ""
     """Its number in the tables, of a suspicious one."""
     label: tuple[float, float] | None = None
-    """Where its number goes; None where it would hide another."""
+    """Where its number is written; None where it would hide another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Timeline:
     """A drawing of a time line."""
 
     alt: str
-    """What it shows, for those who do not see it."""
+    """What it shows, for readers who cannot see it."""
     unit: str
     """Unit of the amounts."""
     marks: tuple[Mark, ...]
@@ -171,7 +171,7 @@ def _panels(times: Sequence[datetime], day: date) -> tuple[_Panel, ...]:
 
 
 def _times(panels: Sequence[_Panel]) -> tuple[Tick, ...]:
-    """Ticks of all parts; one that would run into the first of the next part gives way."""
+    """Ticks of all parts; one that would overlap the first of the next part is left out."""
     last = panels[-1]
     early = [tick for panel in panels[:-1] for tick in panel.ticks()]
     kept = [tick for tick in early if tick.position < last.left - _TICK_WIDTH / 2]

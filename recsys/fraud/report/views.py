@@ -1,4 +1,4 @@
-"""An alert as the page shows it: text, links and places, nothing left to compute."""
+"""An alert as the page shows it: texts, links and positions, computed in advance."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class AlertView:
     account: str
     """The account id."""
     cold: bool
-    """Whether peers judged it."""
+    """Whether it was compared with its peers for lack of history."""
     known: str
     """How much was known before."""
     score: str
@@ -50,7 +50,7 @@ class AlertView:
     suspicious_total: str
     """Sum of the suspicious amounts."""
     first_reason: str
-    """The weightiest reason."""
+    """The strongest reason."""
     reasons: tuple[ReasonRow, ...]
     """All of them."""
     explained: tuple[Explained, ...]
@@ -121,7 +121,7 @@ def _view(alert: Alert, page: AlertPage, *, anchor: str, top: float) -> AlertVie
 def _latest(
     transactions: Sequence[AlertTransaction], near: frozenset[str]
 ) -> tuple[list[AlertTransaction], int]:
-    """All but early normal transactions that stand nowhere else, and how many those are."""
+    """The transactions to show, and the number of early normal ones that are left out."""
     normal = [place for place, one in enumerate(transactions) if not one.is_suspicious]
     early = normal[:-MAX_TIME_LINE]
     dropped = {place for place in early if transactions[place].transaction_id not in near}
@@ -132,7 +132,7 @@ def _latest(
 def _explained(
     alert: Alert, suspicious: Sequence[AlertTransaction], anchor: str
 ) -> tuple[Explained, ...]:
-    """Nothing where the only transaction has the very reasons of its account."""
+    """Evidence of each transaction; empty if the only transaction has its account's reasons."""
     explained = [
         Explained(number=str(row), anchor=f"{anchor}-{row}", reasons=reason_rows(one.reasons))
         for row, one in enumerate(suspicious, start=1)

@@ -10,11 +10,11 @@ from recsys.fraud.report.content import AlertPage, AlertTransaction
 from recsys.reporting import formats
 
 _MAX_DECIMALS = 9
-_RAREST = 1e-6  # further out no calibration reaches
+_RAREST = 1e-6  # beyond the range of calibration
 
 
 def score(value: float) -> str:
-    """A score with four decimals, or as many as tell it from 1.
+    """A score with four decimals, or as many as distinguish it from 1.
 
     Examples:
         >>> score(0.97), score(0.999987), score(3.5), score(1.0)

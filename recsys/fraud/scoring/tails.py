@@ -35,7 +35,7 @@ _NUM_QUANTILES = 400
 _SMALL = 0.05
 _SIDE_BY_SIDE = 64
 _ROWS_AT_ONCE = 2000  # rows of evidence and surprise that stay in the cache from column to column
-_MAX_EXCESS = 1000.0  # a probability below 1e-13, which 1 - p can still tell from 0
+_MAX_EXCESS = 1000.0  # a probability below 1e-13, at which 1 - p still differs from 1
 _MAX_BEYOND = 68.0  # the same for an exponential tail, beyond its exponential part
 _LARGEST = 1e100  # what infinity stands for: times a rate of 0 it is 0
 

@@ -12,13 +12,13 @@ from recsys.datasets.origin import reason_of
 from recsys.errors import ArtifactError, DataError
 from recsys.features.encoder_bundle import vocabulary_of, vocabulary_table
 from recsys.fraud.alerts import alert_memory
+from recsys.fraud.embedding.inputs import SKETCH_BITS
 from recsys.fraud.labels import memory
 from recsys.fraud.profiles.arrays import (
     COUNTERPARTY_VALUES,
     NUM_COUNTS,
     NUM_EXCESS_SUMS,
     NUM_POPULATION_SUMS,
-    SKETCH_BITS,
 )
 from recsys.fraud.profiles.state import NUM_CUMULATIVE, Arrays, ProfileState, from_arrays
 

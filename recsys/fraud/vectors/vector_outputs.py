@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.errors import PublishError
-from recsys.fraud.alerts.outputs import read_back
+from recsys.fraud.alerts.outputs import read_back, require_rows
 from recsys.fraud.vectors.account_vectors import AccountVectors
 from recsys.schema import (
     ACCOUNT_ID,
@@ -51,9 +51,11 @@ def audit_vectors(folder: Path, *, day: date, num_accounts: int, num_transaction
     transaction is after the day; vectors are finite.
 
     Raises:
+        CheckError: There is no account.
         PublishError: The first rule that is broken.
     """
     table = read_back(folder / VECTORS_FILE)
+    require_rows(folder / VECTORS_FILE, table)
     ids = table[ACCOUNT_ID]
     vectors = table[VECTOR].combine_chunks()
     rules = {

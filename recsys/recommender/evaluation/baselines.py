@@ -62,7 +62,7 @@ class MostPopular:
     def rank(
         self, user_numbers: Int64Array, *, k: int, train: UserItems | None
     ) -> tuple[Int64Array, Float32Array]:
-        """Rank as `ranking.Ranker` says; scores are numbers of train users.
+        """Rank (see `ranking.Ranker`); scores are numbers of train users.
 
         A user with e excluded items needs only the first k + e of the popularity order, so the
         work does not grow with the catalogue.
@@ -89,7 +89,7 @@ class OwnMostFrequent:
     Args:
         repeats: How often each user took each item, greater than 0 where stored. Shape (U, C).
         places: Each item's popularity as a share of all places, within 0 and 1. Shape (C,).
-        popular: Who ranks the items that a user never took.
+        popular: Ranks the items that a user never took.
     """
 
     repeats: UserItems
@@ -145,9 +145,9 @@ class ItemItemCosine:
     def fit(cls, train: UserItems, *, num_neighbours: int = 200) -> ItemItemCosine:
         """Compute the neighbours of every item of a train matrix (U, C).
 
-        Cutting costs no quality. Gowalla, fitted without the validation part, recall@20 and
-        ndcg@20 on it: all neighbours .1721 .0972, 200 of them .1754 .0995, 100 .1738 .0997,
-        50 .1747 .1002, 20 .1715 .0995.
+        Keeping fewer neighbours costs no quality. Gowalla, fitted without the validation part,
+        recall@20 and ndcg@20 on it: all neighbours .1721 .0972, 200 of them .1754 .0995, 100 .1738
+        .0997, 50 .1747 .1002, 20 .1715 .0995.
 
         Raises:
             ConfigError: `num_neighbours` is below 1.

@@ -1,7 +1,7 @@
-"""A frozen sample of users that every new model is asked about.
+"""A frozen sample of users on which every new model is measured.
 
-A model may be a little worse than the last one, night after night, and pass each time. The canary
-does not move: what a model makes of it is compared with what models made of it since it was drawn.
+If each model is a little worse than the last one, every one of them may pass. The canary does not
+change: a model's quality on it is compared with that of all models since it was drawn.
 
 Shapes: U users, C items of a model, K list length.
 """
@@ -31,7 +31,7 @@ HISTORY, RELEVANT = "history", "relevant"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Canary:
-    """Histories, oldest first, and what came after them; no user is named."""
+    """Histories, oldest first, and what came after them; without user ids."""
 
     table: pa.Table
     """Columns history and relevant, lists of item ids. U rows."""
@@ -78,7 +78,7 @@ class Canary:
         queries_UW = model.query_vectors(ordered, None, user_rows=_no_rows(model, len(self.table)))
         k = min(k, len(model.items))
         once = _binary(histories)
-        once.data[:] = np.log1p(once.data)  # the canary does not tell how often
+        once.data[:] = np.log1p(once.data)  # the canary does not know how often
         items_UK, _ = exact_lists(
             queries_UW,
             pa.array([model.known_source] * len(self.table)),
@@ -88,7 +88,7 @@ class Canary:
             excluded=histories if model.selection.filter_seen else None,
             own=model.own_terms(histories, once),
         )
-        # Items that are gone count among what should have been found.
+        # Items that no longer exist count as relevant and are missed.
         asked_U = np.asarray(self.table[RELEVANT].combine_chunks().value_lengths()).astype(np.int64)
         return ndcg_at_k(hit_matrix(items_UK, relevant), asked_U, k=k)
 

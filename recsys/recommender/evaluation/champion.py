@@ -24,7 +24,7 @@ class ChampionRanker:
     """Ranks the items of its own catalogue that are still there, from today's histories."""
 
     model: RecommenderModel
-    """What ranks."""
+    """The model."""
     user_ids: pa.Array
     """Users, by number. Shape (U,)."""
     histories: UserItemMatrix

@@ -1,4 +1,4 @@
-"""Is one ranker better than another? Paired differences, and one line that says it.
+"""Whether one ranker is better than another: paired differences, and a verdict in one line.
 
 Shapes: U users.
 """
@@ -49,8 +49,8 @@ class Difference:
 def paired_difference(a_U: Float64Array, b_U: Float64Array) -> Difference:
     """Compare two rankers on one measure, user by user.
 
-    The interval is Student's t on the differences (Student 1908): pairing takes out that some
-    users are easy for every ranker, so it is much narrower than two intervals side by side.
+    The interval is Student's t on the differences (Student 1908): pairing cancels that some users
+    are easy for every ranker, so it is much narrower than two separate intervals.
 
     Args:
         a_U: Values of one ranker, `Evaluation.per_user[...]`. Shape (U,).

@@ -44,7 +44,7 @@ _HISTORY_BOUNDS = (1, 5, 20, 100)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """What the lists of one ranker are worth.
+    """Quality of the lists of one ranker.
 
     Args:
         overall: Measures over all users: `recall@k`, `ndcg@k`, `mrr@k`, `hit_rate@k`, `novelty@k`,

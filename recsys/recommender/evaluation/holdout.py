@@ -1,4 +1,4 @@
-"""A model and its baselines, measured on interactions that came later.
+"""Holdout evaluation: a model and its baselines, measured on later interactions.
 
 Shapes: U users of the comparison, C items of the catalogue, K list length.
 """
@@ -51,7 +51,7 @@ class TwoTowerRanker:
     """
 
     model: RecommenderModel
-    """What ranks."""
+    """The model."""
     user_ids: pa.Array
     """Users, by number. Shape (U,)."""
     user_table: pa.Table | None = None
@@ -133,11 +133,11 @@ def compare(
 ) -> Comparison:
     """Evaluate a model and its baselines on interactions that came later.
 
-    All of them rank under the filter that the model was chosen for. Where lists may hold again what
-    users had, what they took most often is a baseline too.
+    All of them rank with the filter that the model was chosen for. If lists may repeat items, what
+    users took most often is a baseline too.
 
     Items that training did not have count among a user's test items, for the model and for the
-    baselines: a list that cannot hold them is not the better for it.
+    baselines: leaving them out would make every list look better than it is.
 
     Args:
         model: Fitted on `before`.

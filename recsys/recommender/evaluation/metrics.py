@@ -5,10 +5,10 @@ ascending. A row of `items_UK` is one user's list, best first, distinct items, p
 with `NO_ITEM`.
 
 Accuracy measures take the matrix of hits, read its first k columns and return one value a user,
-NaN for a user without relevant items: such users say nothing, and the mean leaves them out.
-Recall and NDCG follow the convention of the LightGCN line of papers (He et al. 2020, "LightGCN",
-SIGIR): recall divides by all of the user's relevant items, not by min(k, relevant), and NDCG cuts
-the ideal list at k, with binary relevance.
+NaN for a user without relevant items; means are over the other users. Recall and NDCG follow the
+convention of the LightGCN line of papers (He et al. 2020, "LightGCN", SIGIR): recall divides by all
+of the user's relevant items, not by min(k, relevant), and NDCG cuts the ideal list at k, with
+binary relevance.
 
 Shapes: U users, C items of the catalogue, K list length, D embedding width, G groups of users.
 """
@@ -158,7 +158,7 @@ def history_mean(train: UserItems, values_C: Float64Array) -> Float64Array:
 def popularity_lift(
     list_popularity_G: Float64Array, history_popularity_G: Float64Array
 ) -> Float64Array:
-    """By how much lists are more popular than the histories of the same users, relative to these.
+    """How much more popular lists are than the histories of the same users, as a share of these.
 
     Abdollahpouri, Mansoury, Burke and Mobasher 2020, "The connection between popularity bias,
     calibration, and fairness in recommendation", RecSys: (GAP_q - GAP_p) / GAP_p, where the group

@@ -1,4 +1,4 @@
-"""Popularity of items now: events count less with age, at a half-life chosen on validation data.
+"""Popularity of items: events count less with age, by a half-life chosen on validation data.
 
 Shapes: U users, C items.
 """
@@ -25,11 +25,11 @@ from recsys.recommender.evaluation.metrics import (
 from recsys.recommender.evaluation.steady import steady_choice
 from recsys.recommender.ranking.ranker import rank_all
 from recsys.schema import EVENT_TIME, ITEM_ID
+from recsys.time_units import US_PER_DAY
 
 _NUM_HALVINGS = 9
-_DAY_US = 86_400_000_000
 _FLOOR_SHARE = 1e-6
-"""Share of all events that every item is taken to have at least."""
+"""Least share of all events that every item is assumed to have."""
 
 
 def popularity(
@@ -58,7 +58,7 @@ def half_lives(interactions: pa.Table) -> Sequence[float | None]:
     if EVENT_TIME not in interactions.column_names:
         return (None,)
     bounds = pc.min_max(interactions[EVENT_TIME].cast(pa.int64())).as_py()
-    span_days = (bounds["max"] - bounds["min"]) / _DAY_US
+    span_days = (bounds["max"] - bounds["min"]) / US_PER_DAY
     if span_days <= 0:
         return (None,)
     longest = 2.0 ** math.floor(math.log2(span_days))

@@ -1,8 +1,8 @@
 """Whether a new model may take the place of the live one.
 
 Both are measured on the same later interactions, which neither has seen: the challenger as fitted
-before them, the champion as it was once fitted for its own measurement. Differences are paired by
-user, so that what is easy for every model cancels out.
+before them, the champion as it was fitted for its own measurement. Differences are paired by user,
+which cancels that some users are easy for every model.
 
 Shapes: U users.
 """
@@ -24,7 +24,7 @@ from recsys.recommender.evaluation.holdout import MODEL, Comparison
 from recsys.recommender.nightly_config import PromotionConfig
 
 _PLACE = "the new model"
-_REFIT_SHARE = 0.5  # what is popular moves with the latest interactions, but not as far
+_REFIT_SHARE = 0.5  # popularity changes with the latest interactions, but not this much
 _REMEDY = (
     "look at the report of the run; `recsys rollback CONFIG models --to RUN` makes it live all the "
     "same"
@@ -106,7 +106,7 @@ def _worse_than_champion(
 def _too_good(
     comparison: Comparison, champion: Evaluation, measure: str, config: PromotionConfig
 ) -> Iterator[CheckError]:
-    """A gain that nothing fitted on the same data comes near to. The live model may be old."""
+    """An implausible gain over everything fitted on the same data. The live model may be old."""
     model = comparison.evaluations[MODEL]
     found = paired_difference(model.per_user[measure], champion.per_user[measure])
     best = max(one.overall[measure] for one in (champion, *comparison.baselines.values()))
@@ -122,7 +122,7 @@ def _too_good(
 def find_canary_faults(
     now: float, to_publish: float, before: Sequence[float], config: PromotionConfig
 ) -> Iterator[CheckError]:
-    """Reasons not to promote in what models make of the frozen users (`Canary.measure`).
+    """Reasons not to promote from the quality on the frozen users (`Canary.measure`).
 
     Args:
         now: Mean NDCG of the new model, as it was measured.
@@ -148,7 +148,7 @@ def _worse_in_segment(
     segment: str,
     labels: npt.ArrayLike,
 ) -> Iterator[CheckError]:
-    """Segments in which the new model is clearly worse; all of them are looked at."""
+    """Segments in which the new model is clearly worse; all of them are checked."""
     mine_U, theirs_U = pair
     codes = pa.array(np.asarray(labels), from_pandas=True).cast(pa.string()).dictionary_encode()
     codes_U = codes.indices.fill_null(-1).to_numpy()

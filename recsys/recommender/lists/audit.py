@@ -25,8 +25,8 @@ def audit_recommendations(path: Path, *, k: int, summary: ListsSummary) -> None:
     """Read recommendations back and check the contract of the output.
 
     Each user has one list of consecutive rows with ranks 1, 2, ...; its items are distinct, its
-    scores finite and not increasing. Lists have k items but for as many as the summary declares
-    short. Memory holds one row group and the id of each user.
+    scores finite and not increasing. Lists have k items, except for the number that the summary
+    declares short. Memory holds one row group and the id of each user.
 
     Args:
         path: The file.
@@ -34,7 +34,7 @@ def audit_recommendations(path: Path, *, k: int, summary: ListsSummary) -> None:
         summary: What was declared when the file was written.
 
     Raises:
-        ArtifactError: The first offence, with the row where it is.
+        ArtifactError: The first violation, with its row.
     """
     with _read_errors(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         types = _id_types(path, file.schema_arrow)
@@ -45,7 +45,7 @@ def audit_similar_items(path: Path, *, k: int, summary: ListsSummary) -> None:
     """Read similar items back and check them as `audit_recommendations` does.
 
     Raises:
-        ArtifactError: The first offence, with the row where it is.
+        ArtifactError: The first violation, with its row.
     """
     with _read_errors(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         item_type, _ = _id_types(path, file.schema_arrow)
@@ -79,7 +79,7 @@ def _audit(
 
 
 def _whole_lists(path: Path, file: pq.ParquetFile, k: int) -> Iterator[_Group]:
-    """Rows of each row group, those of a list that goes on in the next one moved there."""
+    """Rows of each row group; a list that continues in the next one is moved there."""
     first_row, carried = 0, file.schema_arrow.empty_table()
     for number in range(file.num_row_groups):
         rows = pa.concat_tables([carried, file.read_row_group(number)])
@@ -174,7 +174,7 @@ def _offence(path: Path, row: int, expected: str, got: str) -> ArtifactError:
 
 @contextmanager
 def _read_errors(path: Path) -> Iterator[None]:
-    """Turn what Parquet says of a missing or damaged file into one line."""
+    """Turn Parquet's errors about missing or damaged files into one line."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:

@@ -1,4 +1,4 @@
-"""What must not stand in a list: items already seen, pairs denied, items not eligible.
+"""Filters of lists: items already seen, denied pairs, items that are not eligible.
 
 Shapes: B users of a block, C items, K list length.
 """
@@ -23,9 +23,9 @@ from recsys.schema import ITEM_ID, USER_ID
 class Filters:
     """Rules that hold before a list is cut to its length, so that k items remain.
 
-    A stored entry of a matrix counts, whatever its value. A row stands for a user of the run: the
-    deny list of a user who was not there at training time holds too, if the rows are numbered by a
-    vocabulary that has them.
+    Every stored entry of a matrix counts, whatever its value. A row stands for a user of the run,
+    so the deny list also applies to a user who was unknown at training time, if the rows are
+    numbered by a vocabulary that has them.
     """
 
     num_items: int

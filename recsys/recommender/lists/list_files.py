@@ -28,7 +28,7 @@ SIMILAR_ITEM_ID = "similar_item_id"
 """An item that is like the one in `ITEM_ID`."""
 
 _ROW_GROUP_ROWS = 1 << 19
-"""Rows held back until they make a row group; they and one block are all that is in memory."""
+"""Rows collected for a row group; only these and one block are in memory."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,7 +50,7 @@ class ListsSummary:
     """What was written."""
 
     num_lists: int
-    """Owners that were to get a list."""
+    """Owners in all blocks."""
     num_rows: int
     """Rows in the file."""
     num_short_lists: int

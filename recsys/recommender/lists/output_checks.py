@@ -1,4 +1,4 @@
-"""Whether a night's lists are like those of the night before: a broken model shows in its output.
+"""Output checks: whether a night's lists are like those of the night before.
 
 Shapes: U users.
 """
@@ -25,7 +25,7 @@ from recsys.recommender.ranking.ranker import MAX_K
 from recsys.schema import ITEM_ID, RANK, SCORE, USER_ID
 
 _MIN_USERS = 50
-"""Users below which a share of them says nothing."""
+"""Fewer users than this are too few to compare shares."""
 _SAMPLE_ROWS = 1 << 19
 _LEEWAY, _MOST_GAIN = 1.5, 0.8
 """How much more than measured a retraining may shift, and what it may never: an item everywhere."""
@@ -33,7 +33,7 @@ _LEEWAY, _MOST_GAIN = 1.5, 0.8
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Lists:
-    """What a file of lists looks like."""
+    """Figures of a file of lists."""
 
     lengths: Int64Array
     """Items of each list. Shape (U,)."""
@@ -57,7 +57,7 @@ def check_lists(
     same_rules: bool = True,
     retraining: RetrainingShift | None = None,
 ) -> list[CheckError]:
-    """Reasons not to let lists become live.
+    """Reasons why lists must not become live.
 
     Memory holds the lists of some users; of the others ranks, scores and counts.
 
@@ -66,7 +66,7 @@ def check_lists(
         live: The file that is live; None when there is none.
         config: Limits.
         same_rules: Whether both were made with the same settings and kinds of filters; if not,
-            lists are compared as far as both go, and more widely.
+            lists are compared up to the shorter length, with wider limits.
         retraining: How far the lists of the two models were measured to differ, where another
             model made the live ones; they may differ half as much again.
     """
@@ -99,9 +99,9 @@ def check_lists(
 
 
 def check_floor(summary: ListsSummary, place: Path, config: ListChecksConfig) -> list[CheckError]:
-    """Reasons not to let lists become live that need no earlier ones: too many hold nothing.
+    """Reasons why lists must not become live, whatever the earlier ones: too many are empty.
 
-    Lists without a single row are held whatever the settings are.
+    An output without a single row is always held.
 
     Args:
         summary: What was written.
@@ -119,7 +119,7 @@ def check_floor(summary: ListsSummary, place: Path, config: ListChecksConfig) ->
 
 
 def _widened(config: ListChecksConfig) -> ListChecksConfig:
-    """Limits for a night after a change of settings, when each user's list may be another one."""
+    """Wider limits for a night after a change of settings, when every list may change."""
     return replace(
         config,
         min_coverage=config.min_coverage / 2,
@@ -146,7 +146,7 @@ def _longest(path: Path) -> int:
 def _numbers(
     place: Path, night: _Lists, before: _Lists, config: ListChecksConfig
 ) -> Iterator[CheckError]:
-    """How many users and items there are, and how many lists lack some."""
+    """Checks of the numbers of users and items, and of short lists."""
     compared = [
         ("users with a list", len(night.lengths), len(before.lengths), config.min_users),
         ("distinct items", len(night.shares), len(before.shares), config.min_coverage),
@@ -169,10 +169,10 @@ def _numbers(
 def _contents(
     place: Path, night: _Lists, before: _Lists, config: ListChecksConfig
 ) -> Iterator[CheckError]:
-    """Which items stand in whose lists."""
+    """Checks of overlap and exposure: which items are in whose lists."""
     if not len(night.lengths):
         return
-    # Lists drawn at random from the same items would keep that much.
+    # The overlap of lists drawn at random from the same items.
     chance = min(float(night.lengths.mean()) / len(night.shares), 1.0)
     least = config.min_overlap and config.min_overlap + (1 - config.min_overlap) * chance
     overlap, num_users = _overlap(night.sample, before.sample)
@@ -196,7 +196,7 @@ def _contents(
 def _read(path: Path, *, users: pa.Array | None, depth: int) -> _Lists:
     """Figures of a file and a sample of it: lists of the users given, or of row groups.
 
-    Items beyond the rank `depth` are not looked at.
+    Items beyond the rank `depth` are ignored.
     """
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         places = _within(file.read([RANK, SCORE]), depth)
@@ -204,7 +204,7 @@ def _read(path: Path, *, users: pa.Array | None, depth: int) -> _Lists:
         scores = places[SCORE].to_numpy()
         lengths = np.diff(np.append(starts, len(scores)))
         # Scores of a list do not increase: its first is the highest, its last the lowest.
-        spread = scores[starts] - scores[starts + lengths - 1]
+        gap = scores[starts] - scores[starts + lengths - 1]
         shares: Counter[object] = Counter()
         sample = [file.schema_arrow.empty_table().select([USER_ID, ITEM_ID])]
         step = math.ceil(max(len(scores), 1) / _SAMPLE_ROWS)
@@ -221,7 +221,7 @@ def _read(path: Path, *, users: pa.Array | None, depth: int) -> _Lists:
     longer = lengths > 1
     return _Lists(
         lengths=lengths,
-        constant_share=float(np.mean(spread[longer] <= 0)) if longer.any() else 0.0,
+        constant_share=float(np.mean(gap[longer] <= 0)) if longer.any() else 0.0,
         shares=shares,
         sample=pa.concat_tables(sample),
     )

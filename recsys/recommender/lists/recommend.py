@@ -34,9 +34,9 @@ def recommend_block(
 ) -> tuple[Int64Array, Float32Array]:
     """The k best items of each user that the filters allow.
 
-    An approximate index is asked for as many items more as the filters may take away. Exact search
-    answers for the users who still lack items, so that a list is short only if fewer than k items
-    are eligible for the user.
+    An approximate index is asked for additional items, as many as the filters may remove. Users who
+    still lack items get exact search, so that a list is short only if fewer than k items are
+    eligible for the user.
 
     Args:
         queries_BD: Query vectors. Shape (B, D).
@@ -168,7 +168,7 @@ def similar_items(
 ) -> Iterator[RankedLists]:
     """The k nearest other items of each item by cosine, one block at a time.
 
-    Inner products of an index of unit vectors are cosines, and it is searched as it is. Other
+    Inner products of an index of unit vectors are cosines, so it is searched directly. Other
     vectors are brought to unit length and searched exactly; a zero vector has cosine 0 with all.
 
     Args:
@@ -221,10 +221,10 @@ def _num_allowed(filters: Filters, excluded: UserItems) -> Int64Array:
 def _fetch_lengths(
     index: ItemIndex, filters: Filters, num_allowed_B: Int64Array, k: int
 ) -> Int64Array:
-    """The calibrated list length that should leave each user k items; 0 where none does.
+    """The calibrated list length that should leave each user k items; 0 if none does.
 
     Excluded items may be the user's best ones, so all of them are added to k. Items that are not
-    eligible are as likely as not to stand high, so the length grows by their share.
+    eligible are spread over all ranks, so the length grows by their share.
     """
     lengths = np.array([*index.list_lengths, 0])
     if filters.num_eligible == 0:

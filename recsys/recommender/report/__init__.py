@@ -1,4 +1,4 @@
-"""The report of a training run: one HTML file that a person can judge the model by."""
+"""The report of a training run: one HTML file about the quality of the model."""
 
 from recsys.recommender.report.content import (
     DataFacts,

@@ -1,4 +1,4 @@
-"""What a report shows, as plain data: it can be drawn anywhere, without the model.
+"""The content of a report as plain data, so that it can be drawn without the model.
 
 Shapes: C items of the map.
 """
@@ -43,12 +43,12 @@ class DataFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleItem:
-    """An item as a person knows it."""
+    """An item with its title."""
 
     title: str
     """Its title, or its id where it has none."""
     detail: str = ""
-    """A few words more, e.g. its genres."""
+    """Further information, e.g. its genres."""
     is_hit: bool = False
     """Whether the user really took it in the held-out part."""
 
@@ -83,7 +83,7 @@ class ItemMap:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReportContent:
-    """Everything that a report shows; a part that is left out is not mentioned.
+    """Everything that a report shows; missing parts are left out.
 
     Raises:
         ConfigError: Lists of length k were not evaluated.
@@ -110,7 +110,7 @@ class ReportContent:
     prefixes: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     """Measures such as `recall@20`, as in `Evaluation.overall`, by width of the vectors."""
     index: IndexReport | None = None
-    """What the item index was measured to do."""
+    """Recall and speed of the item index."""
     item_map: ItemMap | None = None
     """The item vectors in two dimensions, from `map_catalogue`."""
     examples: Sequence[ExampleList] = ()

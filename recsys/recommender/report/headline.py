@@ -1,4 +1,4 @@
-"""The top of a report: what was measured on what, in a few figures."""
+"""The top of a report: the most important figures, and what they were measured on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Tile:
 
 
 def tiles(content: ReportContent) -> tuple[Tile, ...]:
-    """The measures that matter most, each beside the baseline that has the most of it."""
+    """The most important measures, each beside the best baseline."""
     keys = [f"{name}@{content.k}" for name in _TILES]
     return tuple(_tile(content, key) for key in keys if key in content.model.overall)
 

@@ -1,4 +1,4 @@
-"""The map of item vectors as a figure, its labels kept apart.
+"""The map of item vectors as a figure, with labels that do not overlap.
 
 Shapes: C items of the map.
 """
@@ -37,7 +37,7 @@ _LABEL_OFFSETS = tuple(
 )
 """Where a label may stand beside its point, in points; the first that is free is taken."""
 _RING = 4.0
-"""Half the width of the place that a ring takes, in pixels."""
+"""Half the width of a ring, in pixels."""
 
 
 def map_figure(item_map: ItemMap) -> Figure:
@@ -84,7 +84,7 @@ def _groups(item_map: ItemMap) -> Iterable[tuple[str, BoolArray, str]]:
 
 
 def _label_points(axes: Axes, item_map: ItemMap) -> None:
-    """Ring the labelled points, and write each title where it hides no other one."""
+    """Draw rings around the labelled points, and write titles without overlap."""
     numbers = {title: str(number) for number, title in numbered_labels(item_map).items()}
     rings = item_map.positions[list(item_map.labels)]
     x_L, y_L = rings.T
@@ -95,7 +95,7 @@ def _label_points(axes: Axes, item_map: ItemMap) -> None:
 
 
 def _write_label(axes: Axes, text: str, place: Float64Array, taken: list[Bbox]) -> None:
-    """Write a label at the first offset where it is free, and add its box to those taken."""
+    """Write a label at the first offset without overlap, and mark its box as taken."""
     for x, y in _LABEL_OFFSETS:
         label = axes.annotate(
             text, (place[0], place[1]), (x, y), textcoords="offset points", fontsize=8,

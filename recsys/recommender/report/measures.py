@@ -19,7 +19,7 @@ class Measure:
     show: Callable[[float], str] = formats.fraction
     """Its values as text."""
     higher_is_better: bool = True
-    """Whether more is better for certain; else it depends on what is wanted."""
+    """Whether a higher value is always better; for others it depends on the goal."""
 
 
 MEASURES: Mapping[str, Measure] = {

@@ -24,8 +24,8 @@ _TEMPLATES = page_templates(Path(__file__).parent)
 def write_report(path: Path, content: ReportContent) -> tuple[Path, ...]:
     """Write a report, and each of its figures as `figures/NAME.png` beside it.
 
-    The page asks the network for nothing and needs no script. The same content gives the same
-    bytes with the same versions of matplotlib and Jinja. Files of these names are replaced.
+    The page makes no network requests and needs no script. The same content gives the same bytes
+    with the same versions of matplotlib and Jinja. Files of these names are replaced.
 
     Args:
         path: The HTML file, in a folder that exists.
@@ -62,7 +62,7 @@ def render_report(content: ReportContent) -> str:
 
 
 def _sections(content: ReportContent) -> tuple[Section, ...]:
-    """The parts that there is content for, in the order of the report."""
+    """The sections that have content, in the order of the report."""
     sections = (
         quality_sections.comparison_section(content),
         quality_sections.segment_section(content),

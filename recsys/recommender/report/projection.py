@@ -16,11 +16,11 @@ from recsys.errors import DataError
 from recsys.recommender.report.content import ItemMap
 
 MAP_ITEMS = 1500
-"""Items on a map: more take longer to lay out and hide each other."""
+"""Items on a map: more would take longer to lay out and hide each other."""
 
 _PERPLEXITY = 30
-_MIN_ITEMS = 10  # fewer have no neighbourhoods to keep
-_STEPS = 500  # half of the library's default, and half its time; clusters stand by then
+_MIN_ITEMS = 10  # with fewer items there are no neighbourhoods to preserve
+_STEPS = 500  # half of the library's default and time; clusters are stable by then
 _MAX_LABELS = 14
 _LABEL_DISTANCE = 0.15
 
@@ -29,8 +29,8 @@ def item_map(item_embeddings_CD: FloatArray, *, seed: int) -> Float64Array:
     """Lay out item vectors in the plane by t-SNE, from their principal components.
 
     van der Maaten and Hinton 2008, "Visualizing data using t-SNE", JMLR; the start is that of
-    Kobak and Berens 2019, "The art of using t-SNE for single-cell transcriptomics". Near places
-    mean similar vectors; long distances and the axes mean nothing. A map of `MAP_ITEMS`
+    Kobak and Berens 2019, "The art of using t-SNE for single-cell transcriptomics". Points close
+    together have similar vectors; long distances and the axes have no meaning. A map of `MAP_ITEMS`
     vectors takes two to three seconds of one core.
 
     Args:
@@ -51,11 +51,11 @@ def item_map(item_embeddings_CD: FloatArray, *, seed: int) -> Float64Array:
             remedy="train again with a lower learning rate",
         )
     places_C2 = _principal_components(item_embeddings_CD)
-    spread = places_C2[:, 0].std() if len(places_C2) else 0.0
-    if len(places_C2) >= _MIN_ITEMS and spread > 0:
+    scale = places_C2[:, 0].std() if len(places_C2) else 0.0
+    if len(places_C2) >= _MIN_ITEMS and scale > 0:
         jitter_C2 = np.random.default_rng(seed).normal(scale=0.01, size=places_C2.shape)
-        layout = TSNE(  # it starts small; the jitter takes equal vectors apart
-            init=((places_C2 / spread + jitter_C2) * 1e-4).astype(np.float32),
+        layout = TSNE(  # the start is small; the jitter separates equal vectors
+            init=((places_C2 / scale + jitter_C2) * 1e-4).astype(np.float32),
             perplexity=min(_PERPLEXITY, (len(places_C2) - 1) / 3),
             max_iter=_STEPS,
             random_state=seed,
@@ -79,7 +79,7 @@ def map_catalogue(
 
     Args:
         item_embeddings_CD: Vectors of the catalogue.
-        popularity_C: Any measure of how well each item is known.
+        popularity_C: Any measure of the popularity of each item.
         titles: What to call the items, in the same order; null for no label. Shape (C,).
         feature: Name of the feature that colours the items.
         terms: Its column, categorical or multi-hot, of which the first term counts. Shape (C,).

@@ -1,4 +1,4 @@
-"""Sections on what the lists are worth; None where there is nothing to say."""
+"""Sections on the quality of lists; None where there is no content."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def segment_section(content: ReportContent) -> Section | None:
 
 
 def example_section(content: ReportContent) -> Section | None:
-    """Lists that a person can judge."""
+    """Example lists."""
     if not content.examples:
         return None
     text = "What some users took last, and what the model recommends to them."

@@ -1,4 +1,4 @@
-"""Sections on how the model came about: training, index, map, facts of the run."""
+"""Sections on the run: training, index, map, facts."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def shown_measures(overall: Values, k: int) -> list[str]:
 
 
 def _compared(key: str, rankers: Sequence[Evaluation]) -> list[Cell]:
-    """A measure of each ranker; the best is marked where more is better for certain."""
+    """A measure of each ranker; the best is marked if a higher value is always better."""
     values = [ranker.overall.get(key, math.nan) for ranker in rankers]
     known = [value for value in values if not math.isnan(value)]
     is_contest = measure_of(key).higher_is_better and len(rankers) > 1

@@ -26,7 +26,7 @@ def replay_tracking_command(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only warnings and errors.")] = False,
 ) -> None:
     """Deliver the runs that MLflow missed while it was down; each arrives once."""
-    from pipelines.jobs.products import load_either_config
+    from pipelines.operations.products import load_either_config
     from recsys.tracking import replay_spool, spool_folder
 
     settings, reporter = load_either_config(config).tracking, Reporter(quiet=quiet)

@@ -70,7 +70,7 @@ def fit_benchmark(
         config: What to train and how.
         k: List length that NDCG is selected at.
         filter_seen: Whether lists leave out what users had before.
-        callbacks: Whom to tell of progress.
+        callbacks: Report progress.
 
     Raises:
         DataError: `valid` is not a part of the train file.

@@ -18,7 +18,7 @@ ConfigPath = Annotated[
 def status_command(config: ConfigPath) -> None:
     """Show what is live, since when, from which data and model, and what was held."""
     from pipelines.jobs.live_runs import status_of
-    from pipelines.jobs.products import load_either_config, output_roots
+    from pipelines.operations.products import load_either_config, output_roots
 
     settings = load_either_config(config)
     found = [status_of(name, root) for name, root in output_roots(settings).items()]
@@ -46,8 +46,8 @@ def rollback_command(
     Whatever made that move, a night or a rollback, what was live before it is live again; asked
     once more, it goes back one move further. The files of the run are checked first.
     """
-    from pipelines.jobs.products import load_either_config, root_of
     from pipelines.jobs.provenance import publication_order
+    from pipelines.operations.products import load_either_config, root_of
     from recsys.publishing import rollback
     from recsys.tracking import point_alias
 

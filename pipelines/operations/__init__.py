@@ -1,0 +1,1 @@
+"""Commands for whoever runs the jobs: what is live, going back, and telling MLflow what waits."""
