@@ -112,7 +112,7 @@ class RecommenderModel:
     """How features of items are read."""
     item_embeddings: Embeddings
     """Unit vectors of the candidate tower. Shape (C, D)."""
-    item_spread: Embeddings | None
+    item_propagated: Embeddings | None
     """What is added to them for the search (`Propagation`), if anything. Shape (C, D)."""
     log_popularity: Float32Array
     """Log of each item's share of the (decayed) events, over its largest size: within -1 and 0.
@@ -177,8 +177,10 @@ class RecommenderModel:
 
     def item_vectors(self, width: int | None = None) -> Embeddings:
         """Vectors of the catalogue to search, from the first `width` dimensions. Shape (C, W)."""
-        spread_CD = None if self.item_spread is None else torch.from_numpy(self.item_spread)
-        vectors_CD = searched_prefix(self._item_tensor, spread_CD, self._checked(width)).numpy()
+        propagated_CD = (
+            None if self.item_propagated is None else torch.from_numpy(self.item_propagated)
+        )
+        vectors_CD = searched_prefix(self._item_tensor, propagated_CD, self._checked(width)).numpy()
         if not self.popularity_coordinate:
             return np.ascontiguousarray(vectors_CD)
         return np.concatenate([vectors_CD, self.log_popularity[:, None]], axis=1)

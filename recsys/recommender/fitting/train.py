@@ -33,8 +33,8 @@ from recsys.recommender.fitting.batches import UserBatches
 from recsys.recommender.fitting.known_rows import known_rows
 from recsys.recommender.fitting.objective import Objective, default_batch_size
 from recsys.recommender.fitting.propagation import Propagation
+from recsys.recommender.fitting.sequence_batches import SequenceBatches
 from recsys.recommender.fitting.validation_sample import ValidationSample
-from recsys.recommender.fitting.windows import WindowBatches
 from recsys.recommender.model import RecommenderModel, Selection
 from recsys.recommender.ranking.topk import Embeddings
 from recsys.recommender.towers.two_tower import TwoTower
@@ -147,7 +147,7 @@ def _untrained(
         config=model_config, selection=selection, towers=towers, users=users, items=items,
         histories=histories, user_table=user_table, user_encoder=user_encoder,
         item_encoder=item_encoder, item_embeddings=_item_embeddings(towers, item_features),
-        item_spread=None,
+        item_propagated=None,
         log_popularity=log_popularity, popularity_scale=scale,
         repeats=_repeats(data.interactions, users, items, selection),
         learnt_until=last_event(data.interactions),
@@ -167,7 +167,7 @@ def _repeats(
 
 def _batches(
     model: RecommenderModel, data: Dataset, config: RecommenderConfig
-) -> UserBatches | WindowBatches:
+) -> UserBatches | SequenceBatches:
     """The interactions with their values, and the features of the users."""
     values = event_values(data.interactions, half_life_days=model.selection.training_half_life_days)
     matrix = user_item_matrix(
@@ -179,7 +179,7 @@ def _batches(
         features = model.user_encoder.encode(known)
     batch_size = config.training.batch_size or default_batch_size(matrix, model.config)
     if model.config.reads_order:
-        return WindowBatches(
+        return SequenceBatches(
             matrix=matrix,
             histories=model.histories,
             features=features,
@@ -202,7 +202,7 @@ def _batches(
 def _train(
     model: RecommenderModel,
     item_features: EncodedTable | None,
-    batches: UserBatches | WindowBatches,
+    batches: UserBatches | SequenceBatches,
     config: TrainingConfig,
     *,
     validation: ValidationSample | None,
@@ -253,13 +253,13 @@ def _train(
 
 def _carried(objective: Objective) -> Carried:
     """The generator of an objective, and the spread that is not recomputed in each step."""
-    spread = objective.spread
-    if spread is None:
+    lazy = objective.lazy
+    if lazy is None:
         return Carried(generators=(objective.generator,))
     return Carried(
         generators=(objective.generator,),
-        read=spread.state,
-        write=partial(spread.restore, device=objective.towers.query.base.device),
+        read=lazy.state,
+        write=partial(lazy.restore, device=objective.towers.query.base.device),
     )
 
 
@@ -267,14 +267,16 @@ def _with_vectors(
     model: RecommenderModel, item_features: EncodedTable | None, propagation: Propagation | None
 ) -> RecommenderModel:
     """The model with the vectors of its items, and its towers on the CPU."""
-    spread_CD = None
+    propagated_CD = None
     if propagation is not None:
         device = model.towers.query.base.device
         features = None if item_features is None else item_features.to(device)
-        spread_CD = propagation.spread(model.towers, features).cpu().numpy()
+        propagated_CD = propagation.propagated(model.towers, features).cpu().numpy()
     towers = model.towers.to("cpu")
     return replace(
-        model, item_embeddings=_item_embeddings(towers, item_features), item_spread=spread_CD
+        model,
+        item_embeddings=_item_embeddings(towers, item_features),
+        item_propagated=propagated_CD,
     )
 
 
