@@ -1,8 +1,4 @@
-"""The recommender in Python: fit on frames, recommend, measure, save and load.
-
-It does what the jobs do, with the same settings and by the same functions: what it saves opens in
-the jobs, and what they publish opens here.
-"""
+"""The recommender in Python: fit on frames, recommend, measure, save and load, as the jobs do."""
 
 from __future__ import annotations
 
