@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, cast
@@ -58,7 +59,7 @@ def read_csv(
         last_row = "\n" + delimiter.join([_CSV_END] * len(names))
         with _opened(path, then=last_row.encode()) as file:
             table = pa_csv.read_csv(file, reading, parsing, conversion)
-    except (pa.ArrowException, OSError, UnicodeError, EOFError) as error:
+    except (pa.ArrowException, OSError, UnicodeError, EOFError, zlib.error) as error:
         raise _unreadable(error, origin) from error
     table = _without_last_row(table, origin)
     return pa.table([table[name] for name in wanted.values()], names=list(wanted))

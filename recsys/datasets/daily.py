@@ -5,6 +5,7 @@ Shapes: N rows, T days from the first of a log to the last, both included.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -166,6 +167,22 @@ def first_of_each(table: pa.Table, key: str, *, most: int) -> BoolArray:
     begins_N = np.maximum.accumulate(np.where(starts_N, places_N, 0))
     is_first_N[order_N] = places_N - begins_N < most
     return is_first_N
+
+
+def currency_groups(currencies: pa.ChunkedArray) -> dict[str, BoolArray]:
+    """Rows of each currency, by its name for messages: its code, where it looks like one.
+
+    Another column may be mapped to the currency, and its values are none of a message's business.
+    """
+    codes = sorted(pc.unique(currencies.drop_null()).to_pylist())
+    names = {
+        code: code if re.fullmatch(r"[A-Z]{3}", str(code)) else f"currency{number}"
+        for number, code in enumerate(codes, start=1)
+    }
+    return {
+        str(name): np.asarray(pc.equal(currencies, code).fill_null(False))
+        for code, name in names.items()
+    }
 
 
 def shift(values: Float64Array, usual: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.types as pt
 
+from recsys.datasets.column_names import nearest_name, shown_names
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.epochs import TimeUnit
 from recsys.datasets.feature_columns import FeatureKind
@@ -180,11 +180,11 @@ def _check_given(frame: NamedFrame, standard: str, asked: str) -> None:
             f"{listing(list(frame.names))}"
         )
     if asked not in frame.names:
-        nearest = difflib.get_close_matches(asked, frame.names, n=1)
-        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+        nearest = nearest_name(asked, frame.names, [asked])
+        hint = f"did you mean {nearest!r}? " if nearest else ""
         raise frame.origin(asked).refusal(
             expected="one column of that name",
-            got=f"none among {listing(list(frame.names))}",
+            got=f"none among {shown_names(frame.names, [asked])}",
             remedy=f"{hint}correct {standard}=...",
         )
 
@@ -211,7 +211,7 @@ def _guess(frame: NamedFrame, free: Sequence[str], standard: str) -> str | None:
 def _not_told(frame: NamedFrame, standard: str) -> DataError:
     return frame.origin().refusal(
         expected=f"a column whose name tells that it holds {standard}",
-        got=listing(list(frame.names)),
+        got=shown_names(frame.names, ()),
         remedy=f'name it, {standard}="..."'
         + (" (frame[\"transaction_id\"] = range(len(frame)) makes one)"
            if standard == TRANSACTION_ID else ""),

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 import pandas as pd
 import pyarrow as pa
 
+from recsys.datasets.column_names import shown_names
 from recsys.datasets.ids import plain_column
 from recsys.datasets.origin import Origin, listing
 from recsys.errors import DataError
@@ -203,7 +204,7 @@ def _required(frame: NamedFrame, name: str) -> pa.ChunkedArray:
     if name not in frame.names:
         raise frame.origin(name).refusal(
             expected="one column of that name",
-            got=f"none among {listing(list(frame.names))}",
+            got=f"none among {shown_names(frame.names, [name])}",
             remedy="correct the keyword that names the column, or add it",
         )
     return frame.column(name)

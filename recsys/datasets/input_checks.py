@@ -8,7 +8,6 @@ small counts. Of a log shorter than two weeks only the freshness is checked.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -16,13 +15,13 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from recsys.arrays import Float64Array, Int64Array
 from recsys.config import config_class
 from recsys.datasets.daily import (
     DailyFigure,
+    currency_groups,
     daily_share,
     day_counts,
     day_numbers,
@@ -139,9 +138,13 @@ def check_newest_day(
         figure = daily_share(marked, days_N, number, num_days=num_days)
         found += _share("unseen", name, figure, config, origin)
     if AMOUNT in table.column_names:
-        window = (days_N <= number) & (days_N >= number - config.reference_days)
-        window[window] = first_of_each(table.filter(pa.array(window)), terms[0], most=_MAX_AMOUNTS)
-        found += _amounts(table.filter(pa.array(window)), days_N[window], number, config, origin)
+        is_recent_N = (days_N <= number) & (days_N >= number - config.reference_days)
+        is_recent_N[is_recent_N] = first_of_each(
+            table.filter(pa.array(is_recent_N)), terms[0], most=_MAX_AMOUNTS
+        )
+        found += _amounts(
+            table.filter(pa.array(is_recent_N)), days_N[is_recent_N], number, config, origin
+        )
     return found
 
 
@@ -200,8 +203,8 @@ def _duplicates(
     table: pa.Table, day: int, config: InputChecksConfig, origin: Naming
 ) -> Iterator[Finding]:
     days_N = day_numbers(table)
-    window = (days_N <= day) & (days_N >= day - config.reference_days)
-    recent, days_N = table.filter(pa.array(window)), days_N[window]
+    is_recent_N = (days_N <= day) & (days_N >= day - config.reference_days)
+    recent, days_N = table.filter(pa.array(is_recent_N)), days_N[is_recent_N]
     figure = daily_share(repeated(recent), days_N, day, num_days=config.reference_days)
     yield from _share("duplicates", "", figure, config, origin)
 
@@ -239,13 +242,7 @@ def _amounts(
     amounts_N = np.log(np.maximum(np.abs(recent[AMOUNT].to_numpy()), 1e-9))
     groups = {"": np.ones(len(days_N), dtype=np.bool_)}
     if CURRENCY in recent.column_names:
-        codes = sorted(pc.unique(recent[CURRENCY].drop_null()).to_pylist())
-        groups = {
-            _currency_name(code, number): np.asarray(
-                pc.equal(recent[CURRENCY], code).fill_null(False)
-            )
-            for number, code in enumerate(codes, start=1)
-        }
+        groups = currency_groups(recent[CURRENCY])
     for currency, mine_N in groups.items():
         today = amounts_N[mine_N & (days_N == day)]
         before = {
@@ -255,11 +252,6 @@ def _amounts(
         before = {one: values for one, values in before.items() if len(values) >= _MIN_ROWS}
         if len(today) >= _MIN_ROWS and len(before) >= _MIN_DAYS:
             yield from _shift(currency, today, list(before.values()), config, origin)
-
-
-def _currency_name(code: object, number: int) -> str:
-    """A currency for messages: its code where it is one, as another column may be mapped to it."""
-    return str(code) if re.fullmatch(r"[A-Z]{3}", str(code)) else f"currency{number}"
 
 
 def _shift(

@@ -57,11 +57,11 @@ def read_parquet(
         DataError: A file that is no Parquet, an entry that is no data, a column that is missing, or
             files of one folder that hold a column in types that do not go together.
     """
-    check_no_table_format(path, origin)
-    paths, entries = ([path], Entries()) if path.is_file() else parquet_files(path, origin)
-    if path.is_file():
-        check_is_parquet(path, origin)
     with _reading(origin):
+        check_no_table_format(path, origin)
+        paths, entries = ([path], Entries()) if path.is_file() else parquet_files(path, origin)
+        if path.is_file():
+            check_is_parquet(path, origin)
         schemas = [_schema(one, replace(origin, file=str(one))) for one in paths]
         keys = [key for key in _partition_keys(path, paths, origin) if key not in schemas[0].names]
         wanted = select_columns([*schemas[0].names, *keys], columns, optional, origin)

@@ -1,19 +1,10 @@
 """Which rows of a table count, by a condition in the config: `quantity > 0 and country = 'FR'`.
 
-The language is a small part of SQL's, read here and never run as code:
-
-    condition    one, or several with and, or, not and parentheses
-    one          COLUMN = VALUE, with = != < <= > >= in place of =
-                 COLUMN in (VALUE, VALUE), COLUMN not in (...), COLUMN is null, COLUMN is not null
-    COLUMN       a name as the file has it, in double quotes where it is more than a word
-    VALUE        a number, true, false, or text in single quotes; times are text in ISO 8601
-
 As in SQL, a comparison with a missing value is not true, so the row is left out.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,47 +18,16 @@ from pydantic import AfterValidator
 
 from recsys.datasets.ids import plain_column
 from recsys.datasets.origin import Origin
+from recsys.datasets.row_conditions import Condition, One, Value, read_condition
 from recsys.datasets.text import numbers_from_text
 from recsys.datasets.wide_times import in_microseconds
 
-Value = bool | Decimal | str
 _TableT = TypeVar("_TableT")
 
-_TOKEN = re.compile(
-    r"""\s*(?:
-    (?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)
-    |(?P<text>'(?:[^']|'')*')
-    |(?P<name>"[^"]+"|[^\W\d][\w.]*)
-    |(?P<mark><=|>=|!=|<>|==|[=<>(),])
-    )""",
-    re.VERBOSE,
-)
-_WORDS = frozenset(["and", "or", "not", "in", "is", "null", "true", "false"])
 _COMPARE: Mapping[str, Callable[..., pa.ChunkedArray]] = {
     "=": pc.equal, "==": pc.equal, "!=": pc.not_equal, "<>": pc.not_equal,
     "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal,
 }  # fmt: skip
-_MAX_DEPTH = 50
-
-
-@dataclass(frozen=True)
-class _One:
-    """A condition on one column; `op` is one of `_COMPARE`, `in` or `null`."""
-
-    column: str
-    op: str
-    values: tuple[Value, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Several:
-    """Conditions together: `and`, `or`, or `not` of one."""
-
-    word: str
-    parts: tuple[_Condition, ...]
-
-
-_Condition = _One | _Several
 
 
 @dataclass(frozen=True)
@@ -80,7 +40,7 @@ class RowFilter:
     """
 
     text: str
-    condition: _Condition
+    condition: Condition
 
     @classmethod
     def parse(cls, text: str) -> RowFilter:
@@ -93,7 +53,7 @@ class RowFilter:
             >>> RowFilter.parse("quantity > 0 and not country in ('FR', 'DE')").columns
             ('quantity', 'country')
         """
-        return cls(text=text, condition=_Reader(text).read())
+        return cls(text=text, condition=read_condition(text))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -113,17 +73,17 @@ class RowFilter:
         return table.filter(pc.fill_null(_truth(self.condition, table, origin), False))
 
 
-def _ones(condition: _Condition) -> Iterator[_One]:
-    if isinstance(condition, _One):
+def _ones(condition: Condition) -> Iterator[One]:
+    if isinstance(condition, One):
         yield condition
     else:
         for part in condition.parts:
             yield from _ones(part)
 
 
-def _truth(condition: _Condition, table: pa.Table, origin: Origin) -> pa.ChunkedArray:
+def _truth(condition: Condition, table: pa.Table, origin: Origin) -> pa.ChunkedArray:
     """Whether a condition is true of each row; null where that cannot be said."""
-    if isinstance(condition, _One):
+    if isinstance(condition, One):
         here = replace(origin, column=condition.column)
         return _truth_of_one(condition, plain_column(table[condition.column]), here)
     parts = [_truth(part, table, origin) for part in condition.parts]
@@ -136,7 +96,7 @@ def _truth(condition: _Condition, table: pa.Table, origin: Origin) -> pa.Chunked
     return result
 
 
-def _truth_of_one(one: _One, column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
+def _truth_of_one(one: One, column: pa.ChunkedArray, origin: Origin) -> pa.ChunkedArray:
     if one.op == "null":
         return pc.is_null(column)
     if pt.is_null(column.type):
@@ -208,7 +168,7 @@ def parsed_filters(texts: Mapping[_TableT, str]) -> dict[_TableT, RowFilter]:
     Raises:
         ValueError: One is not a condition; the message names its table.
     """
-    found = {}
+    found: dict[_TableT, RowFilter] = {}
     for table, text in texts.items():
         try:
             found[table] = RowFilter.parse(text)
@@ -217,110 +177,10 @@ def parsed_filters(texts: Mapping[_TableT, str]) -> dict[_TableT, RowFilter]:
     return found
 
 
-def _checked(texts: dict[str, str]) -> dict[str, str]:
+def _checked(texts: dict[_TableT, str]) -> dict[_TableT, str]:
     parsed_filters(texts)
     return texts
 
 
 RowFilters = Annotated[dict[_TableT, str], AfterValidator(_checked)]
 """Conditions by table, each of which can be read."""
-
-
-class _Reader:
-    """Reads a condition from the left."""
-
-    def __init__(self, text: str) -> None:
-        self._text, self._at, self._depth = text, 0, 0
-
-    def read(self) -> _Condition:
-        condition = self._several("or")
-        if self._peek():
-            raise self._fault("and, or, or the end")
-        return condition
-
-    def _several(self, word: str) -> _Condition:
-        part: Callable[[], _Condition] = (
-            (lambda: self._several("and")) if word == "or" else self._single
-        )
-        parts = [part()]
-        while self._take(word):
-            parts.append(part())
-        return parts[0] if len(parts) == 1 else _Several(word, tuple(parts))
-
-    def _single(self) -> _Condition:
-        self._depth += 1
-        if self._depth > _MAX_DEPTH:
-            raise self._fault(f"at most {_MAX_DEPTH} conditions and parentheses")
-        if self._take("not"):
-            return _Several("not", (self._single(),))
-        if self._take("("):
-            condition = self._several("or")
-            self._expect(")")
-            return condition
-        return self._one()
-
-    def _one(self) -> _Condition:
-        kind, word = self._next()
-        if kind != "name" or word.lower() in _WORDS:
-            raise self._fault("the name of a column")
-        column = word.strip('"')
-        if self._take("is"):
-            is_not = self._take("not")
-            self._expect("null")
-            return _negated(_One(column, "null"), negate=is_not)
-        is_not = self._take("not")
-        if is_not or self._peek().lower() == "in":
-            self._expect("in")
-            self._expect("(")
-            values = [self._value()]
-            while self._take(","):
-                values.append(self._value())
-            self._expect(")")
-            return _negated(_One(column, "in", tuple(values)), negate=is_not)
-        _, op = self._next()
-        if op not in _COMPARE:
-            raise self._fault("one of = != < <= > >= in is")
-        return _One(column, op, (self._value(),))
-
-    def _value(self) -> Value:
-        kind, word = self._next()
-        if kind == "number":
-            return Decimal(word)
-        if kind == "text":
-            return word[1:-1].replace("''", "'")
-        if word.lower() in ("true", "false"):
-            return word.lower() == "true"
-        raise self._fault("a number, text in single quotes, true or false")
-
-    def _peek(self) -> str:
-        found = _TOKEN.match(self._text, self._at)
-        if found is None:
-            return self._text[self._at :].strip()
-        return found[found.lastgroup or 0]
-
-    def _next(self) -> tuple[str, str]:
-        found = _TOKEN.match(self._text, self._at)
-        if found is None:
-            return "", ""
-        self._at = found.end()
-        return found.lastgroup or "", found[found.lastgroup or 0]
-
-    def _take(self, word: str) -> bool:
-        if self._peek().lower() != word:
-            return False
-        self._next()
-        return True
-
-    def _expect(self, word: str) -> None:
-        if not self._take(word):
-            raise self._fault(repr(word))
-
-    def _fault(self, expected: str) -> ValueError:
-        return ValueError(
-            f"expected {expected} near character {self._at + 1} of the row filter "
-            f"{self._text!r}, got something else; an example is quantity > 0 and country = 'FR'"
-        )
-
-
-def _negated(condition: _Condition, *, negate: bool) -> _Condition:
-    return _Several("not", (condition,)) if negate else condition

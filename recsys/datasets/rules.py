@@ -43,7 +43,7 @@ def load_ids(
     """
     types = {USER_ID: csv.user_id_type, ITEM_ID: csv.item_id_type}
     theirs = [getattr(columns, name) for name in names]
-    row_filter = parsed_filters({**(where or {})}).get(role)
+    row_filter = parsed_filters(where or {}).get(role)
     found = read_input(path, columns=theirs, delimiter=csv.delimiter, where=row_filter, read=read)
     if note is not None:
         note(role, found)

@@ -6,17 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
 from recsys.config import config_class, config_to_dict
 from recsys.datasets.dataset import Dataset, FeatureConfig, TableName
-from recsys.datasets.far_times import MAX_FAR_SHARE, is_far_before
 from recsys.datasets.origin import Origin
 from recsys.datasets.text import first_row
-from recsys.datasets.wide_times import is_beyond
+from recsys.datasets.time_checks import absurd_refusals, first_and_last
 from recsys.errors import DataError
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, ITEM_ID, USER_ID, WEIGHT
 
@@ -117,7 +115,7 @@ def validate_dataset(
     limits = limits or ValidationConfig()
     tables = _tables(dataset)
     log = dataset.interactions
-    times = _ends(log[EVENT_TIME]) if EVENT_TIME in log.column_names else {}
+    times = first_and_last(log[EVENT_TIME]) if EVENT_TIME in log.column_names else {}
     return ValidationReport(
         num_interactions=log.num_rows,
         num_users=pc.count_distinct(log[USER_ID]).as_py(),
@@ -133,12 +131,6 @@ def validate_dataset(
         features={name: _summaries(dataset, name, table) for name, table in tables.items()},
         refusals=tuple(_refusals(dataset, as_of, limits, needs_time)),
     )
-
-
-def _ends(times: pa.ChunkedArray) -> dict[str, datetime]:
-    """The first and the last time that a date can have."""
-    found: dict[str, datetime] = pc.min_max(times.filter(pc.invert(is_beyond(times)))).as_py()
-    return found
 
 
 def _tables(dataset: Dataset) -> dict[TableName, pa.Table]:
@@ -240,7 +232,7 @@ def _time_refusals(
             )
         return
     yield from _null_refusals(log[EVENT_TIME], origin)
-    yield from _absurd_refusals(log[EVENT_TIME], origin)
+    yield from absurd_refusals(log[EVENT_TIME], origin)
     if as_of is None:
         return
     moment = as_of + timedelta(seconds=limits.max_future_s)
@@ -251,26 +243,6 @@ def _time_refusals(
             expected=f"no event more than {limits.max_future_s} s after {as_of.isoformat()}",
             got=f"{len(future)} such events, {first_row(pc.greater(log[EVENT_TIME], limit))}",
             remedy="check the clock, zone and unit of the times, or the date of the run",
-        )
-
-
-def _absurd_refusals(times: pa.ChunkedArray, origin: Origin) -> Iterator[DataError]:
-    """Times that no date can have, and too many at one moment far before all others."""
-    is_absurd = is_beyond(times)
-    num_absurd = pc.sum(is_absurd).as_py() or 0
-    if num_absurd:
-        yield origin.refusal(
-            expected="times of the years 1 to 9999",
-            got=f"{num_absurd:,} others, {first_row(is_absurd)}",
-            remedy="check the unit and the zone of the times, or correct the rows",
-        )
-        return
-    num_far = int(np.count_nonzero(is_far_before(times.drop_null().cast(pa.int64()).to_numpy())))
-    if num_far > MAX_FAR_SHARE * len(times):
-        yield origin.refusal(
-            expected=f"at most {MAX_FAR_SHARE:.0%} of the events far before all others",
-            got=f"{num_far:,} of {len(times):,} at one moment, as a missing time written as a date",
-            remedy="fill in the times or remove the rows",
         )
 
 

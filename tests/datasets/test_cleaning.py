@@ -58,7 +58,7 @@ def _clean(
 def test_counts_reconcile(rows: list[Row], cap: int | None, has_times: bool) -> None:
     """Rows are those used and those left out, whatever the log; nobody has more than the cap."""
     used, counts = _clean(rows, cap=cap, has_times=has_times)
-    assert set(counts) == {"later", "duplicate", "capped"}
+    assert set(counts) == {"later", "far_before", "duplicate", "capped"}
     assert len(rows) == len(used) + sum(counts.values())
     if has_times:
         assert counts["later"] == sum(hour >= 48 for _, _, hour in rows)

@@ -238,7 +238,11 @@ def test_a_split_that_the_data_brings_is_obeyed(names: list[str]) -> None:
         ("random", {"user_id": [1, 2, 3]}, "expected at least one row for the valid part, got non"),
         ("leave_last_out", {"user_id": [1, 1, 2]}, "at least one row for the valid part, got none"),
         ("brought", {}, "column 'split': expected the column, which this split needs"),
-        ("brought", {"split": ["train", "dev", "?"]}, "test in every row, got 'dev', '?'"),
+        (
+            "brought",
+            {"split": ["train", "dev", "?"]},
+            "test in every row, got other text in 2 rows, the first in row 2",
+        ),
         ("brought", {"split": ["test"] * 3}, "expected at least one row for the train part"),
     ],
 )

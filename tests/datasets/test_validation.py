@@ -174,7 +174,7 @@ def test_events_in_the_future_are_refused_beyond_the_tolerance() -> None:
         ([1.0, None], "1 nulls in 2 rows"),
         ([1.0, float("nan")], "1 NaN and 0 infinite values among 2"),
         ([1.0, -float("inf")], "0 NaN and 1 infinite values among 2"),
-        ([1.0, -0.5], "1 negative ones, the least -0.5"),
+        ([1.0, -0.5], "1 negative ones, the first in row 2"),
     ],
 )
 def test_weights_must_be_finite_and_not_negative(weights: list[float], message: str) -> None:

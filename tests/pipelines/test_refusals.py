@@ -67,7 +67,7 @@ CASES = {
     ),
     "times of a wrong type": Case(
         tables={"interactions": interactions(event_time=pa.array([1, 2, 3, 4]))},
-        says="column 'event_time': expected timestamps, got int64, the largest being 4; "
+        says="column 'event_time': expected timestamps, got int64, of up to 1 digits; "
         "for integers since 1970 set",
     ),
     "times without a zone": Case(
@@ -133,7 +133,7 @@ CASES = {
     "events that have not happened yet": Case(
         tables={"interactions": interactions(event_time=pa.array([LATER] * 4))},
         says="column 'event_time': expected no event more than 300 s after 20.*, "
-        "got 4 such events, the last at 2224-05-31T12:00:00.*; check the clock",
+        "got 4 such events, the first in row 1; check the clock",
     ),
     "too many ids absent from items": Case(
         tables={"items": items(item_id=pa.array([20, 30, 40]))},
