@@ -26,6 +26,7 @@ from recsys.fraud.embedding.autoencoder import FittedAutoencoder, InputColumns
 from recsys.fraud.embedding.autoencoder_training import fit_autoencoder
 from recsys.fraud.embedding.inputs import TransactionInputs
 from recsys.fraud.embedding.observed import Clusters, observe
+from recsys.fraud.fitting.fit_report import FitReport
 from recsys.fraud.fitting.labelled import ConfirmedLabels, with_labels
 from recsys.fraud.fitting.profiling import ProfiledLog, profile_log
 from recsys.fraud.fitting.score_tails import fit_score_tail
@@ -52,39 +53,6 @@ class FittedFraud:
     """What is known of the accounts after the last training row."""
     report: FitReport
     """How it went."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitReport:
-    """What was found in the data, and how long it took."""
-
-    num_rows: int
-    """Training rows."""
-    num_calibration_rows: int
-    """Those of them that scores are calibrated on."""
-    num_accounts: int
-    """Accounts among them."""
-    num_peer_groups: int
-    """Groups of accounts."""
-    context: str
-    """The column that amounts depend on; empty when on none."""
-    account_features: tuple[str, ...]
-    """Features that describe accounts."""
-    episode_shares: dict[str, float]
-    """Share of the high values of each kind of evidence that come in episodes."""
-    uses_episodes: bool
-    """Whether trees combine the evidence."""
-    uses_labels: bool
-    """Whether enough labels were known for trees over them."""
-    lift_of_weights: float
-    """Lift among the top weighted scores: how much more often they have unusual neighbours."""
-    lift_of_trees: float
-    """The same for the trees, on accounts that they did not see; NaN where none were fitted."""
-    misused_share: float
-    """Estimated share of misuse among transactions at a high cumulative score, times how far
-    episodes decide the weights."""
-    durations_s: dict[str, float]
-    """Seconds by stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
