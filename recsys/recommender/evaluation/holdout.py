@@ -29,7 +29,7 @@ from recsys.recommender.evaluation.evaluate import (
     history_length_segment,
 )
 from recsys.recommender.evaluation.popularity import popularity
-from recsys.recommender.evaluation.retraining import RetrainingShift, exposure, shift_between
+from recsys.recommender.lists.retraining import RetrainingShift, exposure, shift_between
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.ranking.by_source import exact_lists
 from recsys.recommender.ranking.ranker import Ranker, rank_all
@@ -147,17 +147,14 @@ def compare(
         part: What `test` is: on the validation part the model looks better than it is.
         champion: A model that was fitted on nothing of the test part, to measure beside it.
     """
-    users = Vocabulary.fit(
-        pa.chunked_array([*before.interactions[USER_ID].chunks, *test[USER_ID].chunks])
-    )
+    users = _everyone(before.interactions, test)
     items = _with_new_items(model.items, test)
     # From the tables and not from the model, which might be wrong about what users had.
     seen = user_item_matrix(before.interactions, users=users, items=model.items)
     relevant = user_item_matrix(test, users=users, items=items)
-    train = _in_larger_catalogue(seen, len(items))
+    train = _in_catalogue(seen, len(items))
     segments = _segments(users, seen, before, config)
     hidden = seen if model.selection.filter_seen else None
-
     exposures: dict[str, Float64Array] = {}
 
     def evaluate(ranker: Ranker, name: str = "") -> Evaluation:
@@ -189,13 +186,18 @@ def compare(
     )
 
 
-def _in_larger_catalogue(seen: UserItemMatrix, num_items: int) -> UserItemMatrix:
-    """The same rows, with columns for further items."""
-    wide: UserItemMatrix = sparse.csr_array(
+def _everyone(before: pa.Table, test: pa.Table) -> Vocabulary:
+    """The users of both parts."""
+    return Vocabulary.fit(pa.chunked_array([*before[USER_ID].chunks, *test[USER_ID].chunks]))
+
+
+def _in_catalogue(seen: UserItemMatrix, num_items: int) -> UserItemMatrix:
+    """The same rows in a larger catalogue."""
+    larger: UserItemMatrix = sparse.csr_array(
         (seen.data.astype(np.float32), seen.indices, seen.indptr),
-        shape=(len(seen.indptr) - 1, num_items),
+        shape=(seen.shape[0], num_items),
     )
-    return wide
+    return larger
 
 
 def _baselines(
