@@ -58,7 +58,14 @@ class NamedFrame:
         column: pa.ChunkedArray = self._from_pandas(name) if is_pandas else self.frame[name]
         if isinstance(column.type, pa.BaseExtensionType):
             return column
-        return plain_column(_with_plain_terms(column))
+        try:
+            return plain_column(_with_plain_terms(column))
+        except pa.ArrowException as error:
+            raise self.origin(name).refusal(
+                expected="times, numbers or text",
+                got=f"categories of another type, {column.type.value_type}",
+                remedy="convert the column, e.g. to text with .astype(str)",
+            ) from error
 
     @property
     def num_rows(self) -> int:
@@ -138,6 +145,8 @@ def values_of(values: Frame, name: str) -> pa.ChunkedArray:
     try:
         if isinstance(values, pa.ChunkedArray):
             return values
+        if isinstance(values, str | bytes):
+            raise TypeError("one id")
         return _array_of(list(values) if isinstance(values, set | frozenset | range) else values)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise Origin(file=name).refusal(

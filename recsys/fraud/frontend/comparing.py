@@ -8,6 +8,7 @@ from typing import cast
 import pyarrow as pa
 
 from recsys.compiled import num_threads
+from recsys.datasets.callers import in_words_of_python
 from recsys.datasets.frames import Frame, as_kind
 from recsys.datasets.transactions.days import rows_before, start_of
 from recsys.errors import ConfigError
@@ -50,7 +51,8 @@ def compare_scorers(
     table, features, config = found.table, dict(found.log.features), scorer._settings.fraud
     start = _first_day(table, test_share)
     train = rows_before(table, start_of(start))
-    fitted = fit_fraud_model(train, features, config, num_threads=num_threads())
+    with in_words_of_python():
+        fitted = fit_fraud_model(train, features, config, num_threads=num_threads())
     scored = score_test(
         fitted, table.slice(train.num_rows), start, labels=None, num_threads=num_threads()
     )

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.compiled import num_threads
-from recsys.datasets.callers import config_of
+from recsys.datasets.callers import config_of, in_words_of_python
 from recsys.datasets.epochs import TimeUnit
 from recsys.datasets.frame_columns import LOG
 from recsys.datasets.frames import Frame, FrameKind, as_kind
@@ -111,14 +111,15 @@ class FraudScorer:
         """
         found = self._read(transactions, labels)
         last: datetime = pc.max(found.table[EVENT_TIME]).as_py()
-        fitted = fit_fraud_model(
-            found.table, dict(found.log.features), self._settings.fraud,
-            num_threads=num_threads(),
-            labels=None
-            if found.labels is None
-            else ConfirmedLabels(table=found.labels, at=end_of_day(last.date())),
-            callbacks=FitCallbacks(on_stage=LOG.info),
-        )  # fmt: skip
+        with in_words_of_python():
+            fitted = fit_fraud_model(
+                found.table, dict(found.log.features), self._settings.fraud,
+                num_threads=num_threads(),
+                labels=None
+                if found.labels is None
+                else ConfirmedLabels(table=found.labels, at=end_of_day(last.date())),
+                callbacks=FitCallbacks(on_stage=LOG.info),
+            )  # fmt: skip
         self._served = ServedFraudScorer(model=fitted.model, state=fitted.state)
         self._names = Names(columns=found.names, is_given=_fields_of(found.names))
         self._history, self._labels, self._kind = found.table, found.labels, found.kind

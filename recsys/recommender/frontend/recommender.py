@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from recsys.datasets.callers import in_words_of_python
+from recsys.datasets.callers import in_words_of_python, whole_number
 from recsys.datasets.dataset import Dataset, FeaturesConfig
 from recsys.datasets.frame_columns import LOG
 from recsys.datasets.frames import Frame, FrameKind, as_kind
@@ -163,7 +163,7 @@ class Recommender:
             DataError: Ids of another type than in the fit, or null.
             ConfigError: Nothing was fitted, or k is below 1.
         """
-        served = self._require("recommend")
+        served, k = self._require("recommend"), whole_number(k, name="k")
         today = self._today(served, interactions, user_features)
         known = None if self._fitted is None else self._fitted.dataset.users
         request = request_of(served.model, users, today, known, self._known_names)
@@ -191,7 +191,7 @@ class Recommender:
         Raises:
             DataError: Ids of another type, or that the model does not know.
         """
-        served = self._require("similar_items")
+        served, k = self._require("similar_items"), whole_number(k, name="k")
         catalogue = served.model.items
         numbers = None if items is None else known_items(items, served.model, self._known_names)
         index = similarity_index(served, self._settings.index, seed=self._settings.training.seed)
