@@ -161,7 +161,8 @@ def _lists(array: pa.Array, _rng: random.Random) -> pa.Array:
 
 
 def _encoded(array: pa.Array, _rng: random.Random) -> pa.Array:
-    return array.dictionary_encode()
+    plain = array.cast(pa.string()) if pa.types.is_string_view(array.type) else array
+    return plain.dictionary_encode()
 
 
 def _uuids(array: pa.Array, _rng: random.Random) -> pa.Array:
