@@ -7,7 +7,7 @@ INSTALL = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 
 # Threads that spin while they wait make small steps on shared cores several times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check format bench torture mlflow clean help
+.PHONY: demo test check wheel format bench torture mlflow clean help
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -23,6 +23,9 @@ check: $(STAMP) ## format, lint, types, layers
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+wheel: $(STAMP) ## build the wheel, install it apart, and work with it in an empty folder
+	.ci/wheel
 
 format: $(STAMP) ## format and mend what can be mended
 	$(VENV)/bin/ruff format .

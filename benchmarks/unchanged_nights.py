@@ -189,20 +189,20 @@ def spend(shop: UnchangedShop, folder: Path, num_nights: int, seed: int) -> Foun
         until = pa.array(np.asarray(days) <= np.datetime64(day))
         pq.write_table(log.filter(until), folder / "log.parquet")
         began = time.perf_counter()
-        told = {
+        reported = {
             job: _run(job, folder, day) for job in ("train-recommender", "write-recommendations")
         }
-        for job, status in told.items():
+        for job, status in reported.items():
             if status["outcome"] != "PUBLISHED":
                 found.held[job] += 1
                 found.rules[str(status.get("rule", status["outcome"]))] += 1
         selection = _selection(folder)
         found.half_lives.append(selection.get("popularity_half_life_days"))
         seconds = time.perf_counter() - began
-        outcomes = ", ".join(_outcome(status) for status in told.values())
+        outcomes = ", ".join(_outcome(status) for status in reported.values())
         print(
             f"{shop.name} {day}: {outcomes}; {selection}; "
-            f"{told['train-recommender'].get('verdict', '')} {seconds:.1f} s",
+            f"{reported['train-recommender'].get('verdict', '')} {seconds:.1f} s",
             file=sys.stderr, flush=True,
         )  # fmt: skip
     return found
@@ -241,11 +241,11 @@ def _selection(folder: Path) -> Mapping[str, object]:
 def _row(shop: UnchangedShop, found: Found) -> str:
     rules = ", ".join(f"{rule} {count}" for rule, count in found.rules.most_common()) or "none"
     lives = Counter(str(one) if one is None else f"{one:.3g}" for one in found.half_lives)
-    told = ", ".join(f"{life} d ({count})" for life, count in lives.most_common())
+    reported = ", ".join(f"{life} d ({count})" for life, count in lives.most_common())
     return (
         f"| {shop.name} | {shop.num_users} | {shop.num_items} | {shop.events_a_day} "
         f"| {found.nights} | {found.held['train-recommender']} "
-        f"| {found.held['write-recommendations']} | {rules} | {told} |"
+        f"| {found.held['write-recommendations']} | {rules} | {reported} |"
     )
 
 

@@ -14,6 +14,7 @@ import typer
 
 from pipelines.drift.cli import add_drift_command
 from pipelines.fraud.cli import add_fraud_commands
+from pipelines.generate.cli import add_generate_commands
 from pipelines.jobs.console import Reporter, print_result
 from pipelines.jobs.ending import report_findings, run_to_the_end
 from pipelines.jobs.options import parse_day
@@ -65,6 +66,7 @@ add_schedule_commands(app)
 add_drift_command(app)
 add_live_run_commands(app)
 add_tracking_command(app)
+add_generate_commands(app)
 
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="TOML file; pipelines/configs has examples.")
@@ -191,13 +193,18 @@ def demo_command(
     overrides: Overrides = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run recommender and fraud scorer on the sample data; show some lists and some alerts."""
-    from pipelines.demo import SAMPLE_CONFIG, demo_job
+    """Run recommender and fraud scorer on the sample data; show some lists and some alerts.
+
+    Outputs go to the folder runs of the working directory; in a checkout, of the project. A setting
+    of --set is for the product that has such a section, or for both.
+    """
+    from pipelines.demo import SAMPLE_CONFIG, demo_job, split_overrides
     from pipelines.fraud.config import load_fraud_config
     from pipelines.fraud.demo import SAMPLE_CONFIG as FRAUD_CONFIG
 
-    settings = _load(config or SAMPLE_CONFIG, overrides, None, None, None)
-    fraud = load_fraud_config(fraud_config or FRAUD_CONFIG)
+    ours, theirs = split_overrides(overrides or ())
+    settings = _load(config or SAMPLE_CONFIG, ours, None, None, None)
+    fraud = load_fraud_config(fraud_config or FRAUD_CONFIG, overrides=theirs)
     demo_job(settings, fraud, Reporter(quiet=quiet))
 
 

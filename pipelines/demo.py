@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -47,6 +49,19 @@ def demo_job(config: JobConfig, fraud_config: FraudJobConfig, reporter: Reporter
         if not place:  # tracking is off
             continue
         reporter.say(f"{name + ':':<17}{_from_here(str(place))}")
+
+
+def split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Settings of `--set` for the recommender and for the fraud half, by their sections.
+
+    One that both halves have is for both; the first half refuses what neither has.
+    """
+    fraud_sections = {field.name for field in dataclasses.fields(FraudJobConfig)}
+    sections = {field.name for field in dataclasses.fields(JobConfig)}
+    of = {override: override.partition("=")[0].partition(".")[0].strip() for override in overrides}
+    theirs = [override for override in overrides if of[override] in fraud_sections]
+    ours = [one for one in overrides if of[one] in sections or of[one] not in fraud_sections]
+    return ours, theirs
 
 
 def _from_here(place: str) -> str:

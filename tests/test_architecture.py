@@ -10,12 +10,31 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 LIBRARY = sorted((ROOT / "recsys").rglob("*.py"))
 SOURCES = [*LIBRARY, *sorted((ROOT / "pipelines").rglob("*.py"))]
-MAX_FILE_LINES, MAX_BODY_LINES = 300, 40
+MAX_FILE_LINES, MAX_BODY_LINES, MAX_MODULES = 300, 40, 16
+STILL_LONG = {
+    "pipelines/fraud/benchmark.py:benchmark_fraud",
+    "pipelines/fraud/embed_accounts.py:_embed",
+    "pipelines/fraud/score_accounts.py:_score",
+    "pipelines/fraud/train.py:_train",
+    "pipelines/recommender/train.py:_train",
+    "recsys/recommender/fitting/train.py:_untrained",
+}
+"""Functions that wait for being divided."""
+STILL_LONG_FILES = {
+    "recsys/config.py",
+    "recsys/datasets/input_checks.py",
+    "recsys/datasets/row_filters.py",
+    "recsys/datasets/validation.py",
+    "recsys/recommender/frontend/recommender.py",
+}
+"""Files that wait for being divided."""
+LARGE_FOLDERS = {
+    "recsys/datasets": "one way in for tables of every kind, whose readers call each other",
+}
+"""Folders of more modules than usual, and why."""
 
 UNSAFE_MODULES = {
     "pickle",
@@ -106,6 +125,14 @@ def test_every_module_stands_in_a_layer() -> None:
     assert modules - {"recsys.__init__"} == named - {"pipelines"}
 
 
+def test_layers_within_are_told_in_full() -> None:
+    """A new module of the jobs or of a product breaks the contracts until it has its layer."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    inner = {one["containers"][0]: one["exhaustive"] for one in contracts if "containers" in one}
+    assert inner == {"pipelines": True, "recsys.fraud": True, "recsys.recommender": True}
+
+
 def test_the_folder_of_the_tracking_server_hides_no_library() -> None:
     """A Python file in `mlflow/` would be imported in place of the library of that name."""
     folder = ROOT / "mlflow"
@@ -179,14 +206,60 @@ def test_the_library_knows_no_clock_and_no_shared_randomness() -> None:
         assert "random" not in imported(node), place(path, node)
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_and_functions_are_short(path: Path) -> None:
-    """At most 300 lines a file, and 40 a function, its signature and docstring apart."""
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
-    for _, node in found([path], ast.FunctionDef):
-        body = node.body[1:] if ast.get_docstring(node) is not None else node.body
-        if body:
-            assert body[-1].end_lineno - body[0].lineno < MAX_BODY_LINES, place(path, node)
+def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function, its signature and docstring apart."""
+    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    return int(body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_functions_are_short() -> None:
+    """At most 40 lines, in the jobs too; the list of those that still are longer only shrinks."""
+    functions = itertools.chain(
+        found(SOURCES, ast.FunctionDef), found(SOURCES, ast.AsyncFunctionDef)
+    )
+    long = {
+        f"{path.relative_to(ROOT).as_posix()}:{node.name}"
+        for path, node in functions
+        if body_lines(node) > MAX_BODY_LINES
+    }
+    assert sorted(long - STILL_LONG) == [], "shorten them"
+    assert sorted(STILL_LONG - long) == [], "short by now: take them off the list"
+
+
+def test_files_are_short() -> None:
+    """At most 300 lines; the list of those that still are longer only shrinks."""
+    long = {
+        path.relative_to(ROOT).as_posix()
+        for path in SOURCES
+        if len(path.read_text(encoding="utf-8").splitlines()) > MAX_FILE_LINES
+    }
+    assert sorted(long - STILL_LONG_FILES) == [], "divide them"
+    assert sorted(STILL_LONG_FILES - long) == [], "short by now: take them off the list"
+
+
+FOLDERS = sorted({path.parent for path in SOURCES})
+
+
+def test_folders_are_small() -> None:
+    """At most 16 modules, so that a reader sees at a glance what a folder holds."""
+    large = {
+        folder.relative_to(ROOT).as_posix()
+        for folder in FOLDERS
+        if len([path for path in folder.glob("*.py") if path.stem != "__init__"]) > MAX_MODULES
+    }
+    assert large == set(LARGE_FOLDERS)
+
+
+def test_folders_say_what_they_hold() -> None:
+    """The docstring of each `__init__` begins with one sentence, and a blank line before more."""
+    said = {
+        folder.relative_to(ROOT).as_posix(): ast.get_docstring(parsed(folder / "__init__.py"))
+        for folder in FOLDERS
+    }
+    first = {folder: (text or "").split("\n\n")[0] for folder, text in said.items()}
+    assert [
+        folder for folder, text in first.items() if not text.endswith((".", ":")) or ". " in text
+    ] == []
 
 
 def test_classes_inherit_from_frameworks_and_errors_alone() -> None:

@@ -398,7 +398,7 @@ def test_a_recommender_job_that_is_killed_anywhere_ends_in_the_same_bits(
     assert measured(found.epochs) == measured(expected.epochs)
     assert found.comparison.evaluations.keys() == expected.comparison.evaluations.keys()
     assert_same_weights(found.model.towers.state_dict(), expected.model.towers.state_dict())
-    for vectors in ("item_embeddings", "item_spread"):
+    for vectors in ("item_embeddings", "item_propagated"):
         mine, yours = getattr(found.model, vectors), getattr(expected.model, vectors)
         np.testing.assert_array_equal(mine, yours)
     killed_after(0)  # now that every fit is over, none makes a step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import itertools
 import re
@@ -198,3 +199,22 @@ def test_decisions_are_numbered_without_gaps() -> None:
     for number, page in zip(itertools.count(1), pages, strict=False):
         assert int(page.path.name[:4]) == number
         assert re.match(rf"# 0*{number}[.:] ", page.text)
+
+
+def test_answers_to_newcomers_name_what_exists() -> None:
+    """Each answer names files, and after each file functions or classes that it defines."""
+    rows = Page(ROOT / "docs" / "architecture.md").tables("Where is …?")[0]
+
+    assert len(rows) >= 10
+    for question, answer in rows:
+        found = re.findall(r"([\w/]+\.py) \(([\w, ]+)\)", answer.replace("`", ""))
+        assert found, question
+        for path, names in found:
+            file = next(at / path for at in (ROOT, ROOT / "recsys") if (at / path).is_file())
+            body = ast.parse(file.read_text(encoding="utf-8")).body
+            targets = [
+                name for node in body if isinstance(node, ast.Assign) for name in node.targets
+            ]
+            defined = {getattr(node, "name", "") for node in body}
+            defined |= {name.id for name in targets if isinstance(name, ast.Name)}
+            assert set(names.split(", ")) <= defined, f"{question} {path}"

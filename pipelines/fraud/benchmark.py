@@ -45,7 +45,7 @@ from recsys.schema import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class BenchmarkDays:
     """The days of a benchmark."""
 
     train_end: date
@@ -65,7 +65,7 @@ class Window:
 
 def benchmark_fraud(
     config: FraudJobConfig,
-    window: Window,
+    days: BenchmarkDays,
     *,
     label_delay_days: float | None,
     drop_known_compromised: bool,
@@ -76,7 +76,7 @@ def benchmark_fraud(
 
     Args:
         config: Settings; the labels stand in the transactions file.
-        window: The days.
+        days: The days.
         label_delay_days: Days after which a label is known; no label is used when None.
         drop_known_compromised: Whether accounts that are known to be compromised are left out of
             the measures, as the Fraud Detection Handbook does.
@@ -96,20 +96,20 @@ def benchmark_fraud(
     used_labels = None if label_delay_days is None else labels
     if label_delay_days is not None:
         config = replace(config, labels=replace(config.labels, delay_days=label_delay_days))
-    table = rows_before(checked.table, start_of(window.test_end))
-    train = rows_before(table, start_of(window.train_end))
-    _require_test_rows(log, table, window)
+    table = rows_before(checked.table, start_of(days.test_end))
+    train = rows_before(table, start_of(days.train_end))
+    _require_test_rows(log, table, days)
     started = time.perf_counter()
-    fitted = _fit(config, window, train, used_labels, reporter)
+    fitted = _fit(config, days, train, used_labels, reporter)
     fit_s = time.perf_counter() - started
     scored = score_test(
-        fitted, table.slice(train.num_rows), window.test_start,
+        fitted, table.slice(train.num_rows), days.test_start,
         labels=used_labels, num_threads=num_threads(),
     )  # fmt: skip
     _write(out, scored)
     rows = rows_to_measure(
         table, scored, labels,
-        dropped_since=(window.train_end, window.test_start) if drop_known_compromised else None,
+        dropped_since=(days.train_end, days.test_start) if drop_known_compromised else None,
     )  # fmt: skip
     measured = measure_scored(table, scored, rows)
     baselines = measure_baselines(train, scored.test, rows, config.features, seed=config.seed)
@@ -136,17 +136,17 @@ def benchmark_fraud(
     return figures
 
 
-def _require_test_rows(log: TransactionLog, table: pa.Table, window: Window) -> None:
+def _require_test_rows(log: TransactionLog, table: pa.Table, days: BenchmarkDays) -> None:
     """Refuse test days without a transaction, on which nothing could be measured.
 
     Raises:
         DataError: There is none.
     """
     last = pc.max(table[EVENT_TIME]).as_py()
-    if last is not None and last >= start_of(window.test_start):
+    if last is not None and last >= start_of(days.test_start):
         return
     raise log.origin(EVENT_TIME).refusal(
-        expected=f"transactions from {window.test_start} to {window.test_end - timedelta(days=1)}",
+        expected=f"transactions from {days.test_start} to {days.test_end - timedelta(days=1)}",
         got="none" if last is None else f"none, the last before are of {last.date()}",
         remedy="choose test days that the file has",
     )
@@ -154,7 +154,7 @@ def _require_test_rows(log: TransactionLog, table: pa.Table, window: Window) -> 
 
 def _fit(
     config: FraudJobConfig,
-    window: Window,
+    days: BenchmarkDays,
     train: pa.Table,
     labels: pa.Table | None,
     reporter: Reporter,
@@ -162,7 +162,7 @@ def _fit(
     """The scorer, with the labels that are known when the test begins."""
     known = None
     if labels is not None:
-        known = ConfirmedLabels(table=labels, at=start_of(window.test_start))
+        known = ConfirmedLabels(table=labels, at=start_of(days.test_start))
     with reporter.training(unit="transactions"):
         fitted = fit_fraud_model(
             train,

@@ -158,13 +158,13 @@ def benchmark_fraud_command(
     same run.
     """
     settings = _load(config, overrides, transactions, None)
-    from pipelines.fraud.benchmark import Window, benchmark_fraud
+    from pipelines.fraud.benchmark import BenchmarkDays, benchmark_fraud
 
-    window = Window(train_end=train_end, test_start=test_start, test_end=test_end)
+    days = BenchmarkDays(train_end=train_end, test_start=test_start, test_end=test_end)
     print_result(
         benchmark_fraud(
             settings,
-            window,
+            days,
             label_delay_days=label_delay_days,
             drop_known_compromised=drop_known_compromised,
             out=out,

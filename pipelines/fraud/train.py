@@ -159,7 +159,7 @@ def report_fit(fitted: FittedFraud, reporter: Reporter) -> None:
     reporter.say(
         f"normal behaviour: {report.num_accounts:,} accounts in {report.num_peer_groups} peer "
         f"groups, amounts by {report.context or 'nothing else'}; account columns: "
-        f"{', '.join(report.profile) or 'none'}"
+        f"{', '.join(report.account_features) or 'none'}"
     )
     shares = sorted(report.episode_shares.items(), key=lambda item: -item[1])
     best = ", ".join(f"{kind} {share:.2f}" for kind, share in shares[:5])

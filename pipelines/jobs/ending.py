@@ -44,8 +44,8 @@ def run_to_the_end(command: Callable[[], object]) -> None:
             sys.exit(code)
     except SystemExit as left:
         if left.code in _STOPPED:
-            told = f"stopped by {_STOPPED[left.code]}; the last good output is live"
-            _end(left.code, "FAILED", told, {})
+            reported = f"stopped by {_STOPPED[left.code]}; the last good output is live"
+            _end(left.code, "FAILED", reported, {})
         raise
     except Exception as error:  # noqa: BLE001  the last place to tell of it
         _end_by(error)
@@ -60,8 +60,8 @@ def _end_by(error: Exception) -> None:
     if full is not None:
         place = getattr(full, "filename", None) or "a disk"
         reason = os.strerror(errno.ENOSPC)
-        told = f"{place}: cannot publish: {reason}; make room, what was live still is"
-        message = " ".join(str(error).split()) if isinstance(error, RecsysError) else told
+        reported = f"{place}: cannot publish: {reason}; make room, what was live still is"
+        message = " ".join(str(error).split()) if isinstance(error, RecsysError) else reported
         _end(PublishError.exit_code, "FAILED", message, {"rule": "disk"})
     if isinstance(error, RecsysError):
         message = " ".join(str(error).split())
@@ -98,11 +98,11 @@ def _is_full(error: BaseException) -> bool:
 
 def _tell_where(error: Exception) -> None:
     """The way to a defect: its lines of code, and not what it says, which may be a value."""
-    told: BaseException | None = error
-    while told is not None:
-        lines = traceback.format_tb(told.__traceback__)
-        write_to(sys.stderr, f"{''.join(lines)}{type(told).__name__}\n")
-        told = told.__cause__
+    reported: BaseException | None = error
+    while reported is not None:
+        lines = traceback.format_tb(reported.__traceback__)
+        write_to(sys.stderr, f"{''.join(lines)}{type(reported).__name__}\n")
+        reported = reported.__cause__
 
 
 def report_findings(

@@ -46,8 +46,8 @@ class OutputStatus:
         if self.others:
             yield f"  `recsys rollback CONFIG {self.output} --to RUN` takes"
         for run in reversed(self.others):
-            told = f"held: {run.manifest.held}" if run.manifest.held else "published"
-            yield f"    {run.manifest.run_id} of {run.manifest.logical_date}, {told}"
+            reported = f"held: {run.manifest.held}" if run.manifest.held else "published"
+            yield f"    {run.manifest.run_id} of {run.manifest.logical_date}, {reported}"
 
     def to_dict(self) -> dict[str, object]:
         """The status as JSON values."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import cast
 
 from pydantic import Field
 
+from pipelines.jobs.shipped import base_of, path_at
 from recsys.config import ConfigT, apply_overrides, config_class, parse_config, read_toml
 
 
@@ -46,7 +46,7 @@ def read_config(
     Raises:
         ConfigError: The file or an override is wrong.
     """
-    folder = Path.cwd() if path is None else path.absolute().parent
+    folder = Path.cwd() if path is None else base_of(path)
     written = {} if path is None else read_toml(path)
     mapping = apply_overrides(_with_absolute_paths(cls, written, folder), overrides)
     mapping = _with_absolute_paths(cls, mapping, Path.cwd())
@@ -66,7 +66,7 @@ def _with_absolute_paths(
         inner = _without_none(field.annotation)
         value = found.get(name, field.default if isinstance(field.default, Path) else None)
         if inner is Path and isinstance(value, str | Path) and str(value):
-            found[name] = os.path.normpath(folder / value)
+            found[name] = str(path_at(folder, value))
         elif hasattr(inner, "__pydantic_fields__") and isinstance(found.get(name, {}), dict):
             nested = _with_absolute_paths(inner, cast("dict[str, object]", found.get(name, {})),
                                           folder)  # fmt: skip

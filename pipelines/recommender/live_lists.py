@@ -78,10 +78,10 @@ def _largest(models: list[Mapping[str, object]]) -> RetrainingShift | None:
     Going back from a model to the one before it shifts lists as far as coming from there did.
     """
     shifts = [one["retraining"] for one in models if isinstance(one.get("retraining"), dict)]
-    told = [one for one in shifts if isinstance(one, dict)]
-    if not told:
+    reported = [one for one in shifts if isinstance(one, dict)]
+    if not reported:
         return None
     return RetrainingShift(
-        exposure_gain=max(float(one["exposure_gain"]) for one in told),
-        coverage_kept=min(float(one["coverage_kept"]) for one in told),
+        exposure_gain=max(float(one["exposure_gain"]) for one in reported),
+        coverage_kept=min(float(one["coverage_kept"]) for one in reported),
     )

@@ -68,8 +68,8 @@ def selection_before(root: Path, day: date) -> Selection | None:
     key = _SELECTED_BEFORE if newest.manifest.logical_date == str(day) else _SELECTED
     try:
         verify_run(newest.folder)
-        told = json.loads((newest.folder / METRICS_FILE).read_text(encoding="utf-8")).get(key)
-        return None if told is None else parse_config(Selection, told, source=METRICS_FILE)
+        reported = json.loads((newest.folder / METRICS_FILE).read_text(encoding="utf-8")).get(key)
+        return None if reported is None else parse_config(Selection, reported, source=METRICS_FILE)
     except (PublishError, ConfigError, OSError, ValueError):
         return None  # an older version's, or damaged: settings are chosen as on the first day
 

@@ -183,8 +183,8 @@ def _warn_of_model(
     config: JobConfig, recommender: Recommender, as_of: date | None, reporter: Reporter
 ) -> None:
     """Say where the model was made for another day or for other lists, or a newer one was held."""
-    if told := held_since(config.models):
-        reporter.warn(f"models: {told}")
+    if reported := held_since(config.models):
+        reporter.warn(f"models: {reported}")
     model = recommender.model
     until = None if model.learnt_until is None else model.learnt_until.date()
     if as_of is not None and until is not None and until > as_of:

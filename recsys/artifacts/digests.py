@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from recsys.errors import DataError
 
-_WINDOW_ROWS = 1 << 20  # bounds the memory for a column that lies in many chunks
+_PIECE_ROWS = 1 << 20  # bounds the memory for a column that lies in many chunks
 _OFFSET_TYPES = {
     pa.string(): np.int32,
     pa.binary(): np.int32,
@@ -40,8 +40,8 @@ def digest_table(table: pa.Table) -> str:
     digest = hashlib.sha256(json.dumps([table.num_rows, columns]).encode())
     for column in table.columns:
         values = column.cast(_value_type(column.type))
-        for start in range(0, len(values), _WINDOW_ROWS):
-            _update(digest, values.slice(start, _WINDOW_ROWS).combine_chunks())
+        for start in range(0, len(values), _PIECE_ROWS):
+            _update(digest, values.slice(start, _PIECE_ROWS).combine_chunks())
     return digest.hexdigest()
 
 

@@ -54,12 +54,11 @@ class NamedFrame:
         Raises:
             DataError: Values that Arrow has no type for, or of several types.
         """
-        if isinstance(self.frame, pd.DataFrame):
-            return self._from_pandas(name)
-        column: pa.ChunkedArray = self.frame[name]
+        is_pandas = isinstance(self.frame, pd.DataFrame)
+        column: pa.ChunkedArray = self._from_pandas(name) if is_pandas else self.frame[name]
         if isinstance(column.type, pa.BaseExtensionType):
             return column
-        return plain_column(column)
+        return plain_column(_with_plain_terms(column))
 
     @property
     def num_rows(self) -> int:
@@ -68,23 +67,25 @@ class NamedFrame:
 
     def _from_pandas(self, name: str) -> pa.ChunkedArray:
         frame = self.frame
-        values = frame[name] if name in frame.columns else frame.index.get_level_values(name)
+        if name in frame.columns:
+            values = frame[name]
+        else:
+            values = frame.index.get_level_values(name).to_series()
         try:
-            found = pa.array(values, from_pandas=True)
+            found = _array_of(values)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise self.origin(name).refusal(
                 expected="values of one type that Arrow has",
-                got=_types_of(pd.Series(values)),
+                got=_types_of(values),
                 remedy="convert the column, e.g. to text with .astype(str)",
             ) from error
-        column = found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
-        if str(getattr(column.type, "extension_name", "")).startswith("pandas."):
+        if str(getattr(found.type, "extension_name", "")).startswith("pandas."):
             raise self.origin(name).refusal(
                 expected="times, numbers or text",
-                got=str(getattr(values, "dtype", column.type)),
+                got=str(values.dtype),
                 remedy="convert the column; periods have .dt.to_timestamp()",
             )
-        return column
+        return found
 
 
 def named_frame(frame: Frame, name: str) -> NamedFrame:
@@ -137,11 +138,7 @@ def values_of(values: Frame, name: str) -> pa.ChunkedArray:
     try:
         if isinstance(values, pa.ChunkedArray):
             return values
-        if hasattr(values, "__arrow_c_stream__"):
-            return pa.chunked_array(values)
-        listed = list(values) if isinstance(values, set | frozenset | range) else values
-        found = pa.array(listed, from_pandas=True)
-        return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+        return _array_of(list(values) if isinstance(values, set | frozenset | range) else values)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise Origin(file=name).refusal(
             expected="a list, an array or a column of ids of one type",
@@ -181,6 +178,26 @@ class Reader:
         asked = frame.names if columns is None else columns
         wanted = dict.fromkeys([*asked, *(name for name in optional if name in frame.names)])
         return pa.table({name: _required(frame, name) for name in wanted})
+
+
+def _array_of(values: Frame) -> pa.ChunkedArray:
+    """A column of whatever Arrow can take; missing values of pandas are nulls."""
+    if hasattr(values, "__arrow_c_stream__"):  # of a time with a zone pa.array would warn
+        return pa.chunked_array(values)
+    found = pa.array(values, from_pandas=True)
+    return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+
+
+def _with_plain_terms(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Categories whose terms are views, as polars has them, with terms that Arrow can take."""
+    kind = column.type
+    if not pa.types.is_dictionary(kind) or not pa.types.is_string_view(kind.value_type):
+        return column
+    chunks = [
+        pa.DictionaryArray.from_arrays(chunk.indices, chunk.dictionary.cast(pa.string()))
+        for chunk in column.chunks
+    ]
+    return pa.chunked_array(chunks, type=pa.dictionary(kind.index_type, pa.string()))
 
 
 def _required(frame: NamedFrame, name: str) -> pa.ChunkedArray:

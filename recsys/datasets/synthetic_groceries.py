@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from recsys.arrays import Float64Array, Int64Array
 from recsys.datasets.dataset import ColumnsConfig, DataConfig, Dataset, FeaturesConfig
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, ITEM_ID, USER_ID
 
@@ -30,9 +30,6 @@ _ELSE = 1.0
 """Items bought on a trip beside the staples, on average."""
 _TASTE = 1.5
 """By how much items of the own taste stand above others, in the logs of their popularity."""
-
-Numbers = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 def generate_groceries(
@@ -77,7 +74,7 @@ def generate_groceries(
     )
 
 
-def _drawn(liking_UI: Floats, rng: np.random.Generator) -> Numbers:
+def _drawn(liking_UI: Float64Array, rng: np.random.Generator) -> Int64Array:
     """Distinct items of each user, drawn by liking: the top of a Gumbel sample. Shape (U, S)."""
     noisy_UI = liking_UI + rng.gumbel(size=liking_UI.shape)
     return np.argsort(-noisy_UI, axis=1)[:, :_MOST]
@@ -85,11 +82,11 @@ def _drawn(liking_UI: Floats, rng: np.random.Generator) -> Numbers:
 
 def _day(
     day: int,
-    staples_US: Numbers,
-    chance_US: Floats,
-    liking_UI: Floats,
+    staples_US: Int64Array,
+    chance_US: Float64Array,
+    liking_UI: Float64Array,
     rng: np.random.Generator,
-) -> tuple[Numbers, Numbers, Numbers]:
+) -> tuple[Int64Array, Int64Array, Int64Array]:
     """Users, items and times, in microseconds since the first day, of the purchases of a day."""
     num_users = len(staples_US)
     goes_U = rng.random(num_users) < _TRIP

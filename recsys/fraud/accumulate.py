@@ -1,4 +1,4 @@
-"""Sums over an account's earlier transactions, in windows of several lengths.
+"""Sums over an account's other transactions: those before, in windows of any length, or around.
 
 One unusual transaction may be chance; several within days suggest a stolen card. Uses no labels.
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recsys.arrays import Float32Array, Float64Array, Int64Array
+from recsys.arrays import Float32Array, Float64Array, FloatArray, Int64Array
 from recsys.compiled import compiled
 from recsys.errors import ConfigError
 
@@ -52,6 +52,30 @@ def sums_before(
     return sums_NWV
 
 
+def sum_around(
+    account_N: Int64Array, day_N: Float64Array, values_N: Float64Array, *, window_days: float
+) -> Float64Array:
+    """Sum of the values of the account's other transactions within a window before and after.
+
+    Args:
+        account_N: Account of each transaction.
+        day_N: Time in days, ascending.
+        values_N: What is summed, none of it below 0.
+        window_days: How far to look.
+    """
+    sums_N1 = np.zeros((len(account_N), 1))
+    if not len(account_N):
+        return sums_N1[:, 0]
+    before_N1, after_N1 = sums_N1, sums_N1.copy()
+    _sum_before(account_N, day_N, values_N[:, None], window_days, before_N1)
+    back = slice(None, None, -1)
+    backwards = [np.ascontiguousarray(one[back]) for one in (account_N, -day_N, values_N[:, None])]
+    _sum_before(*backwards, window_days, after_N1)
+    # What is taken away again leaves rounding errors, which may lie below 0.
+    around_N1 = np.maximum(before_N1, 0) + np.maximum(after_N1, 0)[back]
+    return np.asarray(around_N1[:, 0], dtype=np.float64)
+
+
 @compiled
 def _following(account_N: Int64Array, num_accounts: int) -> Int64Array:
     """The account's next transaction after each one; N after its last."""
@@ -67,9 +91,9 @@ def _following(account_N: Int64Array, num_accounts: int) -> Int64Array:
 def _sum_before(
     account_N: Int64Array,
     day_N: Float64Array,
-    values_NV: Float32Array,
+    values_NV: FloatArray,
     window_days: float,
-    sums_NV: Float32Array,
+    sums_NV: FloatArray,
 ) -> None:
     """One pass, with a pointer for each account to the transactions that leave the window."""
     num_accounts, num_values = account_N.max() + 1, values_NV.shape[1]

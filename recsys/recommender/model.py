@@ -104,14 +104,15 @@ class RecommenderModel:
     histories: UserItemMatrix
     """What the known users interacted with (`history_matrix`). Shape (users, C)."""
     user_table: pa.Table | None
-    """Features of all users of that table, known from interactions or not, if there are any."""
+    """Features of the known users, if the model has any; in a published model of all users of the
+    table, known from interactions or not."""
     user_encoder: TableEncoder | None
     """How they are read."""
     item_encoder: TableEncoder | None
     """How features of items are read."""
     item_embeddings: Embeddings
     """Unit vectors of the candidate tower. Shape (C, D)."""
-    item_spread: Embeddings | None
+    item_propagated: Embeddings | None
     """What is added to them for the search (`Propagation`), if anything. Shape (C, D)."""
     log_popularity: Float32Array
     """Log of each item's share of the (decayed) events, over its largest size: within -1 and 0.
@@ -176,8 +177,10 @@ class RecommenderModel:
 
     def item_vectors(self, width: int | None = None) -> Embeddings:
         """Vectors of the catalogue to search, from the first `width` dimensions. Shape (C, W)."""
-        spread_CD = None if self.item_spread is None else torch.from_numpy(self.item_spread)
-        vectors_CD = searched_prefix(self._item_tensor, spread_CD, self._checked(width)).numpy()
+        propagated_CD = (
+            None if self.item_propagated is None else torch.from_numpy(self.item_propagated)
+        )
+        vectors_CD = searched_prefix(self._item_tensor, propagated_CD, self._checked(width)).numpy()
         if not self.popularity_coordinate:
             return np.ascontiguousarray(vectors_CD)
         return np.concatenate([vectors_CD, self.log_popularity[:, None]], axis=1)

@@ -131,7 +131,7 @@ def _read(bundle: Bundle) -> RecommenderModel:
         user_encoder=user_encoder,
         item_encoder=item_encoder,
         item_embeddings=arrays["embeddings"],
-        item_spread=arrays.get("spread"),
+        item_propagated=arrays.get("spread"),
         log_popularity=arrays["log_popularity"],
         popularity_scale=float(arrays["popularity_scale"][0]),
         repeats=_repeats(arrays, histories),
@@ -149,8 +149,8 @@ def _item_arrays(model: RecommenderModel) -> dict[str, npt.NDArray[np.generic]]:
     }
     if model.repeats is not None:
         arrays["repeats"] = model.repeats.data  # in the order of the entries of histories
-    if model.item_spread is not None:
-        arrays["spread"] = model.item_spread
+    if model.item_propagated is not None:
+        arrays["spread"] = model.item_propagated
     return arrays
 
 

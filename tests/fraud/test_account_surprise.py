@@ -42,8 +42,8 @@ def test_surprise_is_that_of_the_shrunk_normal_distribution() -> None:
     logs = np.log1p(np.asarray(usual()["amount"]))
     own = logs[np.arange(len(logs)) % 10 == 3]
     mean = (own.sum() + 20 * logs.mean()) / (len(own) + 20)
-    spread = ((own - mean) ** 2).sum() + 20 * (logs.var() + (logs.mean() - mean) ** 2)
-    var = spread / (len(own) + 20)
+    squares = ((own - mean) ** 2).sum() + 20 * (logs.var() + (logs.mean() - mean) ** 2)
+    var = squares / (len(own) + 20)
     one = log_of(np.array([500.0]), accounts=np.array([3]), hours=np.array([24 * 201 + 5.5]))
     hours = (np.asarray(usual()["event_time"].cast(pa.int64())) // HOUR_US) % 24
     share = ((hours == 5).sum() + 20 * ((hours == 5).sum() + 1) / (4000 + 24)) / (4000 + 20)

@@ -55,7 +55,7 @@ def test_a_model_survives_the_disk(kind: Kind, tmp_path: Path) -> None:
     assert list(loaded.inputs.features.items()) == list(case.model.inputs.features.items())
     assert list(loaded.inputs.encoder.numeric) == list(case.model.inputs.encoder.numeric)
     assert loaded.inputs.currency_levels == case.model.inputs.currency_levels
-    assert loaded.inputs.profile == case.model.inputs.profile
+    assert loaded.inputs.account_features == case.model.inputs.account_features
     assert loaded.evidence_names == case.model.evidence_names == loaded.scorer.kinds
     before, _ = case.model.score(case.days[1], case.state, num_threads=1)
     after, _ = loaded.score(case.days[1], case.state, num_threads=1)
@@ -79,7 +79,7 @@ def test_the_cases_have_all_optional_parts() -> None:
     assert full.inputs.has_counterparty
     assert len(full.inputs.currency_levels) == 2
     assert full.inputs.context_terms is not None
-    assert full.inputs.profile
+    assert full.inputs.account_features
     assert full.scorer.booster is not None
     assert full.supervised is not None
     assert full.supervised_account_tail is not None

@@ -76,7 +76,7 @@ def test_many_terms_explain_nothing_by_chance() -> None:
 def test_the_context_of_a_generated_log() -> None:
     """Amounts are drawn by category, and the age is that of the account."""
     assert fitted().context == "category"
-    assert fitted().profile == ("age",)
+    assert fitted().account_features == ("age",)
     assert "age" not in fitted().targets
 
 

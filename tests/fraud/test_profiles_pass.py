@@ -144,10 +144,10 @@ class Oracle:
         values, strength = np.array(values, dtype=float), self.priors.strength
         total = len(values) + strength
         mean = (values.sum() + strength * float(prior_mean)) / total
-        spread = ((values - mean) ** 2).sum() + strength * (
+        squares = ((values - mean) ** 2).sum() + strength * (
             float(prior_var) + (float(prior_mean) - mean) ** 2
         )
-        return mean, spread / total
+        return mean, squares / total
 
     def counts_before(self, history: History, row: int) -> list[float]:
         """Decayed counts of an hour and of a day, the present transaction left out."""

@@ -125,8 +125,8 @@ def test_streams_that_break_change_no_outcome(error: Exception, is_out: bool) ->
         Reporter().say("one line")
         Reporter().warn("one line")
         print_result(PUBLISHED)
-    told = whole.getvalue().splitlines()[-1]
-    assert told.endswith("PUBLISHED stands") if is_out else json.loads(told) == PUBLISHED
+    reported = whole.getvalue().splitlines()[-1]
+    assert reported.endswith("PUBLISHED stands") if is_out else json.loads(reported) == PUBLISHED
     assert write_to(None, "nothing") == "the stream is closed"
 
 

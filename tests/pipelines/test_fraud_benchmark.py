@@ -51,14 +51,14 @@ def benchmark(
 ) -> Done:
     """Run the command in this process."""
     names = ("--train-end", "--test-start", "--test-end")
-    window = [
+    days = [
         word
         for name, day in zip(names, days, strict=True)
         for word in (name, START + timedelta(days=day))
     ]
     return run_bank(
         "benchmark", "fraud", "--config", files / "bank.toml", "--out", out, "--quiet",
-        "--transactions", files / f"{log}.parquet", *window, *options,
+        "--transactions", files / f"{log}.parquet", *days, *options,
     )  # fmt: skip
 
 

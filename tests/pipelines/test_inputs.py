@@ -60,22 +60,22 @@ READ = {
 class _Asked(Exception):  # noqa: N818  no error
     """What a job follows from, at the moment when it asks whether its work is done."""
 
-    def __init__(self, made_from: Mapping[str, str]) -> None:
-        self.made_from = dict(made_from)
+    def __init__(self, provenance: Mapping[str, str]) -> None:
+        self.provenance = dict(provenance)
 
 
 def asked(job: Callable[..., object], config: object, day: date | None) -> dict[str, str]:
     """What a job would follow from; it goes no further."""
 
-    def stop(_job: JobRun, _day: date, made_from: Mapping[str, str]) -> None:
-        raise _Asked(made_from)
+    def stop(_job: JobRun, _day: date, provenance: Mapping[str, str]) -> None:
+        raise _Asked(provenance)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JobRun, "skip_if_done", stop)
         patch.setattr(item_index, "check_in_child", lambda *_, **__: None)  # a second each
         with pytest.raises(_Asked) as found:
             job(config, day, QUIET)
-    return found.value.made_from
+    return found.value.provenance
 
 
 def shop_answers(folder: Path) -> dict[str, dict[str, str]]:

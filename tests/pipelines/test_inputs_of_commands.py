@@ -101,10 +101,10 @@ def test_a_csv_without_a_header_shows_nothing_of_its_first_row(
         _validate(capsys, tmp_path, "shop.csv", items="items.csv"),
     ]
 
-    for told in found:
-        assert told.code == 3
+    for reported in found:
+        assert reported.code == 3
         for secret in (CARD, "jo@example", "t000000", "2026-01-01T"):
-            assert secret not in told.err + told.out
+            assert secret not in reported.err + reported.out
     assert "if the file has no header, write one" in found[0].err
     assert run_main("init", "--interactions", tmp_path / "log.csv", "--out", tmp_path / "o") == 3
     assert "jo@example" not in "".join(capsys.readouterr())
@@ -130,15 +130,15 @@ def test_text_that_is_not_utf8_is_refused_wherever_it_stands(
     columns = {"title": text, "category": text.dictionary_encode(), "tags": lists}
     kinds = {"category": "categorical", "tags": "multi_hot"}
 
-    told = _validate(capsys, tmp_path, "users.parquet")
-    assert (told.code, told.status["column"]) == (3, "user_id")
-    assert "the first in row 4" in told.err
+    reported = _validate(capsys, tmp_path, "users.parquet")
+    assert (reported.code, reported.status["column"]) == (3, "user_id")
+    assert "the first in row 4" in reported.err
     for name, column in columns.items():
         pq.write_table(pa.table({**items, name: column}), tmp_path / "items.parquet")
         kind = f'[features.items]\n{name} = "{kinds[name]}"' if name in kinds else ""
-        told = _validate(capsys, tmp_path, "log.parquet", kind, items="items.parquet")
-        assert (told.code, told.status["column"]) == (3, name)
-        assert "in row 1" in told.err
+        reported = _validate(capsys, tmp_path, "log.parquet", kind, items="items.parquet")
+        assert (reported.code, reported.status["column"]) == (3, name)
+        assert "in row 1" in reported.err
     bank = _bank_log()
     pq.write_table(bank.set_column(1, "account_id", _text(bank["account_id"], b"a003", b"a\xe9")),
                    tmp_path / "tx.parquet")  # fmt: skip
@@ -170,9 +170,9 @@ def test_what_a_file_is_is_told_where_its_name_says_otherwise(
     }
 
     for name, says in expected.items():
-        told = _validate(capsys, tmp_path, name)
-        assert told.code == 3
-        assert says in told.err
+        reported = _validate(capsys, tmp_path, name)
+        assert reported.code == 3
+        assert says in reported.err
     assert _validate(capsys, tmp_path, "upper.csv").code == 0
 
 
@@ -187,9 +187,9 @@ def test_a_column_of_a_wrong_type_is_called_what_the_config_calls_it(
     (tmp_path / "half.csv").write_text("user_id,item_id,event_time\nu,i,1767227652.5\n")
     unit = '[columns]\nevent_time_unit = "s"'
 
-    told = _validate(capsys, tmp_path, "log.parquet", items="items.parquet")
-    assert "name another column in [data] item_title" in told.err
-    assert "feature" not in told.err
+    reported = _validate(capsys, tmp_path, "log.parquet", items="items.parquet")
+    assert "name another column in [data] item_title" in reported.err
+    assert "feature" not in reported.err
     assert _validate(capsys, tmp_path, "epoch.csv", unit).code == 0
     assert "whole seconds since 1970, got 1 with a fraction" in _validate(
         capsys, tmp_path, "half.csv", unit).err  # fmt: skip
@@ -203,10 +203,10 @@ def test_an_epoch_in_milliseconds_is_no_other(
     rows = [f"u{row % 9},i{row % 5},{1767225600000 + row * 3_600_000}" for row in range(50)]
     (tmp_path / "e.csv").write_text("user_id,item_id,event_time\n" + "\n".join(rows) + "\n")
 
-    told = _validate(capsys, tmp_path, "e.csv", f'[columns]\nevent_time_unit = "{unit}"')
+    reported = _validate(capsys, tmp_path, "e.csv", f'[columns]\nevent_time_unit = "{unit}"')
 
-    assert told.code == 3
-    assert 'set [columns] event_time_unit = "ms"' in told.err
+    assert reported.code == 3
+    assert 'set [columns] event_time_unit = "ms"' in reported.err
     assert _validate(capsys, tmp_path, "e.csv", '[columns]\nevent_time_unit = "ms"').code == 0
 
 
@@ -228,13 +228,13 @@ def test_a_time_that_no_date_can_have_is_one_line(
         place = log.column_names.index("event_time")
         pq.write_table(log.set_column(place, "event_time", times), tmp_path / f"{name}.parquet")
 
-    told = _validate(capsys, tmp_path, "log.parquet")
-    assert told.code == 3
-    assert says in told.err
-    assert len(told.err.splitlines()) < 6
-    told = _validate_bank(capsys, tmp_path, "tx.parquet")
-    assert told.code == 0
-    assert sum(told.status["num_quarantined"].values()) == 1
+    reported = _validate(capsys, tmp_path, "log.parquet")
+    assert reported.code == 3
+    assert says in reported.err
+    assert len(reported.err.splitlines()) < 6
+    reported = _validate_bank(capsys, tmp_path, "tx.parquet")
+    assert reported.code == 0
+    assert sum(reported.status["num_quarantined"].values()) == 1
 
 
 def test_one_row_of_1970_is_set_aside_and_counted(
@@ -249,13 +249,13 @@ def test_one_row_of_1970_is_set_aside_and_counted(
         place = log.column_names.index("event_time")
         pq.write_table(log.set_column(place, "event_time", times), tmp_path / f"{name}.parquet")
 
-    told = _validate(capsys, tmp_path, "log.parquet")
-    assert (told.code, told.status["rows"], told.status["left_out"]["far_before"]) == (
+    reported = _validate(capsys, tmp_path, "log.parquet")
+    assert (reported.code, reported.status["rows"], reported.status["left_out"]["far_before"]) == (
         0, NUM_ROWS, 1)  # fmt: skip
-    assert "1 interactions lie far before all others" in told.err
-    told = _validate_bank(capsys, tmp_path, "tx.parquet")
-    assert (told.code, told.status["num_quarantined"]["far_before"]) == (0, 1)
-    assert told.status["first_event"].startswith("2026-01-01")
+    assert "1 interactions lie far before all others" in reported.err
+    reported = _validate_bank(capsys, tmp_path, "tx.parquet")
+    assert (reported.code, reported.status["num_quarantined"]["far_before"]) == (0, 1)
+    assert reported.status["first_event"].startswith("2026-01-01")
 
 
 def test_a_folder_reconciles_in_the_status_line(
@@ -271,16 +271,19 @@ def test_a_folder_reconciles_in_the_status_line(
     (folder / "_SUCCESS").touch()
     (folder / ".a.parquet.crc").write_text("x")
 
-    told = _validate(capsys, tmp_path, "log", '[data.where]\ninteractions = "quantity > 0"')
+    reported = _validate(capsys, tmp_path, "log", '[data.where]\ninteractions = "quantity > 0"')
 
-    assert told.code == 0
-    found = told.status["inputs"]["interactions"]
+    assert reported.code == 0
+    found = reported.status["inputs"]["interactions"]
     assert found["found"] == found["read"] + found["passed_over"] == 4
     assert found["such_as"] == [".a.parquet.crc", "_SUCCESS"]
-    assert (told.status["rows"], told.status["num_interactions"]) == (NUM_ROWS, 270)
-    assert told.status["left_out"]["filtered"] == found["filtered_rows"] == 30
-    assert "2 files read of 4 entries; no data by their names: .a.parquet.crc, _SUCCESS" in told.err
-    assert "30 rows left out by [data.where]" in told.err
+    assert (reported.status["rows"], reported.status["num_interactions"]) == (NUM_ROWS, 270)
+    assert reported.status["left_out"]["filtered"] == found["filtered_rows"] == 30
+    assert (
+        "2 files read of 4 entries; no data by their names: .a.parquet.crc, _SUCCESS"
+        in reported.err
+    )
+    assert "30 rows left out by [data.where]" in reported.err
 
 
 @pytest.mark.parametrize(
@@ -299,10 +302,10 @@ def test_a_table_of_labels_without_rows_is_a_quiet_day(
     pq.write_table(_bank_log(), tmp_path / "tx.parquet")
     empty.to_parquet(tmp_path / "labels.parquet")
 
-    told = _validate_bank(capsys, tmp_path, "tx.parquet", labels="labels.parquet")
+    reported = _validate_bank(capsys, tmp_path, "tx.parquet", labels="labels.parquet")
 
-    assert told.code == 0
-    assert "labels: 0" in told.err
+    assert reported.code == 0
+    assert "labels: 0" in reported.err
 
 
 @pytest.mark.parametrize(
@@ -321,9 +324,9 @@ def test_whole_decimals_and_uuids_are_ids(
     """They have one text each, so they are read as that."""
     pq.write_table(_shop_log().set_column(0, "user_id", ids), tmp_path / "log.parquet")
 
-    told = _validate(capsys, tmp_path, "log.parquet")
+    reported = _validate(capsys, tmp_path, "log.parquet")
 
-    assert (told.code, told.status["num_users"]) == (0, 20)
+    assert (reported.code, reported.status["num_users"]) == (0, 20)
 
 
 @pytest.mark.parametrize("command", ["train-recommender", "train-fraud"])
@@ -335,10 +338,10 @@ def test_a_seed_that_a_library_cannot_hold_is_a_wrong_setting(
     first = 'interactions = "x.parquet"' if recommender else 'transactions = "x.parquet"'
     setting = "training.seed" if recommender else "seed"
 
-    told = Told(capsys, command, _config(tmp_path, first), "--set", f"{setting}={2**32}")
+    reported = Told(capsys, command, _config(tmp_path, first), "--set", f"{setting}={2**32}")
 
-    assert (told.code, told.status["outcome"]) == (2, "FAILED")
-    assert f"{setting}: expected an integer less than 4294967296" in told.err
+    assert (reported.code, reported.status["outcome"]) == (2, "FAILED")
+    assert f"{setting}: expected an integer less than 4294967296" in reported.err
 
 
 def test_paths_of_set_start_at_the_working_directory(
@@ -355,5 +358,5 @@ def test_paths_of_set_start_at_the_working_directory(
         tmp_path / "configs" / "missing.parquet")  # fmt: skip
     assert Told(capsys, "validate", config, "--set", "data.interactions=log.parquet").code == 0
     table = 'data={interactions = "log.parquet", users = "../here/nobody.parquet"}'
-    told = Told(capsys, "validate", config, "--set", table)
-    assert told.status["file"] == str(tmp_path / "here" / "nobody.parquet")
+    reported = Told(capsys, "validate", config, "--set", table)
+    assert reported.status["file"] == str(tmp_path / "here" / "nobody.parquet")

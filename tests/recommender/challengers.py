@@ -182,7 +182,7 @@ def leaked_whole(seed: int) -> RecommenderModel:
 def negated(seed: int) -> RecommenderModel:
     """Scores with the wrong sign."""
     model = honest(seed % 3)
-    return replace(model, item_spread=-2 * model.item_embeddings)
+    return replace(model, item_propagated=-2 * model.item_embeddings)
 
 
 def stale_popularity(seed: int) -> RecommenderModel:

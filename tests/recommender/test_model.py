@@ -80,7 +80,7 @@ def test_inner_products_are_logits_of_cosine_and_popularity(width: int | None) -
         cosines / temperature + 0.5 * log_shares_C,
         atol=1e-4,
     )
-    for vectors in (bare, replace(plain, item_spread=None).item_vectors(width)):
+    for vectors in (bare, replace(plain, item_propagated=None).item_vectors(width)):
         assert vectors.shape[1] == (width or 32)
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     assert fitted.log_popularity.max() == 0

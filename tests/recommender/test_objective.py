@@ -319,11 +319,14 @@ def test_the_exact_loss_is_over_items_with_what_they_take_on() -> None:
         towers = objective.towers
         found = objective.loss(batch).item() * objective.mean_weight
         item_CD = towers.candidate(None, None)
-        query_BD, spread_CD = towers.query(batch.inputs, item_CD), propagation.spread(towers, None)
+        query_BD, propagated_CD = (
+            towers.query(batch.inputs, item_CD),
+            propagation.propagated(towers, None),
+        )
         whole, cut = (
             softmax_loss(
                 prefix(query_BD, width),
-                searched_prefix(item_CD, spread_CD, width),
+                searched_prefix(item_CD, propagated_CD, width),
                 batch.positives,
                 temperature=0.1,
             ).item()

@@ -21,8 +21,8 @@ from recsys.features.encoder import Ragged
 from recsys.features.history import UserItemMatrix, event_places
 from recsys.recommender.config import RecommenderConfig, SequenceConfig, TwoTowerConfig
 from recsys.recommender.fitting.select import default_selection
+from recsys.recommender.fitting.sequence_batches import SequenceBatches
 from recsys.recommender.fitting.train import fit_recommender
-from recsys.recommender.fitting.windows import WindowBatches
 from recsys.recommender.model_bundle import load_model, save_model
 from recsys.recommender.towers.sequence_reader import SequenceReader, latest_items
 from recsys.training import TrainingConfig
@@ -59,13 +59,15 @@ def lists_of(bags: Ragged) -> list[list[int]]:
     ]
 
 
-def windows_of(histories: list[list[int]], **settings: int) -> WindowBatches:
+def windows_of(histories: list[list[int]], **settings: int) -> SequenceBatches:
     """Batches of windows, all interactions of one weight."""
     matrix = matrix_of(histories)
     ones = matrix.copy()
     ones.data = np.ones_like(ones.data)
     given = {"batch_size": 3, "max_items": 4, "seed": 0} | settings
-    return WindowBatches(matrix=ones, histories=matrix, features=None, user_embedding=True, **given)
+    return SequenceBatches(
+        matrix=ones, histories=matrix, features=None, user_embedding=True, **given
+    )
 
 
 @given(HISTORIES, st.integers(1, NUM_ITEMS + 2))

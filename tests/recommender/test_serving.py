@@ -134,7 +134,7 @@ def test_similar_items_are_searched_by_cosine(case: str) -> None:
     """Neighbours come from the unit vectors, whatever is added to them for lists."""
     model = fitted("int64").model
     plain = {"popularity": model, "propagation": without_popularity(model)}
-    served = recommender(plain.get(case, replace(without_popularity(model), item_spread=None)))
+    served = recommender(plain.get(case, replace(without_popularity(model), item_propagated=None)))
     index = similarity_index(served, IndexConfig(), seed=0)
     assert index.report.unit_norm
     assert index.report.dim == 16

@@ -78,6 +78,22 @@ PARTS = [
         least={"refused": 0.2, "accepted": 0.1},
     ),
     Part(
+        name="Inputs that change, or only their bytes",
+        run=_of("nightly_inputs", "changes"),
+        trials=500,
+        short=10,
+        zeros=("changes not seen", "work done again for nothing"),
+        least={"changes": 0.3},
+    ),
+    Part(
+        name="Nights that leave little or nothing",
+        run=_of("nightly_inputs", "nothing"),
+        trials=300,
+        short=10,
+        zeros=("other ends", "live and empty", "live for few", "seen or denied"),
+        least={"published": 0.05, "held": 0.2},
+    ),
+    Part(
         name="Faults of the MLflow server, repeats of each of 12",
         run=_of("mlflow_faults"),
         trials=10,

@@ -122,7 +122,7 @@ def _planted(
     donated = rows.take(pa.array(donor_P))
     own = rows.take(pa.array(owner_P))
     columns = {name: donated[name] for name in rows.column_names}
-    columns |= {name: own[name] for name in model.inputs.profile}
+    columns |= {name: own[name] for name in model.inputs.account_features}
     columns[ACCOUNT_ID] = accounts.take(pa.array(owner_P))
     columns[AMOUNT] = pc.multiply(donated[AMOUNT], _AMOUNT_FACTOR)
     columns[EVENT_TIME] = pa.array(times_P, pa.int64()).cast(EVENT_TIME_TYPE)

@@ -77,7 +77,7 @@ class TransactionInputs:
     """The categorical column that amounts depend on most; empty if they depend on none."""
     context_terms: Vocabulary | None
     """Its most frequent terms; all others share one code."""
-    profile: tuple[str, ...]
+    account_features: tuple[str, ...]
     """Features that describe the account: nearly every account has a single value."""
     currency_levels: Mapping[str, float]
     """Median log amount of each currency."""
@@ -94,7 +94,7 @@ class TransactionInputs:
         """
         levels = _currency_levels(table)
         amounts_N = log_amounts(table, levels)
-        profile = tuple(
+        account_features = tuple(
             name
             for name, feature in features.items()
             if feature.kind in {"categorical", "numeric"}  # the autoencoder refuses the others
@@ -103,7 +103,7 @@ class TransactionInputs:
         candidates = [
             name
             for name, feature in features.items()
-            if feature.kind == "categorical" and name not in profile
+            if feature.kind == "categorical" and name not in account_features
         ]
         context = best_context(table, candidates, amounts_N)
         columns = _columns(table, amounts_N)
@@ -114,7 +114,7 @@ class TransactionInputs:
             has_currency=CURRENCY in table.column_names,
             context=context,
             context_terms=context_terms(table[context]) if context else None,
-            profile=profile,
+            account_features=account_features,
             currency_levels=levels,
             encoder=TableEncoder.fit(columns.select(list(kinds)), kinds),
         )
@@ -128,7 +128,7 @@ class TransactionInputs:
     def targets(self) -> tuple[str, ...]:
         """Columns of the autoencoder that describe the transaction: these it reconstructs."""
         names = (*self.encoder.categorical, *self.encoder.numeric)
-        return tuple(name for name in names if name not in self.profile)
+        return tuple(name for name in names if name not in self.account_features)
 
     @property
     def covered(self) -> tuple[str, ...]:

@@ -148,7 +148,9 @@ def _transaction(
     """A row of a table; one with reasons is suspicious."""
     details = [inputs.context] if inputs.context else []
     details += [
-        name for name in inputs.features if name not in inputs.profile and name != inputs.context
+        name
+        for name in inputs.features
+        if name not in inputs.account_features and name != inputs.context
     ]
     return AlertTransaction(
         transaction_id=str(record[TRANSACTION_ID]),

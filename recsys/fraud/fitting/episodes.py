@@ -26,8 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.arrays import BoolArray, Float32Array, Float64Array, Int64Array
+from recsys.fraud.accumulate import sum_around
 from recsys.fraud.profiles.arrays import OWN_EVIDENCE
-from recsys.fraud.windows import sum_around
 
 NEAR_DAYS = 1.0
 """How far apart the transactions of an episode are at most."""

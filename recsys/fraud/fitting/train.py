@@ -68,7 +68,7 @@ class FitReport:
     """Groups of accounts."""
     context: str
     """The column that amounts depend on; empty when on none."""
-    profile: tuple[str, ...]
+    account_features: tuple[str, ...]
     """Features that describe accounts."""
     episode_shares: dict[str, float]
     """Share of the high values of each kind of evidence that come in episodes."""
@@ -285,7 +285,7 @@ def _report(
         num_accounts=len(weighed.state.account_ids),
         num_peer_groups=len(model.priors.context),
         context=model.inputs.context,
-        profile=model.inputs.profile,
+        account_features=model.inputs.account_features,
         episode_shares=dict(zip(scorer.kinds, weighed.episode_shares.tolist(), strict=True)),
         uses_episodes=scorer.booster is not None,
         uses_labels=model.supervised is not None,

@@ -54,9 +54,9 @@ def expected_amount(
     count, mean, m2 = state[place], state[place + 1], state[place + 2]
     prior_mean = priors.amount_mean[peer, context]
     shrunk = (count * mean + priors.strength * prior_mean) / (count + priors.strength)
-    spread = m2 + count * (mean - shrunk) ** 2
-    spread += priors.strength * (priors.amount_var[peer, context] + (prior_mean - shrunk) ** 2)
-    return shrunk, max(spread / (count + priors.strength), MIN_VARIANCE)
+    squares = m2 + count * (mean - shrunk) ** 2
+    squares += priors.strength * (priors.amount_var[peer, context] + (prior_mean - shrunk) ** 2)
+    return shrunk, max(squares / (count + priors.strength), MIN_VARIANCE)
 
 
 @compiled
@@ -117,9 +117,9 @@ def counterparty_evidence(
     prior_var = priors.amount_var[peer, rows.context[row]]
     total = values[0] + priors.strength
     mean = (values[0] * values[1] + priors.strength * prior_mean) / total
-    spread = values[2] + values[0] * (values[1] - mean) ** 2
-    spread += priors.strength * (prior_var + (prior_mean - mean) ** 2)
-    var = max(spread / total, MIN_VARIANCE)
+    squares = values[2] + values[0] * (values[1] - mean) ** 2
+    squares += priors.strength * (prior_var + (prior_mean - mean) ** 2)
+    var = max(squares / total, MIN_VARIANCE)
     evidence[8] = (rows.amount[row] - mean) / math.sqrt(var)
     fade = 0.5 ** ((rows.day[row] - counterparties.day[counterparty]) / EXCESS_HALF_LIFE)
     events, others = values[3] * fade, values[4] * fade

@@ -127,8 +127,8 @@ def _amounts(
 ) -> tuple[Float64Array, Float64Array]:
     """Mean and variance of log amounts by group and context, shrunk in two steps."""
     everyone_C = np.full(num_contexts, amount_N.mean(dtype=np.float64))
-    spread_C = np.full(num_contexts, amount_N.var(dtype=np.float64) + 1e-3)
-    mean_C, var_C = shrunk_moments(context_N, amount_N, everyone_C, spread_C, strength=strength)
+    prior_var_C = np.full(num_contexts, amount_N.var(dtype=np.float64) + 1e-3)
+    mean_C, var_C = shrunk_moments(context_N, amount_N, everyone_C, prior_var_C, strength=strength)
     place_N = group_N * num_contexts + context_N
     shape = (num_groups, num_contexts)
     return shrunk_moments(

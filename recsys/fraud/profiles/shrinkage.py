@@ -34,9 +34,9 @@ def shrunk_moments(
     sums_P = np.bincount(place_N, value_N, minlength=size).reshape(shape)
     squares_P = np.bincount(place_N, value_N**2, minlength=size).reshape(shape)
     mean_P = (sums_P + strength * prior_mean_P) / (counts_P + strength)
-    spread_P = squares_P - 2 * mean_P * sums_P + counts_P * mean_P**2
-    spread_P = spread_P + strength * (prior_var_P + (prior_mean_P - mean_P) ** 2)
-    return mean_P, spread_P / (counts_P + strength)
+    m2_P = squares_P - 2 * mean_P * sums_P + counts_P * mean_P**2
+    m2_P = m2_P + strength * (prior_var_P + (prior_mean_P - mean_P) ** 2)
+    return mean_P, m2_P / (counts_P + strength)
 
 
 def shrunk_estimate(
@@ -63,6 +63,6 @@ def shrunk_estimate(
     """
     total = count + strength
     shrunk = (count * mean + strength * prior_mean) / total
-    spread = m2 + count * (mean - shrunk) ** 2
-    spread = spread + strength * (prior_var + (prior_mean - shrunk) ** 2)
-    return shrunk, np.maximum(spread / total, MIN_VARIANCE)
+    squares = m2 + count * (mean - shrunk) ** 2
+    squares = squares + strength * (prior_var + (prior_mean - shrunk) ** 2)
+    return shrunk, np.maximum(squares / total, MIN_VARIANCE)

@@ -121,9 +121,9 @@ def expected_velocity(
     known = state[layout.num_known]
     mean, prior_mean = state[layout.velocity_mean + velocity], priors.velocity_mean[velocity]
     shrunk = (known * mean + priors.strength * prior_mean) / (known + priors.strength)
-    spread = state[layout.velocity_m2 + velocity] + known * (mean - shrunk) ** 2
-    spread += priors.strength * (priors.velocity_var[velocity] + (prior_mean - shrunk) ** 2)
-    return shrunk, max(spread / (known + priors.strength), MIN_VARIANCE)
+    squares = state[layout.velocity_m2 + velocity] + known * (mean - shrunk) ** 2
+    squares += priors.strength * (priors.velocity_var[velocity] + (prior_mean - shrunk) ** 2)
+    return shrunk, max(squares / (known + priors.strength), MIN_VARIANCE)
 
 
 @compiled

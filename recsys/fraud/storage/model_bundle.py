@@ -139,7 +139,7 @@ def _inputs_document(inputs: TransactionInputs) -> JsonValue:
         "has_counterparty": inputs.has_counterparty,
         "has_currency": inputs.has_currency,
         "context": inputs.context,
-        "profile": list(inputs.profile),
+        "profile": list(inputs.account_features),
         "currency_levels": dict(inputs.currency_levels),
     }
 
@@ -217,7 +217,7 @@ def _read_inputs(bundle: Bundle) -> TransactionInputs:
         has_currency=document["has_currency"],
         context=context,
         context_terms=vocabulary_of(bundle.table(_CONTEXT)) if context else None,
-        profile=tuple(document["profile"]),
+        account_features=tuple(document["profile"]),
         currency_levels=document["currency_levels"],
         encoder=read_encoder(bundle, _COLUMNS),
     )

@@ -92,9 +92,7 @@ def run_experiment(
     model, _ = fit_recommender(
         dataset, config, selection, budget_s=refit_budget_s(config), callbacks=callbacks
     )
-    if had is not None:
-        further = FurtherItems.beyond(had, model.histories, users=model.users, items=model.items)
-        model = replace(model, further=further)
+    model = _to_publish(model, dataset, had)
     clock.lap("fit")
     return Experiment(
         selection=selection,
@@ -104,6 +102,22 @@ def run_experiment(
         model=model,
         durations_s=clock.laps_s,
     )
+
+
+def _to_publish(
+    model: RecommenderModel, dataset: Dataset, had: pa.Table | None
+) -> RecommenderModel:
+    """A model with what it learnt nothing from and yet serves by.
+
+    That is the features of users without an interaction, who get lists by these alone, and items of
+    interactions that were left out of training, which must not stand in a list.
+    """
+    table, further = model.user_table, None
+    if table is not None and dataset.users is not None:
+        table = dataset.users.select(table.column_names)
+    if had is not None:
+        further = FurtherItems.beyond(had, model.histories, users=model.users, items=model.items)
+    return replace(model, user_table=table, further=further)
 
 
 class _Clock:

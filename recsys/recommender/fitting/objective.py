@@ -20,12 +20,12 @@ from recsys.nn.catalogue_softmax import ScoreBuffer, catalogue_softmax_loss
 from recsys.nn.losses import log_inclusion, sampled_softmax_loss
 from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.fitting.batches import TrainBatch, UserBatches, sample_items
-from recsys.recommender.fitting.propagation import LazySpread, Propagation
-from recsys.recommender.fitting.windows import WindowBatches
+from recsys.recommender.fitting.propagation import LazyPropagation, Propagation
+from recsys.recommender.fitting.sequence_batches import SequenceBatches
 from recsys.recommender.towers.two_tower import TwoTower, prefix, searched_prefix
 
-_WINDOWS = 64
-"""Most windows of sequences in a batch: with more there are too few steps."""
+_EXCERPTS = 64
+"""Most excerpts of sequences in a batch: with more there are too few steps."""
 _READER_RATE = 0.4
 """Learning rate of self-attention, relative to that of the tables, which allow larger steps."""
 _PREFIX_EVERY = 2
@@ -51,7 +51,7 @@ def default_batch_size(matrix: UserItemMatrix, config: TwoTowerConfig) -> int:
         config: What is trained.
     """
     if config.reads_order:
-        return _window_batch_size(matrix, config)
+        return _excerpt_batch_size(matrix, config)
     num_users, num_items = matrix.shape
     wanted = min(max(num_users // 40, 128), 1024)
     if not is_sampled(config, num_items):
@@ -61,16 +61,16 @@ def default_batch_size(matrix: UserItemMatrix, config: TwoTowerConfig) -> int:
     return min(wanted, max(_MAX_SAMPLED_SCORES // num_sampled, 1))
 
 
-def _window_batch_size(matrix: UserItemMatrix, config: TwoTowerConfig) -> int:
-    """As many windows as memory for scores allows, at most 64; each place has a query."""
+def _excerpt_batch_size(matrix: UserItemMatrix, config: TwoTowerConfig) -> int:
+    """As many excerpts as memory for scores allows, at most 64; each place has a query."""
     num_items, lengths_U = matrix.shape[1], np.diff(matrix.indptr)
     places = max(float(np.minimum(lengths_U, config.sequence.max_items + 1).mean()), 1.0)
     if not is_sampled(config, num_items):
-        return max(min(_WINDOWS, int(_MAX_SCORES / (places * num_items))), 1)
-    # b windows have b · places queries and at most b · places + uniform items.
+        return max(min(_EXCERPTS, int(_MAX_SCORES / (places * num_items))), 1)
+    # b excerpts have b · places queries and at most b · places + uniform items.
     half = config.num_uniform_negatives / 2
     most = (math.sqrt(half**2 + _MAX_SAMPLED_SCORES) - half) / places
-    return max(min(_WINDOWS, int(most)), 1)
+    return max(min(_EXCERPTS, int(most)), 1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,7 +85,7 @@ class Objective:
     """What is trained."""
     temperature: float
     """What cosines are divided by."""
-    spread: LazySpread | None
+    lazy: LazyPropagation | None
     """What propagation adds to items; None for nothing."""
     mean_weight: float
     """Weight of the positives of a batch, on average over an epoch."""
@@ -100,7 +100,7 @@ class Objective:
     def of(
         cls,
         towers: TwoTower,
-        batches: UserBatches | WindowBatches,
+        batches: UserBatches | SequenceBatches,
         *,
         item_features: EncodedTable | None,
         config: TwoTowerConfig,
@@ -124,7 +124,7 @@ class Objective:
             item_features=None if item_features is None else item_features.to(device),
             config=config,
             temperature=temperature,
-            spread=LazySpread(propagation, batches.num_batches) if propagation else None,
+            lazy=LazyPropagation(propagation, batches.num_batches) if propagation else None,
             mean_weight=float(matrix.data.sum(dtype=np.float64)) / batches.num_batches,
             log_inclusion=inclusion_C,
             buffer=ScoreBuffer(precision),
@@ -171,7 +171,7 @@ class Objective:
                 query_BW, item_CW, batch.positives, temperature=temperature, buffer=self.buffer
             )
             for query_BW, item_CW, temperature in self._scored(
-                query_BD, item_CD, self._spread(), width
+                query_BD, item_CD, self._propagated(), width
             )
         ]
         return torch.stack(losses).sum()
@@ -186,8 +186,8 @@ class Objective:
         features = None if self.item_features is None else self.item_features.take(sample.items)
         item_ND = self.towers.candidate(sample.items, features)
         query_BD = self.towers.query.queries_to_train(sample.batch.inputs, item_ND)
-        spread_CD = self._spread()
-        spread_ND = None if spread_CD is None else spread_CD[sample.items]
+        propagated_CD = self._propagated()
+        propagated_ND = None if propagated_CD is None else propagated_CD[sample.items]
         losses = [
             sampled_softmax_loss(
                 query_BW,
@@ -197,24 +197,27 @@ class Objective:
                 known_BC=sample.known,
                 temperature=temperature,
             )
-            for query_BW, item_NW, temperature in self._scored(query_BD, item_ND, spread_ND, width)
+            for query_BW, item_NW, temperature in self._scored(
+                query_BD, item_ND, propagated_ND, width
+            )
         ]
         return torch.stack(losses).sum()
 
-    def _spread(self) -> Tensor | None:
-        return None if self.spread is None else self.spread.next(self.towers, self.item_features)
+    def _propagated(self) -> Tensor | None:
+        return None if self.lazy is None else self.lazy.next(self.towers, self.item_features)
 
     def _scored(
-        self, query_BD: Tensor, item_ND: Tensor, spread_ND: Tensor | None, width: int | None
+        self, query_BD: Tensor, item_ND: Tensor, propagated_ND: Tensor | None, width: int | None
     ) -> Iterator[tuple[Tensor, Tensor, float]]:
         """Queries, items and temperature of each softmax: one a head, and one of a prefix."""
-        whole_ND, num_heads = searched_prefix(item_ND, spread_ND, item_ND.shape[1]), self.num_heads
+        num_heads = self.num_heads
+        whole_ND = searched_prefix(item_ND, propagated_ND, item_ND.shape[1])
         heads = query_BD.chunk(num_heads, dim=1), whole_ND.chunk(num_heads, dim=1)
         for query_BH, item_NH in zip(*heads, strict=True):
             # Heads are shorter than the whole by the root of their number, on both sides.
             yield query_BH, item_NH, self.temperature / num_heads
         if width is not None:
-            cut_NW = searched_prefix(item_ND, spread_ND, width)
+            cut_NW = searched_prefix(item_ND, propagated_ND, width)
             yield prefix(query_BD, width), cut_NW, self.temperature
 
     @property

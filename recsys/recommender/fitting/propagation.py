@@ -57,7 +57,7 @@ class Propagation:
         return cls(blocks=tuple(blocks), share=share)
 
     @torch.no_grad()
-    def spread(self, towers: TwoTower, item_features: EncodedTable | None) -> Tensor:
+    def propagated(self, towers: TwoTower, item_features: EncodedTable | None) -> Tensor:
         """What is added to each item, given the present towers.
 
         Args:
@@ -68,14 +68,14 @@ class Propagation:
             Shape (C, D).
         """
         item_CD = towers.candidate(None, item_features)
-        spread_CD = torch.zeros_like(item_CD)
+        propagated_CD = torch.zeros_like(item_CD)
         for inputs, matrix_CB in self.blocks:
-            spread_CD += matrix_CB @ towers.query(inputs, item_CD)
-        return spread_CD.mul_(self.share)
+            propagated_CD += matrix_CB @ towers.query(inputs, item_CD)
+        return propagated_CD.mul_(self.share)
 
 
 @dataclass(eq=False)
-class LazySpread:
+class LazyPropagation:
     """The spread while training: recomputed a few times an epoch, and constant for the gradient."""
 
     propagation: Propagation
@@ -88,7 +88,7 @@ class LazySpread:
     def next(self, towers: TwoTower, item_features: EncodedTable | None) -> Tensor:
         """What to add to item vectors in this step. Shape (C, D)."""
         if self._latest is None or self._steps % max(self.num_batches // _REFRESHES, 1) == 0:
-            self._latest = self.propagation.spread(towers, item_features)
+            self._latest = self.propagation.propagated(towers, item_features)
         self._steps += 1
         return self._latest
 

@@ -33,8 +33,8 @@ from recsys.recommender.fitting.batches import UserBatches
 from recsys.recommender.fitting.known_rows import known_rows
 from recsys.recommender.fitting.objective import Objective, default_batch_size
 from recsys.recommender.fitting.propagation import Propagation
+from recsys.recommender.fitting.sequence_batches import SequenceBatches
 from recsys.recommender.fitting.validation_sample import ValidationSample
-from recsys.recommender.fitting.windows import WindowBatches
 from recsys.recommender.model import RecommenderModel, Selection
 from recsys.recommender.ranking.topk import Embeddings
 from recsys.recommender.towers.two_tower import TwoTower
@@ -82,8 +82,7 @@ def fit_recommender(
     """Fit vocabularies, encoders and towers on all interactions of `data`.
 
     Args:
-        data: Tables; nothing is learnt from rows of users and items without an interaction. The
-            model keeps those of users, for lists by features alone.
+        data: Tables; rows of users and items without an interaction are not looked at.
         config: What to train and how.
         selection: What was chosen before.
         validation: Stops training where it is given and has users; else `selection.num_epochs` are
@@ -118,11 +117,8 @@ def _untrained(
     data: Dataset, config: RecommenderConfig, selection: Selection
 ) -> tuple[RecommenderModel, EncodedTable | None]:
     """A model at its start, and the features of its catalogue."""
-    log = data.interactions
-    users, items = Vocabulary.fit(log[USER_ID]), Vocabulary.fit(log[ITEM_ID])
+    users, items = (Vocabulary.fit(data.interactions[name]) for name in (USER_ID, ITEM_ID))
     user_encoder, user_table = known_rows(data, "users", users)
-    if user_table is not None and data.users is not None:
-        user_table = data.users.select(user_table.column_names)  # for those to come
     item_encoder, item_table = known_rows(data, "items", items)
     item_features = None if item_encoder is None else item_encoder.encode(item_table)
     model_config = config.model.for_users(len(users))
@@ -151,7 +147,7 @@ def _untrained(
         config=model_config, selection=selection, towers=towers, users=users, items=items,
         histories=histories, user_table=user_table, user_encoder=user_encoder,
         item_encoder=item_encoder, item_embeddings=_item_embeddings(towers, item_features),
-        item_spread=None,
+        item_propagated=None,
         log_popularity=log_popularity, popularity_scale=scale,
         repeats=_repeats(data.interactions, users, items, selection),
         learnt_until=last_event(data.interactions),
@@ -165,13 +161,13 @@ def _repeats(
     """How often users took items, if that has a weight."""
     if not selection.repeat_weight:
         return None
-    half_life = selection.repeat_half_life_days
-    return repeat_matrix(log, users=users, items=items, half_life_days=half_life)
+    age = selection.repeat_half_life_days
+    return repeat_matrix(log, users=users, items=items, half_life_days=age)
 
 
 def _batches(
     model: RecommenderModel, data: Dataset, config: RecommenderConfig
-) -> UserBatches | WindowBatches:
+) -> UserBatches | SequenceBatches:
     """The interactions with their values, and the features of the users."""
     values = event_values(data.interactions, half_life_days=model.selection.training_half_life_days)
     matrix = user_item_matrix(
@@ -183,7 +179,7 @@ def _batches(
         features = model.user_encoder.encode(known)
     batch_size = config.training.batch_size or default_batch_size(matrix, model.config)
     if model.config.reads_order:
-        return WindowBatches(
+        return SequenceBatches(
             matrix=matrix,
             histories=model.histories,
             features=features,
@@ -206,7 +202,7 @@ def _batches(
 def _train(
     model: RecommenderModel,
     item_features: EncodedTable | None,
-    batches: UserBatches | WindowBatches,
+    batches: UserBatches | SequenceBatches,
     config: TrainingConfig,
     *,
     validation: ValidationSample | None,
@@ -257,13 +253,13 @@ def _train(
 
 def _carried(objective: Objective) -> Carried:
     """The generator of an objective, and the spread that is not recomputed in each step."""
-    spread = objective.spread
-    if spread is None:
+    lazy = objective.lazy
+    if lazy is None:
         return Carried(generators=(objective.generator,))
     return Carried(
         generators=(objective.generator,),
-        read=spread.state,
-        write=partial(spread.restore, device=objective.towers.query.base.device),
+        read=lazy.state,
+        write=partial(lazy.restore, device=objective.towers.query.base.device),
     )
 
 
@@ -271,14 +267,16 @@ def _with_vectors(
     model: RecommenderModel, item_features: EncodedTable | None, propagation: Propagation | None
 ) -> RecommenderModel:
     """The model with the vectors of its items, and its towers on the CPU."""
-    spread_CD = None
+    propagated_CD = None
     if propagation is not None:
         device = model.towers.query.base.device
         features = None if item_features is None else item_features.to(device)
-        spread_CD = propagation.spread(model.towers, features).cpu().numpy()
+        propagated_CD = propagation.propagated(model.towers, features).cpu().numpy()
     towers = model.towers.to("cpu")
     return replace(
-        model, item_embeddings=_item_embeddings(towers, item_features), item_spread=spread_CD
+        model,
+        item_embeddings=_item_embeddings(towers, item_features),
+        item_propagated=propagated_CD,
     )
 
 

@@ -204,7 +204,7 @@ def _read(path: Path, *, users: pa.Array | None, depth: int) -> _Lists:
         scores = places[SCORE].to_numpy()
         lengths = np.diff(np.append(starts, len(scores)))
         # Scores of a list do not increase: its first is the highest, its last the lowest.
-        spread = scores[starts] - scores[starts + lengths - 1]
+        gap = scores[starts] - scores[starts + lengths - 1]
         shares: Counter[object] = Counter()
         sample = [file.schema_arrow.empty_table().select([USER_ID, ITEM_ID])]
         step = math.ceil(max(len(scores), 1) / _SAMPLE_ROWS)
@@ -221,7 +221,7 @@ def _read(path: Path, *, users: pa.Array | None, depth: int) -> _Lists:
     longer = lengths > 1
     return _Lists(
         lengths=lengths,
-        constant_share=float(np.mean(spread[longer] <= 0)) if longer.any() else 0.0,
+        constant_share=float(np.mean(gap[longer] <= 0)) if longer.any() else 0.0,
         shares=shares,
         sample=pa.concat_tables(sample),
     )

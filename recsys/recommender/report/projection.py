@@ -51,11 +51,11 @@ def item_map(item_embeddings_CD: FloatArray, *, seed: int) -> Float64Array:
             remedy="train again with a lower learning rate",
         )
     places_C2 = _principal_components(item_embeddings_CD)
-    spread = places_C2[:, 0].std() if len(places_C2) else 0.0
-    if len(places_C2) >= _MIN_ITEMS and spread > 0:
+    scale = places_C2[:, 0].std() if len(places_C2) else 0.0
+    if len(places_C2) >= _MIN_ITEMS and scale > 0:
         jitter_C2 = np.random.default_rng(seed).normal(scale=0.01, size=places_C2.shape)
         layout = TSNE(  # the start is small; the jitter separates equal vectors
-            init=((places_C2 / spread + jitter_C2) * 1e-4).astype(np.float32),
+            init=((places_C2 / scale + jitter_C2) * 1e-4).astype(np.float32),
             perplexity=min(_PERPLEXITY, (len(places_C2) - 1) / 3),
             max_iter=_STEPS,
             random_state=seed,

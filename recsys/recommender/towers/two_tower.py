@@ -185,20 +185,20 @@ def prefix(vectors_BD: Tensor, width: int) -> Tensor:
     return unit_length(vectors_BD[:, :width])
 
 
-def searched_prefix(item_CD: Tensor, spread_CD: Tensor | None, width: int) -> Tensor:
+def searched_prefix(item_CD: Tensor, propagated_CD: Tensor | None, width: int) -> Tensor:
     """The first `width` dimensions of the vectors that are searched. Shape (C, width).
 
     Args:
         item_CD: Vectors of the candidate tower, of unit length.
-        spread_CD: What propagation adds to them; None for nothing.
+        propagated_CD: What propagation adds to them; None for nothing.
         width: Dimensions to keep; the tower's part is normalised again, and the added part is
             scaled by the same factor.
     """
-    if spread_CD is None:
+    if propagated_CD is None:
         return prefix(item_CD, width)
     if width == item_CD.shape[1]:
-        return item_CD + spread_CD
+        return item_CD + propagated_CD
     cut_CW = item_CD[:, :width]
     lengths_C1: Tensor = torch.linalg.vector_norm(cut_CW.detach(), dim=1, keepdim=True)
     lengths_C1 = lengths_C1.clamp(min=1e-12)
-    return unit_length(cut_CW) + spread_CD[:, :width] / lengths_C1
+    return unit_length(cut_CW) + propagated_CD[:, :width] / lengths_C1

@@ -1,6 +1,6 @@
 """Training batches of the sequence tower: parts of histories, each place with what came next.
 
-Shapes: U users, C items, W windows.
+Shapes: U users, C items, W excerpts of histories.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from recsys.recommender.fitting.batches import TrainBatch
 from recsys.recommender.towers.two_tower import QueryInputs
 
 _POOL = 16
-"""Number of batches whose windows are sorted by length together, to save padding."""
+"""Number of batches whose excerpts are sorted by length together, to save padding."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class WindowBatches:
-    """Batches of windows in random order; an epoch has every interaction as a target once.
+class SequenceBatches:
+    """Batches of excerpts in random order; an epoch has every interaction as a target once.
 
-    Histories longer than a window are cut at places that change from epoch to epoch.
+    Histories longer than an excerpt are cut at places that change from epoch to epoch.
 
     Args:
         matrix: Value of each interaction. Users are rows. Shape (U, C).
         histories: The same interactions; values are their places in the history.
         features: Features of each user of the matrix, if the model has any.
-        batch_size: Windows in a batch at most.
-        max_items: Items that the tower reads at most; a window has one target more.
+        batch_size: Excerpts in a batch at most.
+        max_items: Items that the tower reads at most; an excerpt has one target more.
         user_embedding: Whether users have a row in the user embeddings.
         seed: Seed of order and cuts.
     """
@@ -54,7 +54,7 @@ class WindowBatches:
 
     @property
     def num_batches(self) -> int:
-        """Batches in an epoch at most: the number of windows depends on the cuts."""
+        """Batches in an epoch at most: the number of excerpts depends on the cuts."""
         lengths_U = np.diff(self.matrix.indptr)
         width = self.max_items + 1
         most = np.where(lengths_U > width, -(-(lengths_U - 1) // width) + 1, lengths_U > 0)
@@ -72,7 +72,7 @@ class WindowBatches:
             yield self._batch(codes, weights, users_W[places], starts_W[places], ends_W[places])
 
     def _cut(self, rng: np.random.Generator) -> tuple[Int64Array, Int64Array, Int64Array]:
-        """User, start and end of each window among all interactions, user by user. (W,) each."""
+        """User, start and end of each excerpt among all interactions, user by user. (W,) each."""
         bounds = self.matrix.indptr.astype(np.int64)
         lengths_U, width = np.diff(bounds), self.max_items + 1
         first_U = np.where(
@@ -86,7 +86,7 @@ class WindowBatches:
         return users_W, bounds[users_W] + starts_W, bounds[users_W] + ends_W
 
     def _grouped(self, lengths_W: Int64Array, rng: np.random.Generator) -> Iterator[Int64Array]:
-        """Windows of about one length together, in batches of random order."""
+        """Excerpts of about one length together, in batches of random order."""
         shuffled = rng.permutation(len(lengths_W))
         pools = np.arange(len(shuffled)) // (_POOL * self.batch_size)
         ordered = shuffled[np.lexsort((lengths_W[shuffled], pools))]

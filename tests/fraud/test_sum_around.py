@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.fraud.windows import sum_around
+from recsys.fraud.accumulate import sum_around
 
 
 def slow(account: np.ndarray, day: np.ndarray, values: np.ndarray, window: float) -> list[float]:

@@ -1,0 +1,1 @@
+"""`recsys generate`: logs with a known truth, to try settings on."""
