@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.data import load_checked_transactions
-from pipelines.fraud.labels import labels_to_measure
+from pipelines.fraud.labels import count_labels
 from pipelines.fraud.train import report_fit
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.inputs import Inputs
@@ -94,7 +94,7 @@ def benchmark_fraud(
         )
     config = replace(config, data=replace(config.data, labels=config.data.transactions))
     log, checked = load_checked_transactions(Inputs(), config, reporter)
-    labels = labels_to_measure(config, log, reporter)
+    labels = _labels_to_measure(config, log, reporter)
     used_labels = None if label_delay_days is None else labels
     if label_delay_days is not None:
         config = replace(config, labels=replace(config.labels, delay_days=label_delay_days))
@@ -119,10 +119,7 @@ def benchmark_fraud(
     figures = {
         **_measured(measured, rows, scored),
         "baselines": {name: asdict(result) for name, result in baselines.items()},
-        "fit_s": fit_s,
-        "num_train_rows": train.num_rows,
-        "history_days": float(day_of(train)[-1] - day_of(train)[0]),
-        "labels": "none" if label_delay_days is None else f"{label_delay_days:g} days late",
+        **_learnt(train, label_delay_days, fit_s),
         "fit": fitted.report.to_dict(),
         "quarantine": checked.report.to_dict(),
         "config": config_to_dict(config),
@@ -131,6 +128,16 @@ def benchmark_fraud(
     (out / "metrics.json").write_text(text, encoding="utf-8")
     _report(measured.values, measured.ceilings, figures, reporter)
     return figures
+
+
+def _learnt(train: pa.Table, label_delay_days: float | None, fit_s: float) -> dict[str, object]:
+    """What was learnt from, and how long it took."""
+    return {
+        "fit_s": fit_s,
+        "num_train_rows": train.num_rows,
+        "history_days": float(day_of(train)[-1] - day_of(train)[0]),
+        "labels": "none" if label_delay_days is None else f"{label_delay_days:g} days late",
+    }
 
 
 def _measured(measured: FraudMeasures, rows: TestRows, scored: ScoredTest) -> dict[str, object]:
@@ -238,3 +245,18 @@ def _report(
     for baseline, result in dict(figures["baselines"]).items():  # type: ignore[call-overload]
         found = ", ".join(f"{name} {value:.4f}" for name, value in result["values"].items())
         reporter.say(f"  {baseline}: {found}")
+
+
+def _labels_to_measure(config: FraudJobConfig, log: TransactionLog, reporter: Reporter) -> pa.Table:
+    """Labels of a benchmark; where none says legitimate, all that is not fraud is.
+
+    Raises:
+        DataError: The table cannot be read, or contradicts itself.
+    """
+    from recsys.datasets.transactions.labels import load_labels, with_others_legitimate
+
+    labels = load_labels(config.data, config.columns, log)
+    if not count_labels(labels, log).is_fraud_alone:
+        return labels
+    reporter.warn("labels: frauds alone; every other transaction counts as legitimate")
+    return with_others_legitimate(labels, log)

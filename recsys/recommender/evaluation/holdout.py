@@ -29,7 +29,7 @@ from recsys.recommender.evaluation.evaluate import (
     history_length_segment,
 )
 from recsys.recommender.evaluation.popularity import popularity
-from recsys.recommender.lists.retraining import RetrainingShift, exposure, shift_between
+from recsys.recommender.evaluation.retraining import RetrainingShift, exposure, shift_between
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.ranking.by_source import exact_lists
 from recsys.recommender.ranking.ranker import Ranker, rank_all
