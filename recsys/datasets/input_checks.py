@@ -245,13 +245,11 @@ def _amounts(
         groups = currency_groups(recent[CURRENCY])
     for currency, mine_N in groups.items():
         today = amounts_N[mine_N & (days_N == day)]
-        before = {
-            int(one): amounts_N[mine_N & (days_N == one)]
-            for one in np.unique(days_N[mine_N & (days_N < day)])
-        }
-        before = {one: values for one, values in before.items() if len(values) >= _MIN_ROWS}
+        days = np.unique(days_N[mine_N & (days_N < day)])
+        by_day = [amounts_N[mine_N & (days_N == one)] for one in days]
+        before = [values for values in by_day if len(values) >= _MIN_ROWS]
         if len(today) >= _MIN_ROWS and len(before) >= _MIN_DAYS:
-            yield from _shift(currency, today, list(before.values()), config, origin)
+            yield from _shift(currency, today, before, config, origin)
 
 
 def _shift(
