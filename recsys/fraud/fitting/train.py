@@ -26,6 +26,7 @@ from recsys.fraud.embedding.autoencoder import FittedAutoencoder, InputColumns
 from recsys.fraud.embedding.autoencoder_training import fit_autoencoder
 from recsys.fraud.embedding.inputs import TransactionInputs
 from recsys.fraud.embedding.observed import Clusters, observe
+from recsys.fraud.fitting.fit_report import FitReport, report_of
 from recsys.fraud.fitting.labelled import ConfirmedLabels, with_labels
 from recsys.fraud.fitting.profiling import ProfiledLog, profile_log
 from recsys.fraud.fitting.score_tails import fit_score_tail
@@ -52,39 +53,6 @@ class FittedFraud:
     """What is known of the accounts after the last training row."""
     report: FitReport
     """How it went."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitReport:
-    """What was found in the data, and how long it took."""
-
-    num_rows: int
-    """Training rows."""
-    num_calibration_rows: int
-    """Those of them that scores are calibrated on."""
-    num_accounts: int
-    """Accounts among them."""
-    num_peer_groups: int
-    """Groups of accounts."""
-    context: str
-    """The column that amounts depend on; empty when on none."""
-    account_features: tuple[str, ...]
-    """Features that describe accounts."""
-    episode_shares: dict[str, float]
-    """Share of the high values of each kind of evidence that come in episodes."""
-    uses_episodes: bool
-    """Whether trees combine the evidence."""
-    uses_labels: bool
-    """Whether enough labels were known for trees over them."""
-    lift_of_weights: float
-    """Lift among the top weighted scores: how much more often they have unusual neighbours."""
-    lift_of_trees: float
-    """The same for the trees, on accounts that they did not see; NaN where none were fitted."""
-    misused_share: float
-    """Estimated share of misuse among transactions at a high cumulative score, times how far
-    episodes decide the weights."""
-    durations_s: dict[str, float]
-    """Seconds by stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +106,8 @@ def fit_fraud_model(
     known_N = profiled.passed.num_known >= config.profiles.cold_transactions
     weighed = fit_scorer(
         evidence_names(autoencoder), evidence_NJ, observed.coded, profiled.rows.account,
-        profiled.state, covered=inputs.covered, known_N=known_N, num_fit=num_fit, config=config,
-        num_threads=num_threads,
+        profiled.state, covered=inputs.covered, silent=profiled.silent, known_N=known_N,
+        num_fit=num_fit, config=config, num_threads=num_threads,
     )  # fmt: skip
     model = FraudModel(
         config=config,
@@ -151,14 +119,17 @@ def fit_fraud_model(
         scorer=weighed.scorer,
         account_tail=_fit_account_tail(profiled, weighed, known_N, num_fit),
     )
-    state = weighed.state
+    state, missing = weighed.state, ""
     if labels is not None:
         clock.stage("learning from labels")
-        model, state = with_labels(
+        model, state, missing = with_labels(
             model, state, table, profiled, evidence_NJ, observed.coded.hour, labels,
             num_threads=num_threads,
         )  # fmt: skip
-    report = _report(table, num_fit, model, weighed, clock.durations())
+    report = report_of(
+        table, num_fit, model, weighed,
+        silent=profiled.silent, labels_missing=missing, durations=clock.durations(),
+    )  # fmt: skip
     return FittedFraud(model=model, state=state, report=report)
 
 
@@ -273,24 +244,3 @@ def _fit_account_tail(
     )
     known_M = days.num_known > 0
     return fit_score_tail(days.highest[known_M] if known_M.any() else days.highest)
-
-
-def _report(
-    table: pa.Table, num_fit: int, model: FraudModel, weighed: Weighed, durations: dict[str, float]
-) -> FitReport:
-    scorer = model.scorer
-    return FitReport(
-        num_rows=table.num_rows,
-        num_calibration_rows=table.num_rows - num_fit,
-        num_accounts=len(weighed.state.account_ids),
-        num_peer_groups=len(model.priors.context),
-        context=model.inputs.context,
-        account_features=model.inputs.account_features,
-        episode_shares=dict(zip(scorer.kinds, weighed.episode_shares.tolist(), strict=True)),
-        uses_episodes=scorer.booster is not None,
-        uses_labels=model.supervised is not None,
-        lift_of_weights=weighed.lift_of_weights,
-        lift_of_trees=weighed.lift_of_trees,
-        misused_share=weighed.misused_share,
-        durations_s=durations,
-    )

@@ -25,6 +25,7 @@ from recsys.fraud.fitting.episodes import (
 )
 from recsys.fraud.fitting.misuse_share import cumulative_weights, misused_share
 from recsys.fraud.fitting.score_tails import fit_score_tail
+from recsys.fraud.fitting.silent import silenced
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.booster import Booster, fit_booster
 from recsys.fraud.scoring.scorer import (
@@ -75,6 +76,7 @@ def fit_scorer(
     state: ProfileState,
     *,
     covered: tuple[str, ...],
+    silent: tuple[str, ...],
     known_N: BoolArray,
     num_fit: int,
     config: FraudConfig,
@@ -89,6 +91,7 @@ def fit_scorer(
         account_N: Place of the account of each in the state.
         state: The state after the log, its cumulative scores still 0; it is not changed.
         covered: Columns that the pass measures itself.
+        silent: Columns that say nothing.
         known_N: Whether the account had enough history.
         num_fit: Number of the first rows.
         config: What to train.
@@ -98,7 +101,7 @@ def fit_scorer(
     held_out_N = _some(~in_fit_N & known_N, ~in_fit_N)
     usable_N = _some(in_fit_N & known_N, in_fit_N)
     around = Neighbourhood(account=account_N, day=coded.day, usable=usable_N)
-    tails = fit_tails(evidence_NJ[held_out_N])
+    tails = silenced(fit_tails(evidence_NJ[held_out_N]), kinds, silent)
     surprise_NJ, own_J = surprise_of(tails, evidence_NJ), own_of(kinds, covered)
     found = _Episodes.of(around, tails, evidence_NJ, surprise_NJ, own_J)
     trees = _Trees(
