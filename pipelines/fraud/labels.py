@@ -56,9 +56,10 @@ def labels_to_measure(config: FraudJobConfig, log: TransactionLog, reporter: Rep
     Raises:
         DataError: The table cannot be read, or contradicts itself.
     """
-    from recsys.datasets.transactions.labels import load_labels, with_others_legitimate
+    from pipelines.jobs.inputs import Inputs
+    from recsys.datasets.transactions.labels import with_others_legitimate
 
-    labels = load_labels(config.data, config.columns, log)
+    labels = Inputs().labels(config.data, config.columns, log)
     if not count_labels(labels, log).is_fraud_alone:
         return labels
     reporter.warn("labels: frauds alone; every other transaction counts as legitimate")

@@ -12,7 +12,7 @@ from recsys.errors import PublishError
 from recsys.publishing import live_run, verify_run
 from recsys.publishing.runs import RUN_ID, find_run
 from recsys.recommender.evaluation.holdout import MODEL
-from recsys.recommender.lists.retraining import RetrainingShift
+from recsys.recommender.ranking.retraining import RetrainingShift
 
 LISTS_FILE = "recommendations.parquet"
 """The file of a published run."""

@@ -16,9 +16,9 @@ from recsys.features.history import history_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.lists.list_files import ListsSummary, RankedLists, write_recommendations
 from recsys.recommender.lists.output_checks import check_floor, check_lists, told_apart
-from recsys.recommender.lists.retraining import RetrainingShift
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.nightly_config import ListChecksConfig
+from recsys.recommender.ranking.retraining import RetrainingShift
 from recsys.recommender.ranking.topk import masked_top_k
 from recsys.schema import USER_ID
 

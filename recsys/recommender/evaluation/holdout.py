@@ -29,10 +29,10 @@ from recsys.recommender.evaluation.evaluate import (
     history_length_segment,
 )
 from recsys.recommender.evaluation.popularity import popularity
-from recsys.recommender.lists.retraining import RetrainingShift, exposure, shift_between
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.ranking.by_source import exact_lists
 from recsys.recommender.ranking.ranker import Ranker, rank_all
+from recsys.recommender.ranking.retraining import RetrainingShift, exposure, shift_between
 from recsys.schema import ITEM_ID, USER_ID
 
 MODEL = "two-tower"
@@ -189,9 +189,12 @@ def compare(
     )
 
 
-def _in_larger_catalogue(seen: UserItemMatrix, shape: tuple[int, ...]) -> UserItemMatrix:
+def _in_larger_catalogue(seen: UserItemMatrix, shape: tuple[int, int]) -> UserItemMatrix:
     """The same rows, with columns for further items."""
-    return sparse.csr_array((seen.data.astype(np.float32), seen.indices, seen.indptr), shape=shape)
+    larger: UserItemMatrix = sparse.csr_array(
+        (seen.data.astype(np.float32), seen.indices, seen.indptr), shape=shape
+    )
+    return larger
 
 
 def _baselines(

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from recsys.arrays import Int64Array
 from recsys.errors import CheckError
 from recsys.recommender.lists.list_files import ListsSummary
-from recsys.recommender.lists.retraining import RetrainingShift
 from recsys.recommender.nightly_config import ListChecksConfig
 from recsys.recommender.ranking.ranker import MAX_K
+from recsys.recommender.ranking.retraining import RetrainingShift
 from recsys.schema import ITEM_ID, RANK, SCORE, USER_ID
 
 _MIN_USERS = 50
