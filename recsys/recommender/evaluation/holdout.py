@@ -147,7 +147,9 @@ def compare(
         part: What `test` is: on the validation part the model looks better than it is.
         champion: A model that was fitted on nothing of the test part, to measure beside it.
     """
-    users = _everyone(before.interactions, test)
+    users = Vocabulary.fit(
+        pa.chunked_array([*before.interactions[USER_ID].chunks, *test[USER_ID].chunks])
+    )
     items = _with_new_items(model.items, test)
     # From the tables and not from the model, which might be wrong about what users had.
     seen = user_item_matrix(before.interactions, users=users, items=model.items)
@@ -155,6 +157,7 @@ def compare(
     train = _in_catalogue(seen, len(items))
     segments = _segments(users, seen, before, config)
     hidden = seen if model.selection.filter_seen else None
+
     exposures: dict[str, Float64Array] = {}
 
     def evaluate(ranker: Ranker, name: str = "") -> Evaluation:
