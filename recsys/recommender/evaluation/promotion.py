@@ -68,7 +68,7 @@ def find_faults(
 def _lost_to_baselines(
     comparison: Comparison, measure: str, *, strict: bool
 ) -> Iterator[CheckError]:
-    """Where the live model is behind a baseline too, and no better, keeping it would help nobody."""
+    """If the live model is behind a baseline too, and no better, keeping it helps nobody."""
     mine, champion = comparison.evaluations[MODEL], comparison.champion
     is_no_better = champion is not None and (
         paired_difference(mine.per_user[measure], champion.per_user[measure]).standing
