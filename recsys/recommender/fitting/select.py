@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from recsys.datasets.dataset import Dataset
+from recsys.features.history import history_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import RecommenderConfig
 from recsys.recommender.evaluation.popularity import choose_half_life
 from recsys.recommender.evaluation.steady import steady_epochs
 from recsys.recommender.fitting.list_weights import best_weights
+from recsys.recommender.fitting.repeat_weight import with_repeats
 from recsys.recommender.fitting.search import (
     START_HISTORY_DROPOUT,
     START_PROPAGATION,
@@ -26,7 +28,7 @@ from recsys.recommender.fitting.search import (
 from recsys.recommender.fitting.train import TrainingCallbacks, fit_recommender
 from recsys.recommender.fitting.validation_sample import ValidationSample
 from recsys.recommender.model import RecommenderModel, Selection
-from recsys.schema import ITEM_ID
+from recsys.schema import ITEM_ID, USER_ID
 from recsys.training import EpochResult, best_epoch
 
 TRAINING_HALF_LIVES = 4
@@ -102,6 +104,30 @@ def select_settings(
         weighted, _ = best_weights(model, sample, previous)
         selection = _with_weights(selection, weighted.selection)
     return selection, _chosen(model, selection), epochs
+
+
+def _sample(
+    log: pa.Table,
+    valid: pa.Table,
+    items: Vocabulary,
+    config: RecommenderConfig,
+    *,
+    k: int,
+    filter_seen: bool,
+    previous: Selection | None,
+) -> tuple[ValidationSample, float | None]:
+    """The users to choose by, and the half-life of what they had, where lists may repeat it."""
+    users = Vocabulary.fit(log[USER_ID])
+    sample = ValidationSample.draw(
+        valid,
+        users=users,
+        items=items,
+        histories=history_matrix(log, users=users, items=items, ordered=config.model.reads_order),
+        k=k,
+        seed=config.training.seed,
+        filter_seen=filter_seen,
+    )
+    return with_repeats(sample, log, users=users, items=items, previous=previous)
 
 
 def _with_weights(selection: Selection, weighted: Selection) -> Selection:
