@@ -93,8 +93,9 @@ def benchmark_fraud(
             f"--out: expected a folder without {TRANSACTIONS_FILE}, got {out}; choose another one"
         )
     config = replace(config, data=replace(config.data, labels=config.data.transactions))
-    log, checked = load_checked_transactions(Inputs(), config, reporter)
-    labels = labels_to_measure(config, log, reporter)
+    inputs = Inputs()
+    log, checked = load_checked_transactions(inputs, config, reporter)
+    labels = labels_to_measure(inputs, config, log, reporter)
     used_labels = None if label_delay_days is None else labels
     if label_delay_days is not None:
         config = replace(config, labels=replace(config.labels, delay_days=label_delay_days))
