@@ -124,7 +124,7 @@ def benchmark_fraud(
         "num_train_rows": train.num_rows,
         "history_days": float(day_of(train)[-1] - day_of(train)[0]),
         "labels": "none" if label_delay_days is None else f"{label_delay_days:g} days late",
-        "fit": config_to_dict(fitted.report),
+        "fit": fitted.report.to_dict(),
         "quarantine": checked.report.to_dict(),
         "config": config_to_dict(config),
     }

@@ -210,7 +210,7 @@ def report_fit(fitted: FittedFraud, reporter: Reporter) -> None:
 
 def _metrics(fitted: FittedFraud, quarantine: dict[str, object]) -> dict[str, object]:
     return {
-        "fit": config_to_dict(fitted.report),
+        "fit": fitted.report.to_dict(),
         "quarantine": quarantine,
         "peak_rss_mb": peak_rss_mb(),
     }

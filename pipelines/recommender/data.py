@@ -67,6 +67,7 @@ def load_checked(
         CheckError: The newest day differs from the days before it by more than a limit.
     """
     from recsys.datasets.cleaning import clean_interactions, rows_until
+    from recsys.datasets.doubtful import doubts
     from recsys.datasets.input_checks import raise_if_held
     from recsys.datasets.validation import validate_dataset
 
@@ -90,6 +91,8 @@ def load_checked(
     )
     _tell_side_tables(config, report, reporter)
     tell_left_out(num_left_out, num_rows, reporter)
+    for doubt in doubts(dataset, num_repeated_rows=report.num_duplicate_rows):
+        reporter.warn(doubt)
     return CheckedDataset(
         dataset=replace(dataset, interactions=log),
         had=had,

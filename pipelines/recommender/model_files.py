@@ -133,7 +133,7 @@ def _write_report(folder: Path, config: JobConfig, trained: Trained, index: Item
         return
     content = report_content(
         config, trained.dataset, trained.split, experiment,
-        comparison=experiment.comparison, index=index,
+        comparison=experiment.comparison, index=index, note=trained.decision.note,
     )  # fmt: skip
     folder.mkdir(0o700)
     write_report(folder / "report.html", content)

@@ -53,6 +53,7 @@ def _train(
     config: JobConfig, as_of: date | None, reporter: Reporter, job: JobRun
 ) -> dict[str, object]:
     task = _load(config, as_of, reporter, job)
+    config = task.config  # no list is longer than the catalogue
     checkpoints = job.checkpoints(task.provenance)
     with start_run(config.tracking, run_name=f"train {task.day}") as run:
         run.log_params({**config_to_dict(config), "tracking": {}})

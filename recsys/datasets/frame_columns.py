@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -173,28 +171,6 @@ def find_features(
         shown = listing([f"{name} ({one.kind})" for name, one in features.items()])
         guesses.note(f"features are {shown}{hint}", "features={...}")
     return features
-
-
-@contextmanager
-def in_words_of_python() -> Iterator[None]:
-    """Errors of the block with keyword arguments in place of settings of config files."""
-    try:
-        yield
-    except DataError as error:
-        remedy = _in_python(error.remedy)
-        if remedy == error.remedy:
-            raise
-        raise DataError(
-            file=error.file, column=error.column, expected=error.expected, got=error.got,
-            remedy=remedy,
-        ) from error.__cause__  # fmt: skip
-
-
-def _in_python(remedy: str) -> str:
-    remedy = remedy.replace(", under [columns] or [features]", "")
-    remedy = remedy.replace("into the config", "as a keyword")
-    remedy = re.sub(r"\[columns\] ", "", remedy)
-    return re.sub(r"\[([a-z]+(?:\.[a-z]+)*)\] (\w+)", r"\1.\2", remedy)
 
 
 def _check_given(frame: NamedFrame, standard: str, asked: str) -> None:

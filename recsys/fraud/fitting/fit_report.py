@@ -1,13 +1,22 @@
-"""What a training found in the data."""
+"""The report of a training: what was found in the data, and how long it took."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import pyarrow as pa
+from pydantic import JsonValue
 
+from recsys.config import config_to_dict
 from recsys.fraud.fitting.weighing import Weighed
 from recsys.fraud.model import FraudModel
+
+_STORED_NAMES = {
+    "account_features": "profile",
+    "lift_of_weights": "trust_weights",
+    "lift_of_trees": "trust_trees",
+}
+"""Names in published files, where they differ: readers of earlier runs know these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +54,11 @@ class FitReport:
     episodes decide the weights."""
     durations_s: dict[str, float]
     """Seconds by stage."""
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """The report as JSON has it, under its stored names."""
+        named = config_to_dict(self)
+        return {_STORED_NAMES.get(name, name): value for name, value in named.items()}
 
 
 def report_of(

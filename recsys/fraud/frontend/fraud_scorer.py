@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.compiled import num_threads
-from recsys.config import config_of
+from recsys.datasets.callers import config_of
 from recsys.datasets.epochs import TimeUnit
 from recsys.datasets.frame_columns import LOG
 from recsys.datasets.frames import Frame, FrameKind, as_kind

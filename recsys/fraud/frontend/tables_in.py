@@ -11,13 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.datasets.callers import in_words_of_python
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.frame_columns import (
     LOG,
     Guesses,
     find_columns,
     find_features,
-    in_words_of_python,
     time_settings,
 )
 from recsys.datasets.frames import Frame, FrameKind, named_frame, reader_of

@@ -154,9 +154,7 @@ def compare(
     # From the tables and not from the model, which might be wrong about what users had.
     seen = user_item_matrix(before.interactions, users=users, items=model.items)
     relevant = user_item_matrix(test, users=users, items=items)
-    train: UserItemMatrix = sparse.csr_array(  # the same rows in the larger catalogue
-        (seen.data.astype(np.float32), seen.indices, seen.indptr), shape=relevant.shape
-    )
+    train = _in_larger_catalogue(seen, relevant.shape)
     segments = _segments(users, seen, before, config)
     hidden = seen if model.selection.filter_seen else None
 
@@ -172,14 +170,12 @@ def compare(
             item_embeddings_CD=_padded(model.item_embeddings, len(items)),
         )  # fmt: skip
 
+    widths = model.config.trained_widths
     two_tower = TwoTowerRanker(model=model, user_ids=users.terms, user_table=before.users)
     rankers: dict[str, Ranker] = {MODEL: two_tower, **_baselines(model, users, seen, before)}
     return Comparison(
         evaluations={name: evaluate(ranker, name) for name, ranker in rankers.items()},
-        by_prefix={
-            width: evaluate(replace(two_tower, width=width))
-            for width in model.config.trained_widths
-        },
+        by_prefix={width: evaluate(replace(two_tower, width=width)) for width in widths},
         part=part,
         num_new_items=len(items) - len(model.items),
         segments=segments,
@@ -191,6 +187,11 @@ def compare(
         exposures=exposures,
         champion_exposure=exposures.get(_CHAMPION),
     )
+
+
+def _in_larger_catalogue(seen: UserItemMatrix, shape: tuple[int, ...]) -> UserItemMatrix:
+    """The same rows, with columns for further items."""
+    return sparse.csr_array((seen.data.astype(np.float32), seen.indices, seen.indptr), shape=shape)
 
 
 def _baselines(

@@ -51,7 +51,7 @@ def find_faults(
     champion = comparison.champion
     if champion is not None and model.overall["num_users"] < LEAST_USERS:
         yield _fault(
-            "too little to measure", f"{model.overall['num_users']:,.0f} users with later events",
+            "too little to measure", f"users with later events: {model.overall['num_users']:,.0f}",
             f"at least {LEAST_USERS} to tell the new model from the live one",
         )  # fmt: skip
         return

@@ -16,8 +16,9 @@ import numpy as np
 
 from recsys.arrays import Float64Array
 
-CLEAR_ERRORS = 2.58
-"""Standard errors that a change must gain, user by user: chance does so once in 200 times."""
+CLEAR_ERRORS = 3.0
+"""Standard errors that a change must gain, user by user: chance does so once in 700
+times, and there are about ten settings to try."""
 LEAST_GAIN = 0.01
 """Gain, as a share, below which a change is not worth other lists."""
 

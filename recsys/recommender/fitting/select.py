@@ -71,9 +71,7 @@ def select_settings(
     """
     log = train.interactions
     users, items = Vocabulary.fit(log[USER_ID]), Vocabulary.fit(log[ITEM_ID])
-    histories = history_matrix(
-        train.interactions, users=users, items=items, ordered=config.model.reads_order
-    )
+    histories = history_matrix(log, users=users, items=items, ordered=config.model.reads_order)
     sample = ValidationSample.draw(
         valid, users=users, items=items, histories=histories, k=k, seed=config.training.seed,
         filter_seen=filter_seen,
@@ -82,7 +80,7 @@ def select_settings(
         sample, log, users=users, items=items, previous=previous
     )
     half_life = choose_half_life(
-        train.interactions, items, seen=sample.hidden, relevant=sample.relevant, k=k,
+        log, items, seen=sample.hidden, relevant=sample.relevant, k=k,
         kept="none" if previous is None else previous.popularity_half_life_days,
     )  # fmt: skip
     start = default_selection(config)

@@ -38,7 +38,28 @@ class Request:
     """Their features, if there are any."""
 
 
-def request_of_fit(
+def request_of(
+    model: RecommenderModel,
+    users: Frame | None,
+    today: FrameDataset | None,
+    table: pa.Table | None,
+    names: Names,
+) -> Request:
+    """Users as a log of today knows them, or else the fit.
+
+    Args:
+        model: What recommends.
+        users: Whom to make lists for; everyone who is known when None.
+        today: The log of today.
+        table: The users table of the fit.
+        names: Names of the columns.
+    """
+    if today is None:
+        return _request_of_fit(model, users, table, names)
+    return _request_of_log(model, users, today, names)
+
+
+def _request_of_fit(
     model: RecommenderModel, users: Frame | None, table: pa.Table | None, names: Names
 ) -> Request:
     """Users as the fit knows them: all of its log and of its users table by default."""
@@ -50,7 +71,7 @@ def request_of_fit(
     )
 
 
-def request_of_log(
+def _request_of_log(
     model: RecommenderModel, users: Frame | None, today: FrameDataset, names: Names
 ) -> Request:
     """Users as a later log knows them."""
