@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.data import load_checked_transactions
-from pipelines.fraud.labels import count_labels
+from pipelines.fraud.labels import labels_to_measure
 from pipelines.fraud.train import report_fit
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.inputs import Inputs
@@ -93,8 +93,9 @@ def benchmark_fraud(
             f"--out: expected a folder without {TRANSACTIONS_FILE}, got {out}; choose another one"
         )
     config = replace(config, data=replace(config.data, labels=config.data.transactions))
-    log, checked = load_checked_transactions(Inputs(), config, reporter)
-    labels = _labels_to_measure(config, log, reporter)
+    inputs = Inputs()
+    log, checked = load_checked_transactions(inputs, config, reporter)
+    labels = labels_to_measure(inputs, config, log, reporter)
     used_labels = None if label_delay_days is None else labels
     if label_delay_days is not None:
         config = replace(config, labels=replace(config.labels, delay_days=label_delay_days))
@@ -245,18 +246,3 @@ def _report(
     for baseline, result in dict(figures["baselines"]).items():  # type: ignore[call-overload]
         found = ", ".join(f"{name} {value:.4f}" for name, value in result["values"].items())
         reporter.say(f"  {baseline}: {found}")
-
-
-def _labels_to_measure(config: FraudJobConfig, log: TransactionLog, reporter: Reporter) -> pa.Table:
-    """Labels of a benchmark; where none says legitimate, all that is not fraud is.
-
-    Raises:
-        DataError: The table cannot be read, or contradicts itself.
-    """
-    from recsys.datasets.transactions.labels import load_labels, with_others_legitimate
-
-    labels = load_labels(config.data, config.columns, log)
-    if not count_labels(labels, log).is_fraud_alone:
-        return labels
-    reporter.warn("labels: frauds alone; every other transaction counts as legitimate")
-    return with_others_legitimate(labels, log)
