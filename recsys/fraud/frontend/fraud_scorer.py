@@ -193,8 +193,7 @@ class FraudScorer:
             day: The day in UTC, as a date or as text such as "2026-03-01".
 
         Returns:
-            A row an account, the most unusual first: account_id, day, account_score, rank, alert,
-            reasons, cold, num_transactions, p_value.
+            The columns of the job's account scores, a row an account, the most unusual first.
 
         Raises:
             ConfigError: The scorer did not go through that day.
