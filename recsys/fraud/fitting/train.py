@@ -110,15 +110,10 @@ def fit_fraud_model(
         num_fit=num_fit, config=config, num_threads=num_threads,
     )  # fmt: skip
     model = FraudModel(
-        config=config,
-        inputs=inputs,
-        autoencoder=autoencoder,
-        clusters=clusters,
-        priors=profiled.priors,
-        excess=profiled.excess,
-        scorer=weighed.scorer,
+        config=config, inputs=inputs, autoencoder=autoencoder, clusters=clusters,
+        priors=profiled.priors, excess=profiled.excess, scorer=weighed.scorer,
         account_tail=_fit_account_tail(profiled, weighed, known_N, num_fit),
-    )
+    )  # fmt: skip
     state, missing = weighed.state, ""
     if labels is not None:
         clock.stage("learning from labels")
