@@ -189,7 +189,7 @@ def compare(
     )
 
 
-def _in_larger_catalogue(seen: UserItemMatrix, shape: tuple[int, ...]) -> UserItemMatrix:
+def _in_larger_catalogue(seen: UserItemMatrix, shape: tuple[int, int]) -> UserItemMatrix:
     """The same rows, with columns for further items."""
     return sparse.csr_array((seen.data.astype(np.float32), seen.indices, seen.indptr), shape=shape)
 
