@@ -138,13 +138,9 @@ def check_newest_day(
         figure = daily_share(marked, days_N, number, num_days=num_days)
         found += _share("unseen", name, figure, config, origin)
     if AMOUNT in table.column_names:
-        is_recent_N = (days_N <= number) & (days_N >= number - config.reference_days)
-        is_recent_N[is_recent_N] = first_of_each(
-            table.filter(pa.array(is_recent_N)), terms[0], most=_MAX_AMOUNTS
-        )
-        found += _amounts(
-            table.filter(pa.array(is_recent_N)), days_N[is_recent_N], number, config, origin
-        )
+        near_N = (days_N <= number) & (days_N >= number - config.reference_days)
+        near_N[near_N] = first_of_each(table.filter(pa.array(near_N)), terms[0], most=_MAX_AMOUNTS)
+        found += _amounts(table.filter(pa.array(near_N)), days_N[near_N], number, config, origin)
     return found
 
 
@@ -203,8 +199,8 @@ def _duplicates(
     table: pa.Table, day: int, config: InputChecksConfig, origin: Naming
 ) -> Iterator[Finding]:
     days_N = day_numbers(table)
-    is_recent_N = (days_N <= day) & (days_N >= day - config.reference_days)
-    recent, days_N = table.filter(pa.array(is_recent_N)), days_N[is_recent_N]
+    near_N = (days_N <= day) & (days_N >= day - config.reference_days)
+    recent, days_N = table.filter(pa.array(near_N)), days_N[near_N]
     figure = daily_share(repeated(recent), days_N, day, num_days=config.reference_days)
     yield from _share("duplicates", "", figure, config, origin)
 
