@@ -245,13 +245,11 @@ def _amounts(
         groups = currency_groups(recent[CURRENCY])
     for currency, mine_N in groups.items():
         today = amounts_N[mine_N & (days_N == day)]
-        before = {
-            int(one): amounts_N[mine_N & (days_N == one)]
-            for one in np.unique(days_N[mine_N & (days_N < day)])
-        }
-        before = {one: values for one, values in before.items() if len(values) >= _MIN_ROWS}
+        days = np.unique(days_N[mine_N & (days_N < day)])
+        by_day = [amounts_N[mine_N & (days_N == one)] for one in days]
+        before = [values for values in by_day if len(values) >= _MIN_ROWS]
         if len(today) >= _MIN_ROWS and len(before) >= _MIN_DAYS:
-            yield from _shift(currency, today, list(before.values()), config, origin)
+            yield from _shift(currency, today, before, config, origin)
 
 
 def _shift(
@@ -264,7 +262,7 @@ def _shift(
     """Median and distribution of log amounts, with limits from the days before."""
     pooled = np.sort(np.concatenate(before))
     usual = float(np.median(pooled))
-    where = f".{currency}" if currency else ""
+    where, of_currency = (f".{currency}", f" in {currency}") if currency else ("", "")
     ends = np.quantile(pooled, [0.001, 0.999])
     figures: dict[str, tuple[Callable[[Float64Array], float], float]] = {
         "amount_shift": (partial(shift, usual=usual), math.log(config.max_amount_shift)),
@@ -281,11 +279,9 @@ def _shift(
         error = None
         if observed > high:
             error = _refusal(
-                rule, origin(AMOUNT), _amount_text(rule, observed), f"at most "
-                f"{_amount_text(rule, high)}, by the days before"
-                + (f" in {currency}" if currency else ""),
-                f"check the unit and the currency of the amounts, or raise [input_checks] "
-                f"max_{rule}",
+                rule, origin(AMOUNT), _amount_text(rule, observed),
+                f"at most {_amount_text(rule, high)}, by the days before{of_currency}",
+                f"check unit and currency of the amounts, or raise [input_checks] max_{rule}",
             )  # fmt: skip
         yield Finding(rule=f"{rule}{where}", observed=observed, low=0.0, high=high, error=error)
 

@@ -24,12 +24,7 @@ from recsys.features.history import UserItemMatrix, rows_or_empty
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.further_items import FurtherItems
-from recsys.recommender.ranking.by_source import (
-    OWN_ITEMS,
-    POPULARITY,
-    SIMILAR_ITEMS,
-    UserBlock,
-)
+from recsys.recommender.ranking.by_source import OWN_ITEMS, POPULARITY, SIMILAR_ITEMS, UserBlock
 from recsys.recommender.ranking.ranker import UserItems
 from recsys.recommender.ranking.topk import Embeddings
 from recsys.recommender.towers.ragged import ragged_rows
