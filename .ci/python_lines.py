@@ -1,34 +1,25 @@
-"""The Python interface on frames, as the wheel has it: both products, pandas and polars."""
+"""The Python interface of the installed wheel: the first lines of its page, in an empty folder.
+
+They read the samples, here those that come with the wheel.
+"""
 
 from __future__ import annotations
 
-import pandas as pd
-import polars as pl
+import re
+from pathlib import Path
 
 import pipelines
-from recsys import FraudScorer, Recommender, compare
 
-samples = pipelines.__path__[0] + "/samples/"
-quick = {"num_epochs": 1, "time_budget_s": 4}
+PAGE = Path(__file__).parents[1] / "docs" / "guide" / "python.md"
 
-films = pd.read_parquet(samples + "movietweetings_interactions.parquet").tail(20_000)
-recommender = Recommender(training=quick).fit(films)
-lists = recommender.recommend(k=5)
-assert isinstance(lists, pd.DataFrame)
-assert set(lists["rank"]) == {1, 2, 3, 4, 5}
-recommender.save("films")
-again = Recommender.load("films").recommend(lists["user_id"].unique()[:3], k=5)
-assert again["item_id"].tolist() == lists["item_id"].tolist()[:15]
+samples = f"{pipelines.__path__[0]}/samples/"
+blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+lines = [block.replace("data/sample/", samples) for block in blocks if "data/sample/" in block]
+assert len(lines) == 3, "expected a block for each product, and one with polars"
+session: dict[str, object] = {}
+for block in lines:
+    exec(compile(block, PAGE.name, "exec"), session)
 
-cards = pl.read_parquet(samples + "sparkov_transactions.parquet")
-day = pl.datetime(2020, 12, 1, time_zone="UTC")
-scorer = FraudScorer(autoencoder={"num_steps": 20}, alerts={"alert_budget": 3})
-scorer.fit(cards.filter(pl.col("event_time") < day))
-scorer.advance(cards.filter(pl.col("event_time") >= day))
-alerts = scorer.alerts("2020-12-05")
-assert isinstance(alerts, pl.DataFrame)
-assert alerts.height == 3
-
-table = compare(films, training=quick)
-assert table["method"][0] == "two-tower"
-print(table[["method", "recall@20"]].to_string(index=False))
+recommender = session["recommender"]
+recommender.save("saved")  # type: ignore[attr-defined]
+assert Path("saved/models/CURRENT").is_file()

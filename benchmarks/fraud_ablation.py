@@ -296,8 +296,9 @@ def _weighed(used: Sequence[str], cut: Cut, evidence: Evidence) -> tuple[Weighed
     places = [cut.model.evidence_names.index(kind) for kind in used]
     weighed = fit_scorer(
         tuple(used), evidence.train[:, places], evidence.coded[0], evidence.profiled.rows.account,
-        evidence.profiled.state, covered=cut.model.inputs.covered, known_N=evidence.known,
-        num_fit=cut.num_fit, config=cut.model.config, num_threads=num_threads(),
+        evidence.profiled.state, covered=cut.model.inputs.covered, silent=evidence.profiled.silent,
+        known_N=evidence.known, num_fit=cut.num_fit, config=cut.model.config,
+        num_threads=num_threads(),
     )  # fmt: skip
     return weighed, places
 

@@ -50,6 +50,7 @@ app = typer.Typer(
 
       recsys score-accounts bank.toml           the day's scores, flags and reasons
 
+      recsys explain-account bank.toml ID       why an account scored as it did, flagged or not
       recsys embed-accounts bank.toml           a vector of every account, for other models
 
     Exit codes: 0 published; 3 held: checked and refused; 7 skipped: done already, or another run

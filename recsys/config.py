@@ -106,24 +106,6 @@ def parse_config(cls: type[ConfigT], mapping: Mapping[str, object], *, source: s
         raise ConfigError(_one_line(error, cls, source)) from None
 
 
-def config_of(cls: type[ConfigT], given: object, *, name: str) -> ConfigT:
-    """Settings that a caller gave: as they are, from a mapping, or the defaults for None.
-
-    Raises:
-        ConfigError: A mapping that `parse_config` refuses, or something else.
-    """
-    if given is None:
-        return parse_config(cls, {}, source=name)
-    if isinstance(given, cls):
-        return given
-    if isinstance(given, Mapping):
-        return parse_config(cls, given, source=name)
-    raise ConfigError(
-        f"{name}: expected a {cls.__name__} or a mapping, got {type(given).__name__}; "
-        "leave it out for the defaults"
-    )
-
-
 def config_to_dict(config: object) -> dict[str, JsonValue]:
     """Values of a config as JSON has them; `parse_config` reads them back to an equal config."""
     return cast("dict[str, JsonValue]", to_jsonable_python(config))

@@ -54,6 +54,8 @@ REASONS = "reasons"
 """Why, in a line; empty without an alert."""
 COLD = "cold"
 """Whether an account had too little history to be compared with."""
+FLAGGED_BEFORE = "flagged_before"
+"""Earlier days on which an account was flagged, of all that were published."""
 NUM_TRANSACTIONS = "num_transactions"
 """Transactions of an account on a day."""
 P_VALUE = "p_value"
@@ -136,6 +138,7 @@ def account_scores_schema(account_id_type: pa.DataType) -> pa.Schema:
             pa.field(NUM_TRANSACTIONS, pa.int32(), nullable=False),
             pa.field(P_VALUE, pa.float64(), nullable=False),
             pa.field(BUNDLE_ID, pa.string(), nullable=False),
+            pa.field(FLAGGED_BEFORE, pa.int32(), nullable=False),
         ]
     )
 

@@ -29,6 +29,7 @@ from recsys.config import parse_config
 from recsys.datasets.synthetic_transactions import synthetic_transactions
 
 PAGES = all_pages()
+FEW_LINES = 12
 README = Page(ROOT / "README.md")
 REFERENCE = runpy.run_path(str(ROOT / "docs" / "config_reference.py"))
 PARTS: dict[str, type] = REFERENCE["PARTS"]
@@ -266,8 +267,8 @@ def check_section(part: str, place: str, section: type) -> None:
         assert is_repeated or rows[name][3], f"{part}: {place}.{name}"
 
 
-def test_the_readme_starts_with_ten_lines_that_work(tmp_path: Path) -> None:
-    """The first settings in the README have ten lines, and tables of that kind pass validation."""
+def test_the_readme_starts_with_lines_that_work(tmp_path: Path) -> None:
+    """The first settings in the README are a few lines that validate tables of that kind."""
     settings = README.blocks("toml")[0]
     log = {
         "customer": ["007", "8"],
@@ -280,13 +281,13 @@ def test_the_readme_starts_with_ten_lines_that_work(tmp_path: Path) -> None:
     (tmp_path / "shop.toml").write_text(settings)
     result = CliRunner().invoke(app, ["validate", str(tmp_path / "shop.toml"), "--quiet"])
 
-    assert len(settings.splitlines()) == 10
+    assert len(settings.splitlines()) <= FEW_LINES
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout.splitlines()[-1])["num_users"] == 2
 
 
-def test_ten_lines_of_the_readme_read_transactions(tmp_path: Path) -> None:
-    """The second settings in the README have ten lines, and a log of that kind passes validation.
+def test_lines_of_the_readme_read_transactions(tmp_path: Path) -> None:
+    """The second settings in the README are a few lines that validate a log of that kind.
 
     It is a generated log under the names that these settings give its columns.
     """
@@ -301,7 +302,7 @@ def test_ten_lines_of_the_readme_read_transactions(tmp_path: Path) -> None:
         app, ["validate-transactions", str(tmp_path / "bank.toml"), "--quiet"]
     )
 
-    assert len(settings.splitlines()) == 10
+    assert len(settings.splitlines()) <= FEW_LINES
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout.splitlines()[-1])["num_used"] == log.num_rows
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.data import load_checked_transactions
+from pipelines.fraud.labels import labels_to_measure
 from pipelines.fraud.train import report_fit
 from pipelines.jobs.console import Reporter, json_text
 from pipelines.jobs.inputs import Inputs
@@ -21,17 +22,18 @@ from pipelines.jobs.job import peak_rss_mb
 from recsys.compiled import num_threads
 from recsys.config import config_to_dict
 from recsys.datasets.transactions.days import day_of, rows_before, start_of
-from recsys.datasets.transactions.labels import load_labels
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.errors import ConfigError
 from recsys.fraud.alerts.outputs import ACCOUNTS_FILE, TRANSACTIONS_FILE, write_table
 from recsys.fraud.evaluation.benchmark import (
     ScoredTest,
+    TestRows,
     measure_baselines,
     measure_scored,
     rows_to_measure,
     score_test,
 )
+from recsys.fraud.evaluation.metrics import FraudMeasures
 from recsys.fraud.fitting.labelled import ConfirmedLabels
 from recsys.fraud.fitting.train import FitCallbacks, FittedFraud, fit_fraud_model
 from recsys.schema import (
@@ -91,8 +93,9 @@ def benchmark_fraud(
             f"--out: expected a folder without {TRANSACTIONS_FILE}, got {out}; choose another one"
         )
     config = replace(config, data=replace(config.data, labels=config.data.transactions))
-    log, checked = load_checked_transactions(Inputs(), config, reporter)
-    labels = load_labels(config.data, config.columns, log)
+    inputs = Inputs()
+    log, checked = load_checked_transactions(inputs, config, reporter)
+    labels = labels_to_measure(inputs, config, log, reporter)
     used_labels = None if label_delay_days is None else labels
     if label_delay_days is not None:
         config = replace(config, labels=replace(config.labels, delay_days=label_delay_days))
@@ -111,22 +114,14 @@ def benchmark_fraud(
         table, scored, labels,
         dropped_since=(days.train_end, days.test_start) if drop_known_compromised else None,
     )  # fmt: skip
+    _tell_labelled(log, scored, rows, config, reporter)
     measured = measure_scored(table, scored, rows)
     baselines = measure_baselines(train, scored.test, rows, config.features, seed=config.seed)
-    figures: dict[str, object] = {
-        **measured.values,
-        "ceilings": measured.ceilings,
+    figures = {
+        **_measured(measured, rows, scored),
         "baselines": {name: asdict(result) for name, result in baselines.items()},
-        "fit_s": fit_s,
-        "score_s": scored.score_s,
-        "transactions_per_s": scored.num_scored / scored.score_s,
-        "peak_rss_mb": peak_rss_mb(),
-        "num_transactions": int(rows.keep.sum()),
-        "num_frauds": int((rows.keep & rows.is_fraud).sum()),
-        "num_train_rows": train.num_rows,
-        "history_days": float(day_of(train)[-1] - day_of(train)[0]),
-        "labels": "none" if label_delay_days is None else f"{label_delay_days:g} days late",
-        "fit": config_to_dict(fitted.report),
+        **_learnt(train, label_delay_days, fit_s),
+        "fit": fitted.report.to_dict(),
         "quarantine": checked.report.to_dict(),
         "config": config_to_dict(config),
     }
@@ -134,6 +129,57 @@ def benchmark_fraud(
     (out / "metrics.json").write_text(text, encoding="utf-8")
     _report(measured.values, measured.ceilings, figures, reporter)
     return figures
+
+
+def _learnt(train: pa.Table, label_delay_days: float | None, fit_s: float) -> dict[str, object]:
+    """What was learnt from, and how long it took."""
+    return {
+        "fit_s": fit_s,
+        "num_train_rows": train.num_rows,
+        "history_days": float(day_of(train)[-1] - day_of(train)[0]),
+        "labels": "none" if label_delay_days is None else f"{label_delay_days:g} days late",
+    }
+
+
+def _measured(measured: FraudMeasures, rows: TestRows, scored: ScoredTest) -> dict[str, object]:
+    """Measures, what they were measured on, and what scoring took."""
+    return {
+        **measured.values,
+        "ceilings": measured.ceilings,
+        "score_s": scored.score_s,
+        "transactions_per_s": scored.num_scored / scored.score_s,
+        "peak_rss_mb": peak_rss_mb(),
+        "num_transactions": int(rows.keep.sum()),
+        "num_test_rows": scored.test.num_rows,
+        "num_frauds": int((rows.keep & rows.is_fraud).sum()),
+    }
+
+
+def _tell_labelled(
+    log: TransactionLog,
+    scored: ScoredTest,
+    rows: TestRows,
+    config: FraudJobConfig,
+    reporter: Reporter,
+) -> None:
+    """Say how many of the test rows are measured.
+
+    Raises:
+        DataError: None of them.
+    """
+    measured = int(rows.keep.sum())
+    if not measured:
+        raise log.origin(EVENT_TIME).refusal(
+            expected=f"labels of test transactions in column {config.columns.is_fraud!r}",
+            got=f"none of the {scored.test.num_rows:,} is labelled and left to be measured",
+            remedy="choose test days whose labels are known",
+        )
+    tell = reporter.say if measured == scored.test.num_rows else reporter.warn
+    tell(
+        f"measured: {measured:,} of {scored.test.num_rows:,} test transactions, "
+        f"{int((rows.keep & rows.is_fraud).sum()):,} of them fraud; those without a label, and of "
+        "accounts that are left out, are not measured"
+    )
 
 
 def _require_test_rows(log: TransactionLog, table: pa.Table, days: BenchmarkDays) -> None:

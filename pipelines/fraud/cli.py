@@ -80,6 +80,22 @@ def score_accounts_command(
     print_result(score_accounts(settings, as_of, Reporter(quiet=quiet), force=force))
 
 
+def explain_account_command(
+    config: ConfigPath,
+    account_id: Annotated[str, typer.Argument(metavar="ID", help="The account.")],
+    transactions: Transactions = None,
+    labels: Labels = None,
+    overrides: Overrides = None,
+    as_of: AsOf = None,
+    quiet: Quiet = False,
+) -> None:
+    """Say why an account scored as it did on a day, flagged or not; nothing is published."""
+    settings = _load(config, overrides, transactions, labels)
+    from pipelines.fraud.explain_account import explain_account
+
+    print_result(explain_account(settings, account_id, as_of, Reporter(quiet=quiet)))
+
+
 def embed_accounts_command(
     config: ConfigPath,
     transactions: Transactions = None,
@@ -178,6 +194,7 @@ def add_fraud_commands(app: typer.Typer, benchmark: typer.Typer) -> None:
     app.command("validate-transactions")(validate_transactions_command)
     app.command("train-fraud")(train_fraud_command)
     app.command("score-accounts")(score_accounts_command)
+    app.command("explain-account")(explain_account_command)
     app.command("embed-accounts")(embed_accounts_command)
     benchmark.command("fraud")(benchmark_fraud_command)
 

@@ -93,6 +93,11 @@ class FraudJobConfig:
         return self.output.directory / "fraud-scores"
 
     @property
+    def alert_history(self) -> Path:
+        """Folder of all alerts that were ever published."""
+        return self.output.directory / "fraud-alerts"
+
+    @property
     def account_vectors(self) -> Path:
         """Root of the published account vectors."""
         return self.output.directory / "account-vectors"

@@ -31,10 +31,6 @@ class OutputChecks:
     record: dict[str, object]
     """Figures for `metrics.json`."""
 
-    def hold(self, _folder: Path) -> str:
-        """The reason to hold, for `publish`."""
-        return str(self.faults[0]) if self.faults else ""
-
 
 def latest_rows(table: pa.Table) -> pa.Table:
     """The end of a log, in which takeovers are planted."""

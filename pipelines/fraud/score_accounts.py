@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from pipelines.fraud.config import FraudJobConfig
-from pipelines.fraud.data import (
-    check_inputs,
-    follow_from,
-    load_checked_transactions,
-)
-from pipelines.fraud.labels import labels_of
-from pipelines.fraud.late_rows import DAY_ROWS, check_late, day_rows, find_start, report_late
-from pipelines.fraud.night_states import (
-    STATUS_FILE,
-    LiveModel,
-    caught_up,
-    evening_before,
-    load_evening,
-    open_live,
-)
-from pipelines.fraud.promotion import check_new_scores, latest_rows
+from pipelines.fraud.late_rows import DAY_ROWS, day_rows
+from pipelines.fraud.night import Night, ScoredNight, load_night, score_night
+from pipelines.fraud.night_states import STATUS_FILE
+from pipelines.fraud.promotion import OutputChecks, check_new_scores, latest_rows
 from pipelines.jobs.console import Reporter, json_text
-from pipelines.jobs.job import last_whole_day, new_run_id, peak_rss_mb
-from pipelines.jobs.job_run import JobRun, job_run, raise_if_held
-from pipelines.jobs.provenance import output_digest
+from pipelines.jobs.job import last_whole_day, peak_rss_mb
+from pipelines.jobs.job_run import JobRun, Outcome, job_run
 from recsys.compiled import num_threads
-from recsys.datasets.transactions.days import (
-    day_number,
-    end_of_day,
-    require_day,
-    rows_before,
-    start_of,
-)
-from recsys.datasets.transactions.quarantine import CheckedTransactions
 from recsys.fraud.alerts.canary import plant_and_score
-from recsys.fraud.alerts.daily import DayResult, result_of_day
+from recsys.fraud.alerts.daily import DayResult
+from recsys.fraud.alerts.history import remember_alerts
 from recsys.fraud.alerts.outputs import (
     ACCOUNTS_FILE,
     QUARANTINE_FILE,
@@ -49,8 +30,7 @@ from recsys.fraud.alerts.outputs import (
 from recsys.fraud.alerts.selection import AlertConfig
 from recsys.fraud.report import AlertPage, write_alert_page
 from recsys.fraud.storage.state_bundle import save_state
-from recsys.publishing import PublishedRun, publish
-from recsys.schema import CURRENCY, EVENT_TIME
+from recsys.schema import CURRENCY
 
 ALERTS_FILE = "alerts.html"
 
@@ -94,98 +74,66 @@ def _score(
 ) -> dict[str, object]:
     day = as_of or last_whole_day()
     with job.stage("load"):
-        live = open_live(config)
-        log, checked = load_checked_transactions(job.inputs, config, reporter)
-        labels = labels_of(job.inputs, config, log, reporter)
-        table = rows_before(checked.table, end_of_day(day))
-        follow_from(job.inputs, table, checked, end_of_day(day))
-        check_inputs(config, log, table, as_of)
-        rows = require_day(log, table, day)
-        evening = evening_before(config, live, day)
-        job.inputs.run("model", live.run)
-        job.inputs.run("state", evening.folder)
+        night = load_night(config, day, as_of, reporter, job.inputs)
     provenance = job.provenance(config)
     job.skip_if_done(day, provenance)
     with job.stage("work"):
-        history = rows_before(table, start_of(day))
-        start = find_start(config, live, table, day, evening)
-        if as_of is not None:
-            check_late(config, start, num_rows=rows.num_rows, origin=log.origin(EVENT_TIME))
-        state = load_evening(start.evening, live)
-        state, num_missed = caught_up(live.model, state, table, day, labels, alerts=config.alerts)
-        reporter.say(
-            f"state: {start.evening.origin}; {num_missed:,} transactions between it and the day"
-        )
-        report_late(start, reporter)
-        scores, after = live.model.score(rows, state, num_threads=num_threads(), labels=labels)
-        after = replace(after, until=float(day_number(day) + 1))
-        result = result_of_day(
-            live.model, after, rows, scores, history,
-            day=day, config=config.alerts, with_labels=labels is not None,
-        )  # fmt: skip
-        canary = plant_and_score(
-            live.model, after, latest_rows(table), seed=config.seed, num_threads=num_threads()
-        )
-        checks = check_new_scores(config, result, canary, place=f"scores of {day}")
-    page = _page(config, result, live, checked, day)
-    with job.stage("publish"):
-        published = publish(
-            config.scores,
-            day,
-            lambda folder: _write(
-                folder,
-                result,
-                page,
-                live,
-                checked=checked,
-                record={DAY_ROWS: day_rows(table, day), **checks.record},
-            ),
-            run_id=new_run_id(),
-            hold=checks.hold,
-            audit=lambda folder: audit_scores(
-                folder, day=day, num_transactions=result.scored.table.num_rows
-            ),
-            provenance=provenance,
-            keep=config.output.keep,
-        )
+        remember_alerts(config.scores, config.alert_history)
+        found = score_night(config, night, reporter, is_for_a_day=as_of is not None)
+        judgement = _judge(config, night, found.result)
+    page = _page(config, found.result, night)
+    outcome = job.publish(
+        day,
+        partial(_write, night, found.result, page, judgement.record),
+        provenance=provenance,
+        keep=config.output.keep,
+        find_faults=lambda _folder, _rows: judgement.faults,
+        audit=lambda folder, rows: audit_scores(folder, day=day, num_transactions=rows),
+    )
+    remember_alerts(config.scores, config.alert_history)
     reporter.say(
-        f"scores: {result.scored.table.num_rows:,} transactions of {len(result.days):,} accounts, "
+        f"scores: {page.num_transactions:,} transactions of {page.num_accounts:,} accounts, "
         f"{len(page.alerts):,} alerts"
     )
-    raise_if_held(checks.faults, published, config.scores.name)
-    counts = _Rows(
-        used=num_missed + rows.num_rows,
-        earlier=history.num_rows - num_missed - start.num_late,
-        late=start.num_late,
-        later=checked.table.num_rows - table.num_rows,
-        relearnt=start.num_relearnt,
+    outcome.raise_if_held()
+    return _status(outcome, page, night, found)
+
+
+def _judge(config: FraudJobConfig, night: Night, result: DayResult) -> OutputChecks:
+    """Compare the night with others, and see whether planted takeovers are found."""
+    canary = plant_and_score(
+        night.live.model, result.scored.state, latest_rows(night.table),
+        seed=config.seed, num_threads=num_threads(),
+    )  # fmt: skip
+    return check_new_scores(config, result, canary, place=f"scores of {night.day}")
+
+
+def _rows_of(night: Night, found: ScoredNight) -> _Rows:
+    """What became of the usable rows of the file."""
+    return _Rows(
+        used=found.num_missed + night.rows.num_rows,
+        earlier=night.history.num_rows - found.num_missed - found.start.num_late,
+        late=found.start.num_late,
+        later=night.checked.table.num_rows - night.table.num_rows,
+        relearnt=found.start.num_relearnt,
     )
-    status = _status(published, page, live, checked, counts)
-    rows_read = {"rows": log.num_rows, "filtered": log.num_filtered}
-    return {**status, **rows_read, "inputs": job.inputs.found()}
 
 
-def _page(
-    config: FraudJobConfig,
-    result: DayResult,
-    live: LiveModel,
-    checked: CheckedTransactions,
-    day: date,
-) -> AlertPage:
+def _page(config: FraudJobConfig, result: DayResult, night: Night) -> AlertPage:
     notes: tuple[str, ...] = ()
     if CURRENCY in result.scored.table.column_names:
         notes = ("Amounts are in the currency of each transaction, compared by its usual level.",)
     return AlertPage(
-        day=day,
+        day=night.day,
         title=config.tracking.experiment,
         num_transactions=result.scored.table.num_rows,
         num_accounts=len(result.days),
         num_cold=result.num_cold,
         rule=rule_in_words(config.alerts),
-        alerts=result.explanations(),
-        bundle_id=live.fingerprint,
+        alerts=result.explanations,
+        bundle_id=night.live.fingerprint,
         data=config.data.transactions.name,
-        quarantined={name: n for name, n in checked.report.num_quarantined.items() if n},
+        quarantined=_set_aside(night),
         notes=notes,
     )
 
@@ -206,50 +154,51 @@ def rule_in_words(config: AlertConfig) -> str:
 
 
 def _write(
-    folder: Path,
+    night: Night,
     result: DayResult,
     page: AlertPage,
-    live: LiveModel,
-    *,
-    checked: CheckedTransactions,
     record: Mapping[str, object],
-) -> None:
+    folder: Path,
+) -> int:
+    """Write all outputs; how many transactions they are about."""
+    fingerprint = night.live.fingerprint
     write_table(folder / TRANSACTIONS_FILE, result.transaction_scores())
-    write_table(folder / ACCOUNTS_FILE, result.account_scores(bundle_id=live.fingerprint))
-    write_table(folder / QUARANTINE_FILE, checked.quarantined)
+    write_table(folder / ACCOUNTS_FILE, result.account_scores(bundle_id=fingerprint))
+    write_table(folder / QUARANTINE_FILE, night.checked.quarantined)
     write_alert_page(folder / ALERTS_FILE, page)
-    save_state(result.scored.state, folder / "state", model_fingerprint=live.fingerprint)
+    save_state(result.scored.state, folder / "state", model_fingerprint=fingerprint)
     status = {
-        "bundle_id": live.fingerprint,
-        "quarantine": checked.report.to_dict(),
+        "bundle_id": fingerprint,
+        "quarantine": night.checked.report.to_dict(),
+        DAY_ROWS: day_rows(night.table, night.day),
         **record,
     }
     (folder / STATUS_FILE).write_text(json_text(status, indent=1) + "\n", encoding="utf-8")
+    return int(result.scored.table.num_rows)
 
 
 def _status(
-    published: PublishedRun,
-    page: AlertPage,
-    live: LiveModel,
-    checked: CheckedTransactions,
-    counts: _Rows,
+    outcome: Outcome[int], page: AlertPage, night: Night, found: ScoredNight
 ) -> dict[str, object]:
-    report = checked.report
-    return {
-        "job": "score-accounts",
-        "outcome": "PUBLISHED",
-        "live": published.is_current,
-        "day": str(page.day),
-        "digest": output_digest(published),
-        "transaction_scores": str(published.folder / TRANSACTIONS_FILE),
-        "account_scores": str(published.folder / ACCOUNTS_FILE),
-        "alerts_page": str(published.folder / ALERTS_FILE),
-        "model": str(live.run),
-        "transactions": page.num_transactions,
-        "accounts": page.num_accounts,
-        "cold": page.num_cold,
-        "alerts": len(page.alerts),
-        **asdict(counts),
-        "quarantined": {name: count for name, count in report.num_quarantined.items() if count},
-        "peak_rss_mb": peak_rss_mb(),
-    }
+    folder = outcome.run.folder
+    return outcome.status(
+        day=str(page.day),
+        transaction_scores=str(folder / TRANSACTIONS_FILE),
+        account_scores=str(folder / ACCOUNTS_FILE),
+        alerts_page=str(folder / ALERTS_FILE),
+        model=str(night.live.run),
+        transactions=page.num_transactions,
+        accounts=page.num_accounts,
+        cold=page.num_cold,
+        alerts=len(page.alerts),
+        rows=night.log.num_rows,
+        filtered=night.log.num_filtered,
+        **asdict(_rows_of(night, found)),
+        quarantined=_set_aside(night),
+        peak_rss_mb=peak_rss_mb(),
+    )
+
+
+def _set_aside(night: Night) -> dict[str, int]:
+    """Rows that were set aside, by reason."""
+    return {name: n for name, n in night.checked.report.num_quarantined.items() if n}

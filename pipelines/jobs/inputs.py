@@ -12,6 +12,8 @@ import pyarrow as pa
 from recsys.artifacts import digest_table
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pipelines.jobs.console import Reporter
     from recsys.datasets.dataset import (
         ColumnsConfig,
@@ -86,12 +88,17 @@ class Inputs:
         return log
 
     def labels(
-        self, data: TransactionsDataConfig, columns: TransactionColumnsConfig, log: TransactionLog
+        self,
+        data: TransactionsDataConfig,
+        columns: TransactionColumnsConfig,
+        log: TransactionLog,
+        *,
+        at: datetime | None = None,
     ) -> pa.Table:
         """Confirmed labels, as `load_labels` reads them."""
         from recsys.datasets.transactions.labels import load_labels
 
-        labels = load_labels(data, columns, log, note=self._note)
+        labels = load_labels(data, columns, log, at=at, note=self._note)
         self.table("labels", labels)
         return labels
 
@@ -120,7 +127,7 @@ class Inputs:
                     + (" ..." if entries.num_passed_over > len(entries.passed_over) else "")
                 )
             if one.num_filtered:
-                reporter.say(f"{role}: {one.num_filtered:,} rows left out by [data.where]")
+                reporter.say(f"{role}: {one.num_filtered:,} rows left out by data.where")
 
     def run(self, role: str, folder: Path) -> None:
         """A published run that is read: its name says what it holds, as runs do not change."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from hashlib import sha256
-from pathlib import Path
 
 from recsys.config import config_to_dict
-from recsys.files import record_file
 from recsys.publishing import PublishedRun
 
 _WITHOUT_EFFECT = {
@@ -39,15 +37,6 @@ def settings_and_version(config: object) -> dict[str, str]:
     return {
         "settings": sha256(text.encode()).hexdigest(),
         "recsys": importlib.metadata.version("recsys"),
-    }
-
-
-def file_digests(**files: Path | None) -> dict[str, str]:
-    """Digest of each file that there is, by its role."""
-    return {
-        name: record_file(path.resolve()).sha256
-        for name, path in files.items()
-        if path is not None and path.is_file()
     }
 
 

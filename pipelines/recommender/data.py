@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipelines.recommender.config import JobConfig
     from recsys.datasets.dataset import Dataset
     from recsys.datasets.input_checks import Finding
+    from recsys.datasets.validation import ValidationReport
     from recsys.recommender.serving import Recommender
 
 
@@ -66,6 +67,7 @@ def load_checked(
         CheckError: The newest day differs from the days before it by more than a limit.
     """
     from recsys.datasets.cleaning import clean_interactions, rows_until
+    from recsys.datasets.doubtful import doubts
     from recsys.datasets.input_checks import raise_if_held
     from recsys.datasets.validation import validate_dataset
 
@@ -87,7 +89,10 @@ def load_checked(
         f"data: {log.num_rows:,} interactions of {report.num_users:,} users with "
         f"{report.num_items:,} items"
     )
+    _tell_side_tables(config, report, reporter)
     tell_left_out(num_left_out, num_rows, reporter)
+    for doubt in doubts(dataset, num_repeated_rows=report.num_duplicate_rows):
+        reporter.warn(doubt)
     return CheckedDataset(
         dataset=replace(dataset, interactions=log),
         had=had,
@@ -95,6 +100,29 @@ def load_checked(
         num_left_out=num_left_out,
         findings=findings,
     )
+
+
+def _tell_side_tables(config: JobConfig, report: ValidationReport, reporter: Reporter) -> None:
+    """How many interactions the users and the items table know.
+
+    Raises:
+        CheckError: A table knows none.
+    """
+    from pipelines.jobs.matches import tell_match
+    from recsys.datasets.matching import Match
+
+    sides = {
+        "users": (config.data.users, report.unknown_user_share),
+        "items": (config.data.items, report.unknown_item_share),
+    }
+    for side, (place, unknown) in sides.items():
+        if unknown is not None:
+            match = Match(
+                what="interactions", place=str(place), of=f"of {side} that the {side} table has",
+                num_rows=report.num_interactions,
+                num_found=round((1 - unknown) * report.num_interactions),
+            )  # fmt: skip
+            tell_match(match, reporter)
 
 
 def tell_left_out(num_left_out: Mapping[str, int], num_rows: int, reporter: Reporter) -> None:

@@ -196,12 +196,16 @@ def _why_baseline(comparison: Comparison, baseline: str, k: int) -> str:
     """What people are told of a baseline that goes live."""
     mine, measure = comparison.evaluations[MODEL], f"ndcg@{k}"
     num_users = int(mine.overall["num_users"])
-    kept = f"the baseline {baseline!r} ranks the lists, and not the new model: "
+    intro = f"the baseline {baseline!r} ranks the lists, and not the new model: "
     if num_users < LEAST_USERS:
-        return kept + f"too little to measure, {num_users:,} users with later events"
+        return (
+            intro
+            + f"too little to measure, {num_users:,} of at least {LEAST_USERS} users with later "
+            "events"
+        )
     theirs = comparison.evaluations[baseline]
     found = paired_difference(mine.per_user[measure], theirs.per_user[measure])
-    return kept + (
+    return intro + (
         f"{measure} {mine.overall[measure]:.4f} against its {theirs.overall[measure]:.4f} "
         f"(95% interval of the difference {found.low:+.4f} to {found.high:+.4f}); a later model "
         "that beats it takes over"

@@ -41,12 +41,14 @@ def report_content(
     *,
     comparison: Comparison,
     index: ItemIndex,
+    note: str = "",
 ) -> ReportContent:
     """Everything that the report shows."""
     return ReportContent(
         name=config.tracking.registered_model,
         k=config.evaluation.k,
         part=comparison.part,
+        note=note,
         num_new_items=comparison.num_new_items,
         model=comparison.evaluations[MODEL],
         baselines=comparison.baselines,

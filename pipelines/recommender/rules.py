@@ -9,17 +9,15 @@ import pyarrow as pa
 
 from pipelines.jobs.console import Reporter
 from pipelines.jobs.inputs import Inputs
+from pipelines.jobs.matches import tell_match
 from pipelines.recommender.config import JobConfig
-from recsys.errors import CheckError
+from recsys.datasets.matching import Match
 from recsys.features.history import UserItemMatrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.compatibility import check_id_types
 from recsys.recommender.lists.filters import Filters, MatchReport, eligible_items, user_item_pairs
 from recsys.recommender.model import RecommenderModel
 from recsys.schema import ITEM_ID, USER_ID
-
-_MUCH = 0.5
-"""Share of rows with an unknown id above which a warning is printed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,16 +97,13 @@ def _report(
     missed = " and ".join(
         f"{count:,} name {kind} that are not known" for kind, count in unknown.items() if count
     )
-    if needs_some and not match.num_used:
-        raise CheckError(
-            rule=what, place=str(place),
-            observed=f"none of its {match.num_rows:,} rows" + (f": {missed}" if missed else ""),
-            limit="rows that have an effect",
-            remedy="compare the ids with those of the interactions (zeros in front, case, spaces), "
-            "or take the table out of [lists]",
-        )  # fmt: skip
-    reported = f"{what}: {match.num_used:,} of {match.num_rows:,} rows have an effect"
-    if sum(unknown.values()) > _MUCH * match.num_rows:
-        reporter.warn(f"{reported}; {missed}")
-    else:
-        reporter.say(reported)
+    known_rows = max(match.num_used, match.num_rows - sum(unknown.values()))
+    tell_match(
+        Match(
+            what=what, place=str(place), of="known, and have an effect",
+            num_rows=match.num_rows, num_found=known_rows, missed=missed,
+        ),
+        reporter,
+        remedy="or take the table out of [lists]",
+        even_if_empty=needs_some,
+    )  # fmt: skip

@@ -53,6 +53,7 @@ def _train(
     config: JobConfig, as_of: date | None, reporter: Reporter, job: JobRun
 ) -> dict[str, object]:
     task = _load(config, as_of, reporter, job)
+    config = task.config  # no list is longer than the catalogue
     checkpoints = job.checkpoints(task.provenance)
     with start_run(config.tracking, run_name=f"train {task.day}") as run:
         run.log_params({**config_to_dict(config), "tracking": {}})
@@ -168,6 +169,7 @@ def _status(
         "run": str(published.folder),
         "digest": output_digest(published),
         **task.checked.counts(),
+        "inputs": task.job.inputs.found(),
         "report": str(report) if report.exists() else None,
         **delivery,
         "peak_rss_mb": peak_rss_mb(),

@@ -9,6 +9,7 @@ from pipelines.jobs.inputs import Inputs
 from pipelines.recommender.config import JobConfig
 from pipelines.recommender.data import newest_day_findings, tell_left_out
 from recsys.datasets.cleaning import clean_interactions
+from recsys.datasets.doubtful import doubts
 from recsys.datasets.validation import ValidationReport, validate_dataset
 
 
@@ -43,7 +44,13 @@ def validate_job(
     if not report.refusals:
         num_left_out |= clean_interactions(dataset, until=None, limits=config.validation)[1]
         tell_left_out(num_left_out, num_rows, reporter)
-    found = {"rows": num_rows, "left_out": num_left_out, "inputs": inputs.found()}
+    warnings = list(doubts(dataset, num_repeated_rows=report.num_duplicate_rows))
+    for warning in warnings:
+        reporter.warn(warning)
+    found = {
+        "rows": num_rows, "left_out": num_left_out, "inputs": inputs.found(),
+        "warnings": warnings,
+    }  # fmt: skip
     return report, found
 
 

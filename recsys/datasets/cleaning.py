@@ -43,7 +43,7 @@ def clean_interactions(
         counts["far_before"] = int(np.count_nonzero(is_far_N))
         kept = kept.filter(pa.array(~is_far_N)) if counts["far_before"] else kept
     zone = dataset.columns.event_time_zone or "UTC"
-    if EVENT_TIME in kept.column_names and _has_times_of_day(kept, zone):
+    if EVENT_TIME in kept.column_names and has_times_of_day(kept, zone):
         is_repeated_N = repeated(kept)
         counts["duplicate"] = int(is_repeated_N.sum())
         if counts["duplicate"]:
@@ -60,8 +60,8 @@ def rows_until(log: pa.Table, moment: datetime) -> pa.Table:
     return log.filter(pc.less(log[EVENT_TIME], pa.scalar(moment, EVENT_TIME_TYPE)))
 
 
-def _has_times_of_day(log: pa.Table, zone: str) -> bool:
-    """Whether times are more than dates: then equal rows are duplicates of one event.
+def has_times_of_day(log: pa.Table, zone: str) -> bool:
+    """Whether times are more than dates: then equal rows are one event told twice.
 
     Dates are midnights in UTC, or where they were written, which in UTC may be any hour.
     """

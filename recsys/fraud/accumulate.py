@@ -68,11 +68,15 @@ def sum_around(
         return sums_N1[:, 0]
     before_N1, after_N1 = sums_N1, sums_N1.copy()
     _sum_before(account_N, day_N, values_N[:, None], window_days, before_N1)
-    back = slice(None, None, -1)
-    backwards = [np.ascontiguousarray(one[back]) for one in (account_N, -day_N, values_N[:, None])]
-    _sum_before(*backwards, window_days, after_N1)
+    _sum_before(
+        np.ascontiguousarray(account_N[::-1]),
+        np.ascontiguousarray(-day_N[::-1]),
+        np.ascontiguousarray(values_N[::-1, None]),
+        window_days,
+        after_N1,
+    )
     # What is taken away again leaves rounding errors, which may lie below 0.
-    around_N1 = np.maximum(before_N1, 0) + np.maximum(after_N1, 0)[back]
+    around_N1 = np.maximum(before_N1, 0) + np.maximum(after_N1, 0)[::-1]
     return np.asarray(around_N1[:, 0], dtype=np.float64)
 
 

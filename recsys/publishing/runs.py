@@ -41,7 +41,7 @@ class RunManifest:
     files: dict[str, FileRecord]
     """Size and digest of every other file, by relative name."""
     provenance: dict[str, str] = Field(
-        default_factory=dict, validation_alias="provenance", serialization_alias="provenance"
+        default_factory=dict, validation_alias="made_from", serialization_alias="made_from"
     )
     """What the outputs follow from: digests of data and settings, the model, the version."""
     held: str = ""

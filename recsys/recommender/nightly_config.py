@@ -16,10 +16,10 @@ class PromotionConfig:
     enabled: bool = True
     """Whether new models are compared before they become live."""
     margin: float = Field(default=0.05, ge=0, lt=1)
-    """NDCG that a new model may lose to the live one, as a share of the live one's. A larger loss
-    is held if it is more than chance: the 95 % interval of the difference lies below 0."""
+    """NDCG that a new model may lose to the live one, as a share of the live one's. It is held
+    where more is lost for certain: the whole 95 % interval of the difference lies beyond."""
     slice_margin: float = Field(default=0.1, ge=0, lt=1)
-    """The same within a segment of users, where the whole interval must lie below to refuse."""
+    """The same within a segment of users."""
     min_slice_users: int = Field(default=100, ge=2)
     """Least number of users with test items of a segment that is compared."""
     max_gain: float = Field(default=0.5, gt=0)
@@ -33,7 +33,8 @@ class PromotionConfig:
     baselines: Literal["ahead", "not_behind", "ignored"] = "not_behind"
     """Comparison with popularity and item-item cosine: `ahead` requires a new model to beat each of
     them, the default only that it is not worse by more than chance (95 % interval of the
-    difference)."""
+    difference), or that the live model is as far behind. While no model is live, a baseline that
+    the new model is behind of becomes live in its place."""
 
 
 @config_class
@@ -54,7 +55,8 @@ class ListChecksConfig:
     """Mean share of a user's live list that is also in the new one, beyond chance: random lists of
     20 of 60 items have a third in common."""
     max_exposure: float = Field(default=0.2, gt=0, le=1)
-    """Share of all lists that an item may newly enter from one night to the next."""
+    """Share of all lists that an item may newly enter from one night to the next; after a
+    retraining half as much again as it was measured to shift, where that is more."""
     max_short_share: float = Field(default=0.1, ge=0, le=1)
     """Largest increase of the share of users whose list is too short."""
     max_empty_share: float = Field(default=0.5, ge=0, le=1)

@@ -79,10 +79,6 @@ class TrackedRun:
         """Keep a file, or all files of a folder, under `folder`."""
         self.store.log_path(path, folder)
 
-    def log_figure(self, path: Path) -> None:
-        """Keep an image among the figures."""
-        self.store.log_path(path, "figures")
-
     def log_text(self, text: str, file_name: str) -> None:
         """Keep a text as a file; `file_name` may name a folder too."""
         self.store.log_text(text, file_name)

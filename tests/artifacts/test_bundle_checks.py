@@ -135,10 +135,9 @@ def test_index_of_another_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FingerprintMismatchError, match="no catalogue"):
         read_bundle(index, kind="item-index", expected_parents={"catalogue": other.fingerprint})
 
-    assert str(caught.value) == (
-        f"the item-index was built from model {model.fingerprint[:12]},"
-        f" this model is {other.fingerprint[:12]}: rebuild the item-index"
-    )
+    message = str(caught.value)
+    for part in (model.fingerprint[:12], other.fingerprint[:12], "rebuild the item-index"):
+        assert part in message
 
 
 def test_names_cannot_leave_the_folder(tmp_path: Path) -> None:

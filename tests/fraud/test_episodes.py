@@ -211,7 +211,8 @@ def fitted(log: Planted) -> Weighed:
     )  # fmt: skip
     return fit_scorer(
         KINDS, log.evidence, coded_at(log.around.day), log.around.account, state, covered=(),
-        known_N=log.around.usable, num_fit=int(0.8 * num_rows), config=FraudConfig(), num_threads=1,
+        silent=(), known_N=log.around.usable, num_fit=int(0.8 * num_rows), config=FraudConfig(),
+        num_threads=1,
     )  # fmt: skip
 
 

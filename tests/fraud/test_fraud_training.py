@@ -94,6 +94,7 @@ def test_the_report_tells_what_was_found() -> None:
     assert report.num_rows == table.num_rows
     assert report.num_accounts == len(pc.unique(table["account_id"]))
     assert (report.context, report.account_features) == ("category", ("age",))
+    assert {"profile", "trust_weights", "trust_trees"} <= set(report.to_dict())
     assert tuple(report.episode_shares) == small_fit().model.evidence_names
     last_fifth = times_of(table) >= np.quantile([times_of(table)[0], times_of(table)[-1]], 0.8)
     assert report.num_calibration_rows == last_fifth.sum()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.errors import ArtifactError, DataError
+from recsys.errors import DataError
 from recsys.fraud.config import MetaModelConfig
 from recsys.fraud.evaluation.metrics import average_precision
 from recsys.fraud.labels.meta_model import MetaModel, fit_meta_model
+from recsys.fraud.scoring.booster import Booster
 
 NAMES = ("amount_high", "counterparty_risk", "noise")
 SMALL = MetaModelConfig(num_rounds=40)
@@ -94,19 +97,11 @@ def test_the_same_rows_and_seed_give_the_same_stacker(max_legitimate_rows: int) 
     np.testing.assert_array_equal(threaded.score(features_NF), first.score(features_NF))
 
 
-def test_text_keeps_the_stacker(meta_model: MetaModel) -> None:
-    """A stacker read back from its text is equal and scores the same."""
-    again = MetaModel.from_text(meta_model.to_text())
-    assert again == meta_model
+def test_text_keeps_the_meta_model(meta_model: MetaModel) -> None:
+    """Trees read back from their text, as a bundle has it, score the same."""
+    again = replace(meta_model, booster=Booster(text=meta_model.booster.text))
     features_NF, _ = planted(4)
     np.testing.assert_array_equal(again.score(features_NF), meta_model.score(features_NF))
-
-
-@pytest.mark.parametrize("cut", [0, 3, 500])
-def test_text_that_is_not_a_stacker_is_refused(meta_model: MetaModel, cut: int) -> None:
-    """Empty and cut text is told in one line."""
-    with pytest.raises(ArtifactError, match="LightGBM model as text"):
-        MetaModel.from_text(meta_model.to_text()[:cut])
 
 
 @pytest.mark.parametrize("num_frauds", [0, 19, 20])

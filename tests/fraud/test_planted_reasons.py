@@ -27,7 +27,7 @@ def first_reason(scored: ScoredLog, plant: Planted) -> str:
     """The top family on the worst day; category is any unusual combination of features."""
     account, day = scored.worst_day(plant)
     explained = Explained.of(scored.day(day), np.array([account]))
-    family = explained.reasons(explained.rows[0])[0].evidence
+    family = explained.reasons(0, explained.rows[0])[0].evidence
     return family if family in FAMILIES else "category"
 
 

@@ -213,7 +213,8 @@ def train(config: Path, day: date = TRAINED, *options: object) -> Done:
 
 def stock(folder: Path) -> Path:
     """Make a bank of a month with a model and a published night; returns the config's path."""
-    config = write_bank(folder, table=first_month(), labelled=labels())
+    in_month = pa.array(days_of(bank_log()) < FIRST_MONTH)
+    config = write_bank(folder, table=first_month(), labelled=labels().filter(in_month))
     assert train(config, NIGHT - timedelta(days=1), *QUICK).code == 0
     assert score(config, NIGHT).code == 0
     return config

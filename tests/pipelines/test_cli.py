@@ -33,6 +33,7 @@ COMMANDS = {
     "train-fraud",
     "score-accounts",
     "embed-accounts",
+    "explain-account",
     "benchmark fraud",
     "status",
     "rollback",

@@ -165,7 +165,8 @@ FAILED_CHECK = CheckError(rule="r", place="f", column="c", observed="1", limit="
     ("error", "code", "outcome", "says"),
     [
         (MemoryError(), 1, "FAILED", "expected memory enough"),
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/x/y"), 1, "FAILED", "/x/y: cannot"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/x/y"), 6, "FAILED", "/x/y: cannot"),
+        (OSError(errno.EIO, os.strerror(errno.EIO), "/x/y"), 1, "FAILED", "/x/y: cannot"),
         (FAILED_CHECK, 3, "HELD", "f: column 'c': r: expected 2, got 1; do"),
         (SkippedError("done already"), 7, "SKIPPED", "done already"),
         (KeyError("oops"), 70, "FAILED", "a defect: KeyError"),

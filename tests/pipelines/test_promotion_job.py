@@ -17,7 +17,7 @@ from shop import UNTRACKED, write_shop, write_table
 
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.synthetic import generate_interactions
-from recsys.publishing import current_run, published_runs
+from recsys.publishing import current_run
 from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
 
 SETTINGS = """
@@ -174,15 +174,76 @@ def test_what_was_held_can_be_made_live(shop: Shop) -> None:
     assert current_run(shop.models) == first
 
 
-def test_a_first_model_that_is_held_does_not_block_the_next(shop: Shop) -> None:
-    """With nothing live a bad model is held all the same, and a good one follows."""
+LOSES = (*HARDLY_TRAINED, "promotion.baselines=not_behind")
+
+
+def test_a_first_night_that_loses_ends_in_lists_of_a_baseline(shop: Shop) -> None:
+    """With nothing live the best baseline is published and said to be one, and so the next day."""
     shutil.rmtree(shop.models)
-    done = shop.train(shop.log(7500), *HARDLY_TRAINED, "promotion.baselines=not_behind")
-    assert (done.code, done.status["rule"]) == (3, "baselines")
-    assert not (shop.models / "CURRENT").exists()
-    assert shop.write(shop.log(7500)).code == 4
-    assert shop.train(shop.log(7500)).code == 0
-    assert [run.is_current for run in published_runs(shop.models)] == [False, True]
+    for rows in (7500, 7600):
+        done = shop.train(shop.log(rows), *LOSES)
+        assert (done.code, done.status["outcome"], done.status["live"]) == (0, "PUBLISHED", True)
+        assert done.status["ranking"] == "item-item cosine"
+        assert "does NOT beat" in str(done.status["verdict"])
+        assert "the baseline 'item-item cosine' ranks the lists" in done.messages
+        run = Path(str(done.status["run"]))
+        assert json.loads((run / "metrics.json").read_text())["ranking"] == "item-item cosine"
+        note = str(shop.status("models")["note"])
+        assert "item-item cosine" in note
+        page = (run / "report" / "report.html").read_text().replace("&#39;", "'")
+        assert note[1:] in page
+        written = shop.write(shop.log(rows), *LOSES)
+        assert (written.code, written.status["outcome"]) == (0, "PUBLISHED"), written.error
+        assert set(written.status["sources"]) == {"similar items"}
+
+
+def test_five_rows_go_live_as_most_popular_items(shop: Shop) -> None:
+    """Where nothing can be measured nothing is claimed, and the plain lists are published."""
+    shutil.rmtree(shop.models)
+    done = shop.train(shop.log(5), "promotion.baselines=not_behind")
+    assert (done.code, done.status["ranking"]) == (0, "most popular"), done.error
+    assert str(done.status["verdict"]).startswith("Too little to measure")
+    assert "too little to measure" in done.messages
+
+
+def test_too_little_to_measure_holds_beside_a_live_model(shop: Shop) -> None:
+    """An export that broke off to five rows does not replace the model of the whole log."""
+    done = shop.train(shop.dataset.interactions.slice(7900, 5))
+    assert (done.code, done.status["rule"]) == (3, "too little to measure")
+
+
+def test_lists_written_after_a_held_training_name_it(shop: Shop) -> None:
+    """With an older model live it is a warning; with none the job fails and says what to do."""
+    held = Path(str(shop.train(shop.log(7700), *HARDLY_TRAINED).status["file"])).name
+    written = shop.write(shop.log(7700))
+    assert written.code == 0
+    assert f"run {held} of 2024-03-31, which was held (" in written.messages
+    assert f"rollback CONFIG models --to {held}" in str(written.status["held_model"])
+    (shop.models / "CURRENT").unlink()
+    written = shop.write(shop.log(7700))
+    assert (written.code, written.status["outcome"]) == (4, "FAILED")
+    assert f"`recsys rollback CONFIG models --to {held}` makes it live" in written.error
+    assert run_bank("rollback", shop.config, "models", "--to", held).code == 0
+    assert "was held" not in shop.write(shop.log(7700)).messages
+
+
+def test_status_lists_what_a_rollback_takes_and_a_rollback_undoes_the_last_move(
+    shop: Shop,
+) -> None:
+    """Whole run ids, held ones with their reason; after `--to`, a rollback leads back."""
+    first = current_run(shop.models)
+    second = Path(str(shop.train(shop.log(7750)).status["run"]))
+    held = Path(str(shop.train(shop.log(7700), *HARDLY_TRAINED).status["file"]))
+    said = run_bank("status", shop.config)
+    others = shop.status("models")["others"]
+    assert [one["run"] for one in others] == [first.name, held.name]
+    assert f"{held.name} of 2024-03-31, held: " in said.messages
+    assert f"{first.name} of 2024-03-31, published" in said.messages
+    assert ".tmp" not in said.messages
+    assert run_bank("rollback", shop.config, "models", "--to", held.name).code == 0
+    assert run_bank("rollback", shop.config, "models").status["run"] == str(second)
+    assert run_bank("rollback", shop.config, "models").status["run"] == str(first)
+    assert run_bank("rollback", shop.config, "models").code == 6
 
 
 def test_without_promotion_everything_becomes_live(shop: Shop) -> None:

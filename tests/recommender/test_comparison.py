@@ -106,7 +106,7 @@ def test_the_verdict_of_a_model_that_wins_everywhere() -> None:
 def test_too_few_users_are_too_little_to_measure(num_users: int) -> None:
     """With five users or fewer nothing is won, lost or level, however far apart the rankers are."""
     line = verdict(evaluation(np.ones(num_users)), {"b": evaluation(np.zeros(num_users))}, [RECALL])
-    assert line.startswith(f"Too little to measure: {num_users} users")
+    assert line.startswith(f"Too little to measure: {num_users} of at least 6 users")
 
 
 def test_a_model_without_comparison_is_not_praised() -> None:

@@ -14,8 +14,9 @@ from small_logs import clustered_log, without_features
 
 from recsys.features.history import history_matrix
 from recsys.features.vocabulary import Vocabulary
+from recsys.recommender.evaluation.retraining import RetrainingShift
 from recsys.recommender.lists.list_files import ListsSummary, RankedLists, write_recommendations
-from recsys.recommender.lists.output_checks import check_floor, check_lists
+from recsys.recommender.lists.output_checks import check_floor, check_lists, told_apart
 from recsys.recommender.model import RecommenderModel
 from recsys.recommender.nightly_config import ListChecksConfig
 from recsys.recommender.ranking.topk import masked_top_k
@@ -234,3 +235,33 @@ def test_a_small_catalogue_is_judged_beyond_chance(tmp_path: Path) -> None:
     new = write(tmp_path / "new.parquet", users, drawn, scores, model.items)
     assert "overlap" in rules(new, live)
     assert rules(live, live) == []
+
+
+@pytest.mark.parametrize(("measured", "expected"), [(0.05, ["exposure"]), (0.3, [])])
+def test_what_a_retraining_was_measured_to_shift_is_let_pass(
+    tmp_path: Path, measured: float, expected: list[str]
+) -> None:
+    """A gain of two fifths is held beside models that hardly differ, not beside those that do."""
+    users, items, scores = usual()
+    catalogue = Vocabulary(pa.concat_arrays([champion().items.terms, pa.array([10**6])]))
+    pushed = items.copy()
+    pushed[: int(0.4 * len(users)), -1] = len(catalogue) - 1
+    new = write(tmp_path / "new.parquet", users, pushed, scores, catalogue)
+    shift = RetrainingShift(exposure_gain=measured, coverage_kept=1.0)
+    assert rules(new, live_file(tmp_path), retraining=shift) == expected
+
+
+def test_a_collapse_is_held_however_much_a_retraining_shifts(tmp_path: Path) -> None:
+    """Everybody with the same items stays beyond what any measured shift lets pass."""
+    users, items, scores = usual()
+    same = np.tile(items[0], (len(users), 1))
+    new = write(tmp_path / "new.parquet", users, same, scores, champion().items)
+    shift = RetrainingShift(exposure_gain=0.6, coverage_kept=0.7)
+    assert {"coverage"} <= set(rules(new, live_file(tmp_path), retraining=shift))
+
+
+def test_figures_beside_a_limit_are_told_apart() -> None:
+    """A figure just beyond its limit is never printed like the limit."""
+    for value, limit in ((0.2004, 0.2), (0.20001, 0.2), (0.5, 0.2)):
+        assert told_apart(value, limit) != told_apart(limit, value)
+    assert told_apart(0.5, 0.2) == "50.0%"

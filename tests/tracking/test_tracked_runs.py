@@ -83,7 +83,7 @@ def test_files_lie_beside_the_database(
     with start_run(config, run_name="x") as run:
         run.log_artifact(Path("report"), "report")
         run.log_artifact(Path("loss.png"))
-        run.log_figure(Path("loss.png"))
+        run.log_artifact(Path("loss.png"), "figures")
         run.log_text("grüße", "notes/today.txt")
         run.log_environment()
 
@@ -200,7 +200,7 @@ def test_runs_that_are_not_kept_take_every_verb(
         run.log_environment()
         run.log_text("a", "b.txt")
         run.log_artifact(Path("missing"))
-        run.log_figure(Path("missing.png"))
+        run.log_artifact(Path("missing.png"))
         run.log_model(None, promote=True, order="")
 
     assert (run.delivery, run.location) == (Delivery(), "")

@@ -111,6 +111,9 @@ class TransactionColumnsConfig:
     """Currency of the amount."""
     is_fraud: str = IS_FRAUD
     """Column of the label table; never read as anything else."""
+    label_time: str | None = None
+    """Column of the label table: when the answer was given. A run looks at answers up to its day,
+    and the latest one of a transaction holds, so that one may be taken back."""
     event_time_zone: str | None = None
     """Time zone of times that name none, e.g. "Europe/Paris"."""
     event_time_unit: TimeUnit | None = None

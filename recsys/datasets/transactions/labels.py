@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -16,10 +17,11 @@ from recsys.datasets.origin import Origin
 from recsys.datasets.row_filters import parsed_filters
 from recsys.datasets.tables import Note, TableReader, is_csv, read_input
 from recsys.datasets.text import first_row
+from recsys.datasets.times import time_column
 from recsys.datasets.transactions.config import TransactionColumnsConfig, TransactionsDataConfig
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.errors import ConfigError
-from recsys.schema import EVENT_TIME, IS_FRAUD, TRANSACTION_ID
+from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, IS_FRAUD, TRANSACTION_ID
 from recsys.time_units import US_PER_DAY
 
 UNKNOWN = -1
@@ -27,6 +29,7 @@ UNKNOWN = -1
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = 2**63 - 1
+_TIME = "label_time"
 _ANSWERS = {
     "0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True
 }  # fmt: skip
@@ -37,17 +40,21 @@ def load_labels(
     columns: TransactionColumnsConfig,
     log: TransactionLog,
     *,
+    at: datetime | None = None,
     note: Note | None = None,
     read: TableReader | None = None,
 ) -> pa.Table:
     """Read labels: transaction_id, of the type it has in the log, and is_fraud, by ascending id.
 
-    Rows without an id or an answer are left out; equal rows count once.
+    Rows without an id or an answer are left out; equal rows count once. Where a column gives their
+    times, the latest answer of a transaction holds.
 
     Args:
         data: Where the labels are.
         columns: The user's names of the columns.
         log: The transactions that the labels are for.
+        at: A moment with a time zone: answers that were given from then on are left out. None for
+            all of them.
         note: Told of the table that is read.
         read: What reads the table in place of files, such as frames in memory.
 
@@ -62,7 +69,8 @@ def load_labels(
             "data.labels: expected the path of a table of labels, got none; set it, or run "
             "without labels"
         )
-    names = (columns.transaction_id, columns.is_fraud)
+    given = (columns.transaction_id, columns.is_fraud, columns.label_time)
+    names = tuple(name for name in given if name)
     found = read_input(
         path,
         columns=names,
@@ -73,16 +81,35 @@ def load_labels(
     if note is not None:
         note("labels", found)
     raw = found.table
-    id_origin, answer_origin = (
+    origins = [
         Origin(file=str(path), column=name, is_text=is_csv(path), setting=f"[columns] {setting}")
-        for name, setting in zip(names, (TRANSACTION_ID, IS_FRAUD), strict=True)
-    )
+        for name, setting in zip(names, (TRANSACTION_ID, IS_FRAUD, _TIME), strict=False)
+    ]
     if not raw.num_rows:  # a quiet day, whatever the types of its columns
         return _no_labels(log)
-    ids = id_column(raw[names[0]], id_origin, text_type=data.csv.transaction_id_type)
-    _check_ids_match(ids, id_origin, log)
-    answers = _answer_column(raw[names[1]], answer_origin)
-    return _one_answer_each(pa.table({TRANSACTION_ID: ids, IS_FRAUD: answers}), answer_origin)
+    ids = id_column(raw[names[0]], origins[0], text_type=data.csv.transaction_id_type)
+    _check_ids_match(ids, origins[0], log)
+    answers = _answer_column(raw[names[1]], origins[1])
+    table = pa.table({TRANSACTION_ID: ids, IS_FRAUD: answers})
+    if columns.label_time:
+        zone, unit = columns.event_time_zone, columns.event_time_unit
+        times = time_column(raw[names[2]], origins[2], zone=zone, unit=unit)
+        table = _until(table.append_column(_TIME, times), at)
+    return _one_answer_each(table, origins[1])
+
+
+def with_others_legitimate(labels: pa.Table, log: TransactionLog) -> pa.Table:
+    """Labels of every transaction, where only frauds are known: all others are legitimate.
+
+    Args:
+        labels: As `load_labels` returns them.
+        log: The transactions.
+    """
+    ids = pc.unique(log.table[TRANSACTION_ID].drop_null())
+    others = ids.filter(pc.invert(pc.is_in(ids, labels[TRANSACTION_ID].combine_chunks())))
+    answers = pa.repeat(pa.scalar(value=False), len(others))
+    added = pa.table([others, answers], schema=labels.schema)
+    return pa.concat_tables([labels, added]).sort_by(TRANSACTION_ID)
 
 
 def known_labels(table: pa.Table, labels: pa.Table, *, delay_days: int, at: datetime) -> Int8Array:
@@ -173,19 +200,36 @@ def _check_all_understood(
         )
 
 
+def _until(table: pa.Table, at: datetime | None) -> pa.Table:
+    """Answers that were given before a moment; one without a time was there before all others."""
+    times = pc.fill_null(table[_TIME], pa.scalar(-_NEVER, pa.int64()).cast(EVENT_TIME_TYPE))
+    table = table.set_column(table.column_names.index(_TIME), _TIME, times)
+    if at is None:
+        return table
+    return table.filter(pc.less(times, pa.scalar(at, EVENT_TIME_TYPE)))
+
+
 def _one_answer_each(table: pa.Table, origin: Origin) -> pa.Table:
-    """One row an id, ascending; rows with nulls are left out."""
-    labels = table.drop_null().sort_by(TRANSACTION_ID)
+    """One row an id, ascending, the answer that was given last; rows with nulls are left out."""
+    keys = [TRANSACTION_ID, *([_TIME] if _TIME in table.column_names else [])]
+    labels = table.drop_null().sort_by([(key, "ascending") for key in keys])
     ids, answers = labels[TRANSACTION_ID], labels[IS_FRAUD]
-    repeats = pc.equal(ids.slice(1), ids.slice(0, max(len(ids) - 1, 0)))
-    differs = pc.not_equal(answers.slice(1), answers.slice(0, max(len(ids) - 1, 0)))
-    contradicted = ids.slice(1).filter(pc.and_(repeats, differs))
+    differs = pc.invert(_repeats(labels, [IS_FRAUD]))
+    contradicted = ids.slice(1).filter(pc.and_(_repeats(labels, keys), differs))
     if len(contradicted):
         raise origin.refusal(
             expected="one answer a transaction",
             got=f"0 and 1 for {len(pc.unique(contradicted))} transactions, "
             f"{first_row(pc.is_in(table[TRANSACTION_ID], pc.unique(contradicted)))}",
-            remedy="keep the answer that holds",
+            remedy="keep the answer that holds, or name their times in [columns] label_time",
         )
-    is_first = np.concatenate([np.ones(min(len(ids), 1), np.bool_), ~repeats.to_numpy()])
-    return labels.filter(pa.array(is_first))
+    is_followed = np.asarray(_repeats(labels, [TRANSACTION_ID]), dtype=np.bool_)
+    is_last = np.append(~is_followed, np.ones(min(len(ids), 1), dtype=np.bool_))
+    return pa.table([ids, answers], names=[TRANSACTION_ID, IS_FRAUD]).filter(pa.array(is_last))
+
+
+def _repeats(labels: pa.Table, keys: list[str]) -> pa.ChunkedArray:
+    """Whether each row but the first is equal in some columns to the one before it."""
+    rest = max(labels.num_rows - 1, 0)
+    same = [pc.equal(labels[key].slice(1), labels[key].slice(0, rest)) for key in keys]
+    return functools.reduce(pc.and_, same)

@@ -5,12 +5,13 @@ Shapes: N transactions of the day, M accounts of the day.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from recsys.arrays import Float64Array
 from recsys.datasets.transactions.days import day_number, day_of
@@ -18,14 +19,13 @@ from recsys.fraud.alerts.alert_memory import AlertMemory
 from recsys.fraud.alerts.outputs import account_scores_table, transaction_scores_table
 from recsys.fraud.alerts.selection import AlertConfig, Alerts, choose_alerts
 from recsys.fraud.explain.contents import FlaggedAccount, explain_alerts
-from recsys.fraud.explain.reasons import account_reasons
+from recsys.fraud.explain.reasons import reasons_text
 from recsys.fraud.explain.scored import ScoredDay
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.report.content import Alert
 from recsys.fraud.scoring.account_days import AccountDays
 from recsys.fraud.scoring.scores import Scores
-from recsys.schema import ACCOUNT_ID
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,6 +42,8 @@ class DayResult:
     """Which accounts are flagged."""
     cold_transactions: int
     """Known transactions below which an account is cold."""
+    earlier_alerts: Mapping[object, tuple[date, ...]] = field(default_factory=dict)
+    """Earlier days on which accounts were flagged, by account id."""
 
     @property
     def num_cold(self) -> int:
@@ -62,6 +64,7 @@ class DayResult:
             for place in places
         )
 
+    @functools.cached_property
     def explanations(self) -> tuple[Alert, ...]:
         """The alerts with the explanations that an analyst needs."""
         return explain_alerts(
@@ -69,6 +72,7 @@ class DayResult:
             self.flagged,
             sufficient_score=self.alerts.sufficient_score,
             cold_transactions=self.cold_transactions,
+            earlier_alerts=self.earlier_alerts,
         )
 
     def transaction_scores(self) -> pa.Table:
@@ -82,14 +86,17 @@ class DayResult:
         Args:
             bundle_id: Fingerprint of the model.
         """
-        flagged = np.array([one.account for one in self.flagged], dtype=np.int64)
-        reasons = account_reasons(self.scored, flagged) if len(flagged) else []
+        reasons = {
+            one.account: reasons_text(alert.reasons)
+            for one, alert in zip(self.flagged, self.explanations, strict=True)
+        }
         return account_scores_table(
             self.days,
             self.p_values,
             self.alerts,
-            dict(zip(flagged.tolist(), reasons, strict=True)),
+            reasons,
             self.scored.state,
+            earlier_alerts=self.earlier_alerts,
             cold_transactions=self.cold_transactions,
             bundle_id=bundle_id,
         )
@@ -124,14 +131,14 @@ def result_of_day(
     earlier = pa.concat_tables([history, table.filter(pa.array(~in_day_N))])
     p_values_M = model.account_p_values(days, with_labels=with_labels)
     alerts, state = choose_and_remember(days, p_values_M, state, day_number(day), config)
-    flagged_ids = state.account_ids.lookup(days.account[alerts.alert])
     return DayResult(
         scored=ScoredDay(
             model=model,
             state=state,
             table=of_day,
             scores=of_scores,
-            history=earlier.filter(pc.is_in(earlier[ACCOUNT_ID], flagged_ids)),
+            history=earlier,
+            with_labels=with_labels,
         ),
         days=days,
         p_values=p_values_M,

@@ -5,7 +5,7 @@ Shapes: N transactions, M account-days.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date
 from pathlib import Path
 
@@ -70,6 +70,7 @@ def account_scores_table(
     reasons: Mapping[int, str],
     state: ProfileState,
     *,
+    earlier_alerts: Mapping[object, Sequence[date]],
     cold_transactions: int,
     bundle_id: str,
 ) -> pa.Table:
@@ -82,6 +83,7 @@ def account_scores_table(
         reasons: Reasons by the place of the account in the state; those without an alert may be
             missing.
         state: Has the ids of the accounts.
+        earlier_alerts: Earlier days on which accounts were flagged, by account id.
         cold_transactions: Known transactions below which an account is cold.
         bundle_id: Fingerprint of the model.
     """
@@ -98,6 +100,7 @@ def account_scores_table(
             pa.array(days.num_transactions.astype(np.int32)),
             pa.array(p_values_M),
             pa.array([bundle_id] * len(days), pa.string()),
+            pa.array([len(earlier_alerts.get(one, ())) for one in ids.to_pylist()], pa.int32()),
         ],
         schema=account_scores_schema(ids.type),
     )

@@ -18,7 +18,7 @@ import pyarrow as pa
 from recsys.arrays import BoolArray, Float64Array, Int64Array
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.transactions.days import day_number, day_of
-from recsys.datasets.transactions.labels import known_labels
+from recsys.datasets.transactions.labels import UNKNOWN, known_labels
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.evaluation.account_surprise import AccountSurprise
 from recsys.fraud.evaluation.baselines import (
@@ -216,7 +216,7 @@ def rows_to_measure(
     *,
     dropped_since: tuple[date, date] | None,
 ) -> TestRows:
-    """What is measured: the truth of the test rows, and which of them count.
+    """What is measured: the truth of the test rows, and which count; none without a label.
 
     Args:
         table: All transactions, the test rows at their end.
@@ -225,7 +225,8 @@ def rows_to_measure(
         dropped_since: First day that is not learnt from and first day that is measured, where
             accounts are left out once their fraud is known.
     """
-    is_fraud_N = known_labels(table, labels, delay_days=0, at=_LATEST) == 1
+    label_N = known_labels(table, labels, delay_days=0, at=_LATEST)
+    is_fraud_N = label_N == 1
     account_N = Vocabulary.fit(table[ACCOUNT_ID]).numbers(table[ACCOUNT_ID])
     is_left_out_N = np.zeros(table.num_rows, dtype=np.bool_)
     if dropped_since is not None:
@@ -241,7 +242,7 @@ def rows_to_measure(
         account=account_N[test],
         day=day_of(scored.test),
         is_fraud=is_fraud_N[test],
-        keep=~is_left_out_N[test],
+        keep=(~is_left_out_N & (label_N != UNKNOWN))[test],
     )
 
 

@@ -2,13 +2,12 @@
 
 from recsys.fraud.explain.contents import FlaggedAccount, explain_alerts
 from recsys.fraud.explain.families import evidence_family
-from recsys.fraud.explain.reasons import account_reasons, reasons_text
+from recsys.fraud.explain.reasons import reasons_text
 from recsys.fraud.explain.scored import ScoredDay
 
 __all__ = [
     "FlaggedAccount",
     "ScoredDay",
-    "account_reasons",
     "evidence_family",
     "explain_alerts",
     "reasons_text",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import cast
 
 import numpy as np
@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from recsys.arrays import Float32Array, Int64Array
 from recsys.fraud.embedding.inputs import TransactionInputs
+from recsys.fraud.explain.phrases import short_text, value_text
 from recsys.fraud.explain.reasons import Explained
 from recsys.fraud.explain.scored import AccountRows, ScoredDay
-from recsys.fraud.explain.words import value_text
 from recsys.fraud.report.content import Alert, AlertTransaction, Reason
 from recsys.schema import (
     AMOUNT,
@@ -55,6 +55,7 @@ def explain_alerts(
     *,
     sufficient_score: float,
     cold_transactions: int,
+    earlier_alerts: Mapping[object, tuple[date, ...]] | None = None,
 ) -> tuple[Alert, ...]:
     """Gather what an analyst needs to assess each alert.
 
@@ -63,6 +64,7 @@ def explain_alerts(
         flagged: The chosen accounts, each with a transaction on the day.
         sufficient_score: The score from which on an account was flagged.
         cold_transactions: Known transactions below which an account is marked cold.
+        earlier_alerts: Earlier days on which accounts were flagged, by account id.
 
     Returns:
         One alert an account, in the order given.
@@ -79,6 +81,7 @@ def explain_alerts(
             nearest=nearest[place],
             sufficient_score=sufficient_score,
             cold_transactions=cold_transactions,
+            earlier_alerts=earlier_alerts or {},
         )
         for place, one in enumerate(flagged)
     )
@@ -92,24 +95,26 @@ def _alert(
     nearest: Int64Array,
     sufficient_score: float,
     cold_transactions: int,
+    earlier_alerts: Mapping[object, tuple[date, ...]],
 ) -> Alert:
     scored, past = explained.scored, explained.flagged.past
     own, rows = explained.flagged.accounts[place], explained.rows[place]
     num_known = round(float(scored.scores.passed.num_known[own.day[0]]))
     of_row = {
-        int(row): explained.reasons(np.array([number]))
+        int(row): explained.reasons(place, np.array([number]))
         for row, number in zip(own.suspicious, rows, strict=True)
     }
     inputs = scored.model.inputs
-    account_ids = scored.state.account_ids
+    account_id = scored.state.account_ids.terms[own.account].as_py()
     return Alert(
-        account_id=str(account_ids.terms[own.account].as_py()),
+        account_id=str(account_id),
         rank=flagged.rank,
         account_score=flagged.account_score,
         sufficient_score=sufficient_score,
         cold=num_known < cold_transactions,
         num_known=num_known,
-        reasons=explained.reasons(rows),
+        flagged_before=earlier_alerts.get(account_id, ()),
+        reasons=explained.reasons(place, rows),
         transactions=(
             *_past_transactions(past, own.past[-NUM_PAST:], inputs),
             *_day_transactions(scored, own, of_row),
@@ -158,7 +163,11 @@ def _transaction(
         amount=cast("float", record[AMOUNT]),
         currency=_text(record.get(CURRENCY)),
         counterparty=_text(record.get(COUNTERPARTY_ID)),
-        details={name: value_text(record[name]) for name in details if record[name] is not None},
+        details={
+            name: short_text(value_text(record[name]))
+            for name in details
+            if record[name] is not None
+        },
         anomaly_score=anomaly_score,
         is_suspicious=reasons is not None,
         reasons=reasons or (),
@@ -166,7 +175,7 @@ def _transaction(
 
 
 def _text(value: object) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else short_text(str(value))
 
 
 def _nearest(explained: Explained) -> list[Int64Array]:

@@ -15,8 +15,7 @@ from recsys.arrays import Float64Array, Int64Array
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.scores import Scores
-from recsys.schema import ACCOUNT_ID, AMOUNT, EVENT_TIME
-from recsys.time_units import US_PER_DAY, US_PER_HOUR
+from recsys.schema import ACCOUNT_ID
 
 SUSPICIOUS_P = 0.01
 """P-value up to which a transaction of a flagged account is suspicious."""
@@ -35,7 +34,9 @@ class ScoredDay:
     scores: Scores
     """Their scores."""
     history: pa.Table
-    """Earlier transactions in the order of time, of any accounts; may be empty."""
+    """All transactions before the day, in the order of time; may be none."""
+    with_labels: bool = False
+    """Whether labels were given to the model."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,27 +61,11 @@ class FlaggedRows:
     """One a flagged account, in the order asked for."""
     past: pa.Table
     """Earlier transactions of these accounts. P rows."""
-    recent: Recent
-    """What the accounts did shortly before each suspicious transaction."""
 
     @property
     def suspicious(self) -> Int64Array:
         """Rows in the day's table that are suspicious, account by account."""
         return np.concatenate([one.suspicious for one in self.accounts] or [_no_rows()])
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Recent:
-    """Counts and sums up to each suspicious transaction, itself included. Shapes (R,)."""
-
-    num_hour: Int64Array
-    """Transactions within an hour."""
-    num_day: Int64Array
-    """Transactions within 24 hours."""
-    amount_day: Float64Array
-    """Sum of the amounts paid within 24 hours."""
-    part_in_day: Float64Array
-    """Part of the transaction in that sum."""
 
 
 def flagged_rows(scored: ScoredDay, flagged_A: Int64Array) -> FlaggedRows:
@@ -103,11 +88,7 @@ def flagged_rows(scored: ScoredDay, flagged_A: Int64Array) -> FlaggedRows:
         )
         for account, day, earlier in zip(flagged_A, day_groups, past_groups, strict=True)
     )
-    recents = [_recent(scored.table, past, one) for one in accounts]
-    columns = [np.concatenate(parts) for parts in zip(*recents, strict=True)] or [_no_rows()] * 4
-    num_hour, num_day, amount, part = columns
-    recent = Recent(num_hour=num_hour, num_day=num_day, amount_day=amount, part_in_day=part)
-    return FlaggedRows(accounts=accounts, past=past, recent=recent)
+    return FlaggedRows(accounts=accounts, past=past)
 
 
 def _groups(account_N: Int64Array, flagged_A: Int64Array) -> list[Int64Array]:
@@ -123,22 +104,6 @@ def _suspicious(p_value_N: Float64Array, rows: Int64Array) -> Int64Array:
     """Rows with a low p-value, or else the one with the lowest."""
     low = rows[p_value_N[rows] <= SUSPICIOUS_P]
     return low if len(low) else rows[[int(np.argmin(p_value_N[rows]))]]
-
-
-def _recent(
-    table: pa.Table, past: pa.Table, rows: AccountRows
-) -> tuple[Int64Array, Int64Array, Float64Array, Float64Array]:
-    """The columns of `Recent` for one account."""
-    both = [past.take(pa.array(rows.past)), table.take(pa.array(rows.day))]
-    times = np.concatenate([np.asarray(part[EVENT_TIME].cast(pa.int64())) for part in both])
-    paid = np.concatenate([np.asarray(part[AMOUNT], dtype=np.float64) for part in both]).clip(0)
-    sums = np.concatenate([[0.0], np.cumsum(paid)])
-    place = len(rows.past) + np.searchsorted(rows.day, rows.suspicious)
-    hour = np.searchsorted(times, times[place] - US_PER_HOUR, side="right")
-    day = np.searchsorted(times, times[place] - US_PER_DAY, side="right")
-    amount = sums[place + 1] - sums[day]
-    part = np.where(amount > 0, paid[place] / np.maximum(amount, 1e-9), 1.0)
-    return place + 1 - hour, place + 1 - day, amount, part
 
 
 def _no_rows() -> Int64Array:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from recsys.arrays import Float32Array, Int64Array
 from recsys.fraud.fitting.profiling import ProfiledLog
 from recsys.fraud.labels.memory import RecentTransactions
-from recsys.fraud.labels.supervised import fit_supervised
+from recsys.fraud.labels.supervised import fit_supervised, why_not_learnt
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.account_days import AccountDays
@@ -43,10 +43,10 @@ def with_labels(
     labels: ConfirmedLabels,
     *,
     num_threads: int,
-) -> tuple[FraudModel, ProfileState]:
-    """The model with trees over the labels, and a state that remembers recent transactions.
+) -> tuple[FraudModel, ProfileState, str]:
+    """The model with trees over the labels, a state that remembers recent transactions, and "".
 
-    Both are returned unchanged if too few frauds are known.
+    If too few labels are known both are returned unchanged, and the text says what is missing.
 
     Args:
         model: Fitted without labels.
@@ -59,19 +59,22 @@ def with_labels(
         num_threads: Threads of the trees.
     """
     recent = RecentTransactions.of(table[TRANSACTION_ID], profiled.rows, evidence_NJ, model.scorer)
-    config = model.config
+    config, known_until = model.config, labels.at.timestamp() / S_PER_DAY
     found = fit_supervised(
         model.scorer, evidence_NJ, profiled.passed, hour_N, recent, labels.table,
-        known_until=labels.at.timestamp() / S_PER_DAY,
+        known_until=known_until,
         config=config.labels,
         seed=config.seed,
         num_threads=num_threads,
     )  # fmt: skip
     if found is None:
-        return model, state
+        missing = why_not_learnt(
+            recent, labels.table, known_until=known_until, config=config.labels
+        )
+        return model, state, missing
     supervised, log_odds_N = found
     days = AccountDays.of(recent.account, recent.day, log_odds_N, np.ones(len(log_odds_N)))
     delay = supervised.delay_days
     kept = recent.with_labels(labels.table, delay).remembered(float(recent.day[-1]), delay)
     model = replace(model, supervised=supervised, supervised_account_tail=Tail.fit(days.highest))
-    return model, replace(state, recent=kept.table)
+    return model, replace(state, recent=kept.table), ""

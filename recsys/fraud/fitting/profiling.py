@@ -22,6 +22,7 @@ from recsys.fraud.fitting.episodes import (
     unusual_own,
     weights_of_shares,
 )
+from recsys.fraud.fitting.silent import silenced, silent_columns
 from recsys.fraud.profiles.arrays import (
     EVIDENCE,
     NUM_VELOCITIES,
@@ -58,6 +59,8 @@ class ProfiledLog:
     """What holds for peer groups."""
     excess: Excess
     """How evidence becomes excess, and from which excess on accounts do not learn."""
+    silent: tuple[str, ...]
+    """Columns that say nothing: one value in every row."""
 
 
 def profile_log(
@@ -88,7 +91,8 @@ def profile_log(
     _, state = _pass_fit_part(rows, room, layout, priors, num_fit)
     priors = _with_velocities(priors, state, layout)
     passed, _ = _pass_fit_part(rows, room, layout, priors, num_fit)
-    excess = _fit_excess(rows, passed, num_fit, config)
+    silent = silent_columns(inputs.encoder, observed.coded.columns)
+    excess = _fit_excess(rows, passed, num_fit, config, silent)
     state = replace(room.copy(), until=float(rows.day[-1]))
     return ProfiledLog(
         rows=rows,
@@ -96,6 +100,7 @@ def profile_log(
         state=state,
         priors=priors,
         excess=excess,
+        silent=silent,
     )
 
 
@@ -169,11 +174,13 @@ def _with_velocities(priors: Priors, state: ProfileState, layout: Layout) -> Pri
     )
 
 
-def _fit_excess(rows: Rows, passed: Passed, num_fit: int, config: FraudConfig) -> Excess:
+def _fit_excess(
+    rows: Rows, passed: Passed, num_fit: int, config: FraudConfig, silent: tuple[str, ...]
+) -> Excess:
     """How evidence becomes excess in the pass, with weights learnt from this log."""
     known_N = passed.num_known >= config.profiles.cold_transactions
     usable_N = known_N if known_N.any() else np.ones(num_fit, dtype=np.bool_)
-    tails = fit_tails(passed.evidence[usable_N])
+    tails = silenced(fit_tails(passed.evidence[usable_N]), EVIDENCE, silent)
     excess_NJ = excess_of(tails, passed.evidence)
     own_J = np.array([kind in OWN_EVIDENCE for kind in EVIDENCE])
     around = Neighbourhood(account=rows.account[:num_fit], day=rows.day[:num_fit], usable=usable_N)

@@ -26,7 +26,11 @@ from recsys.fraud.embedding.autoencoder import FittedAutoencoder, InputColumns
 from recsys.fraud.embedding.autoencoder_training import fit_autoencoder
 from recsys.fraud.embedding.inputs import TransactionInputs
 from recsys.fraud.embedding.observed import Clusters, observe
+<<<<<<< HEAD
 from recsys.fraud.fitting.episodes import as_known
+=======
+from recsys.fraud.fitting.fit_report import FitReport, report_of
+>>>>>>> main
 from recsys.fraud.fitting.labelled import ConfirmedLabels, with_labels
 from recsys.fraud.fitting.profiling import ProfiledLog, profile_log
 from recsys.fraud.fitting.score_tails import fit_score_tail
@@ -56,6 +60,7 @@ class FittedFraud:
 
 
 @dataclass(frozen=True, kw_only=True)
+<<<<<<< HEAD
 class FitReport:
     """What was found in the data, and how long it took."""
 
@@ -92,6 +97,8 @@ class FitReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+=======
+>>>>>>> main
 class FitCallbacks:
     """Reports progress while a model is fitted."""
 
@@ -142,27 +149,25 @@ def fit_fraud_model(
     known_N = profiled.passed.num_known >= config.profiles.cold_transactions
     weighed = fit_scorer(
         evidence_names(autoencoder), evidence_NJ, observed.coded, profiled.rows.account,
-        profiled.state, covered=inputs.covered, known_N=known_N, num_fit=num_fit, config=config,
-        num_threads=num_threads,
+        profiled.state, covered=inputs.covered, silent=profiled.silent, known_N=known_N,
+        num_fit=num_fit, config=config, num_threads=num_threads,
     )  # fmt: skip
     model = FraudModel(
-        config=config,
-        inputs=inputs,
-        autoencoder=autoencoder,
-        clusters=clusters,
-        priors=profiled.priors,
-        excess=profiled.excess,
-        scorer=weighed.scorer,
+        config=config, inputs=inputs, autoencoder=autoencoder, clusters=clusters,
+        priors=profiled.priors, excess=profiled.excess, scorer=weighed.scorer,
         account_tail=_fit_account_tail(profiled, weighed, known_N, num_fit),
-    )
-    state = weighed.state
+    )  # fmt: skip
+    state, missing = weighed.state, ""
     if labels is not None:
         clock.stage("learning from labels")
-        model, state = with_labels(
+        model, state, missing = with_labels(
             model, state, table, profiled, evidence_NJ, observed.coded.hour, labels,
             num_threads=num_threads,
         )  # fmt: skip
-    report = _report(table, num_fit, model, weighed, clock.durations())
+    report = report_of(
+        table, num_fit, model, weighed,
+        silent=profiled.silent, labels_missing=missing, durations=clock.durations(),
+    )  # fmt: skip
     return FittedFraud(model=model, state=state, report=report)
 
 
@@ -276,6 +281,7 @@ def _fit_account_tail(
     )
     known_M = days.num_known > 0
     return fit_score_tail(days.highest[known_M] if known_M.any() else days.highest)
+<<<<<<< HEAD
 
 
 def _report(
@@ -298,3 +304,5 @@ def _report(
         misused_share=weighed.misused_share,
         durations_s=durations,
     )
+=======
+>>>>>>> main

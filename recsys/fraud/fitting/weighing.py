@@ -25,7 +25,11 @@ from recsys.fraud.fitting.episodes import (
 )
 from recsys.fraud.fitting.misuse_share import cumulative_weights, misused_share
 from recsys.fraud.fitting.score_tails import fit_score_tail
+<<<<<<< HEAD
 from recsys.fraud.fitting.silent_evidence import fit_audible_tails, silent_kinds
+=======
+from recsys.fraud.fitting.silent import silenced
+>>>>>>> main
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.booster import Booster, fit_booster
 from recsys.fraud.scoring.scorer import (
@@ -78,6 +82,7 @@ def fit_scorer(
     state: ProfileState,
     *,
     covered: tuple[str, ...],
+    silent: tuple[str, ...],
     known_N: BoolArray,
     num_fit: int,
     config: FraudConfig,
@@ -92,6 +97,7 @@ def fit_scorer(
         account_N: Place of the account of each in the state.
         state: The state after the log, its cumulative scores still 0; it is not changed.
         covered: Columns that the pass measures itself.
+        silent: Columns that say nothing.
         known_N: Whether the account had enough history.
         num_fit: Number of the first rows.
         config: What to train.
@@ -101,8 +107,12 @@ def fit_scorer(
     held_out_N = _some(~in_fit_N & known_N, ~in_fit_N)
     usable_N = _some(in_fit_N & known_N, in_fit_N)
     around = Neighbourhood(account=account_N, day=coded.day, usable=usable_N)
+<<<<<<< HEAD
     silent_J = silent_kinds(kinds, evidence_NJ[held_out_N])
     tails = fit_audible_tails(evidence_NJ[held_out_N], silent_J)
+=======
+    tails = silenced(fit_tails(evidence_NJ[held_out_N]), kinds, silent)
+>>>>>>> main
     surprise_NJ, own_J = surprise_of(tails, evidence_NJ), own_of(kinds, covered)
     found = _Episodes.of(around, tails, evidence_NJ, surprise_NJ, own_J)
     trees = _Trees(

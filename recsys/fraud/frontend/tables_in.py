@@ -11,13 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.datasets.callers import in_words_of_python
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.frame_columns import (
     LOG,
     Guesses,
     find_columns,
     find_features,
-    in_words_of_python,
     time_settings,
 )
 from recsys.datasets.frames import Frame, FrameKind, named_frame, reader_of
@@ -56,7 +56,7 @@ class Names:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FrameTransactions:
-    """Usable transactions, and how they came."""
+    """Usable transactions, and the frame that they came from."""
 
     table: pa.Table
     """Usable rows by event_time, then transaction_id, each id once."""
@@ -86,10 +86,10 @@ def transactions_of_frame(
     limits: QuarantineConfig,
     argument: str = "transactions",
 ) -> FrameTransactions:
-    """Read transactions, set the unusable ones aside, and tell how many.
+    """Read transactions, set the unusable ones aside, and log how many.
 
     Args:
-        frame: Who paid whom, when and how much.
+        frame: Transactions, one row each.
         labels: Confirmed labels: a column of the frame, or a frame of transaction ids and labels.
         names: Names of the columns.
         features: Features to read; guessed when None.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.arrays import BoolArray, Float32Array, Float64Array, Int8Array
-from recsys.errors import ArtifactError, DataError
+from recsys.errors import DataError
 from recsys.fraud.config import MetaModelConfig
 from recsys.fraud.scoring.booster import Booster, without_threads
 
@@ -44,27 +44,6 @@ class MetaModel:
         """
         _check_columns(features_NF, self.feature_names)
         return self.booster.score(features_NF, num_threads=num_threads)
-
-    def to_text(self) -> str:
-        """The meta-model as text, in LightGBM's own form."""
-        return self.booster.text
-
-    @classmethod
-    def from_text(cls, text: str) -> MetaModel:
-        """The meta-model that `to_text` wrote.
-
-        Raises:
-            ArtifactError: The text is not such a model.
-        """
-        import lightgbm
-
-        # LightGBM accepts text without trees, and prints its complaints on the console.
-        if not text.startswith("tree\n") or "end of trees" not in text:
-            raise ArtifactError(
-                f"meta-model: expected a LightGBM model as text, got {text[:20]!r}; train again"
-            )
-        names = lightgbm.Booster(model_str=text).feature_name()
-        return cls(booster=Booster(text=text), feature_names=tuple(names))
 
 
 def fit_meta_model(

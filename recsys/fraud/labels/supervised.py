@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from recsys.arrays import Float32Array, Float64Array, Int8Array, Int64Array
+from recsys.arrays import BoolArray, Float32Array, Float64Array, Int8Array, Int64Array
 from recsys.fraud.accumulate import sums_before
 from recsys.fraud.config import LabelsConfig
 from recsys.fraud.labels.label_evidence import LABEL_EVIDENCE, label_evidence
@@ -166,15 +166,11 @@ def fit_supervised(
         What labels taught, and the log odds of each transaction from trees that did not see its
         account, shape (N,); None where too few frauds are known.
     """
-    is_known_N = recent.day + config.delay_days <= known_until
-    label_N = np.where(is_known_N, recent.labels(labels), -1).astype(np.int8)
+    label_N, is_cold_N = _known_labels(recent, labels, known_until, config)
+    learnt_N = np.where(is_cold_N, -1, label_N).astype(np.int8)
     features_NF, names = meta_model_features(
         scorer, evidence_NJ, passed, hour_N, recent, label_N, config.delay_days
     )
-    span = float(recent.day[-1] - recent.day[0])
-    warm_days = min(_WARM_DAYS + config.delay_days, _MAX_WARM_SHARE * span)
-    is_cold_N = recent.day < recent.day[0] + warm_days
-    learnt_N = np.where(is_cold_N, -1, label_N).astype(np.int8)
     settings = {"seed": seed, "num_threads": num_threads}
     meta_model = fit_meta_model(features_NF, names, learnt_N, config.meta_model, **settings)
     if meta_model is None:
@@ -191,3 +187,34 @@ def fit_supervised(
     normal_N = ~is_cold_N & (label_N != 1)
     tail = Tail.fit(log_odds_N[normal_N])
     return Supervised(meta_model=meta_model, tail=tail, delay_days=config.delay_days), log_odds_N
+
+
+def why_not_learnt(
+    recent: RecentTransactions, labels: pa.Table, *, known_until: float, config: LabelsConfig
+) -> str:
+    """What is missing where `fit_supervised` fits no trees.
+
+    Args:
+        recent: All transactions of a log.
+        labels: transaction_id and is_fraud.
+        known_until: Days since 1970 of the moment.
+        config: Delay of labels, and how to fit.
+    """
+    label_N, is_cold_N = _known_labels(recent, labels, known_until, config)
+    frauds, legitimate = (int(np.sum(label_N[~is_cold_N] == answer)) for answer in (1, 0))
+    when = f"known by then and after the first days of the log, with {config.delay_days:g} days"
+    if frauds < config.meta_model.min_frauds:
+        needed = f"{config.meta_model.min_frauds:,} are needed ([labels.meta_model] min_frauds)"
+        return f"{frauds:,} frauds are {when} of delay, {needed}"
+    return f"{legitimate:,} legitimate transactions are {when} of delay, both kinds are needed"
+
+
+def _known_labels(
+    recent: RecentTransactions, labels: pa.Table, known_until: float, config: LabelsConfig
+) -> tuple[Int8Array, BoolArray]:
+    """Labels that are known, and which transactions lie where windows have not filled yet."""
+    is_known_N = recent.day + config.delay_days <= known_until
+    label_N = np.where(is_known_N, recent.labels(labels), -1).astype(np.int8)
+    span = float(recent.day[-1] - recent.day[0])
+    warm_days = min(_WARM_DAYS + config.delay_days, _MAX_WARM_SHARE * span)
+    return label_N, recent.day < recent.day[0] + warm_days

@@ -21,11 +21,20 @@ class Reason:
     observed: str
     """What was observed."""
     expected: str
-    """What this account, or its peers, usually has."""
+    """What is usual, and for whom: the account, the account under the same circumstances, or all
+    accounts; empty where nothing was counted."""
     rarity: float
-    """Probability of something at least as unusual under normal behaviour; NaN if unknown."""
+    """Share of transactions that are at least as unusual; NaN if unknown."""
+    alike: str = ""
+    """What was counted, such as "as high"."""
+    num_alike: int = 0
+    """Transactions that have it."""
+    num_known: int | None = None
+    """Transactions that were counted; None where the rarity is that of the model."""
     share: float
-    """Its share of the score, from 0 to 1."""
+    """Its share of the score, from 0 to 1; NaN if unknown."""
+    transaction_id: str = ""
+    """The transaction that shows it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +96,8 @@ class Alert:
     """Why the account is flagged, the strongest reason first."""
     transactions: tuple[AlertTransaction, ...]
     """Its time line, the oldest first, suspicious ones among the others."""
+    flagged_before: tuple[date, ...] = ()
+    """Earlier days on which the account was flagged, ascending."""
     nearest_normal: tuple[AlertTransaction, ...] = ()
     """Its normal transactions that resemble the suspicious ones most, the most similar first."""
 

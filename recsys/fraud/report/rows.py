@@ -116,7 +116,7 @@ def reason_rows(reasons: Sequence[Reason]) -> tuple[ReasonRow, ...]:
             text=one.text,
             observed=one.observed,
             expected=one.expected,
-            odds=wording.odds(one.rarity),
+            odds=wording.how_rare(one),
             share=formats.NOTHING if math.isnan(one.share) else f"{one.share:.0%}",
             width=percent_of(one.share, 1.0),
         )

@@ -39,6 +39,8 @@ class AlertView:
     """Whether it was compared with its peers for lack of history."""
     known: str
     """How much was known before."""
+    flagged_before: str
+    """When it was flagged before; empty if it never was."""
     score: str
     """Its score."""
     sufficient: str
@@ -101,6 +103,7 @@ def _view(alert: Alert, page: AlertPage, *, anchor: str, top: float) -> AlertVie
         cold=alert.cold,
         known=wording.counted(alert.num_known, "transaction")
         + (" or more" if alert.num_known >= _MOST_KNOWN else ""),
+        flagged_before=wording.flagged_before(alert),
         score=wording.score(alert.account_score),
         sufficient=wording.score(alert.sufficient_score),
         score_width=percent_of(alert.account_score, top),

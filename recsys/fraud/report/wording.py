@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from recsys.fraud.report.content import AlertPage, AlertTransaction
+from recsys.fraud.report.content import Alert, AlertPage, AlertTransaction, Reason
 from recsys.reporting import formats
 
 _MAX_DECIMALS = 9
@@ -42,6 +42,14 @@ def odds(probability: float) -> str:
     return f"1 in {times:,.0f}" if times >= 10 else f"1 in {times:g}"
 
 
+def how_rare(reason: Reason) -> str:
+    """How many of the transactions that were counted are at least as unusual, or the odds."""
+    if reason.num_known is None:
+        return odds(reason.rarity)
+    number = f"{reason.num_alike:,}" if reason.num_alike else "none"
+    return f"{number} of {reason.num_known:,} {reason.alike}".rstrip()
+
+
 def money(amount: float, currency: str) -> str:
     """An amount with its unit, if it has one."""
     return f"{amount:,.2f} {currency}".rstrip()
@@ -74,6 +82,15 @@ def counted(number: int, noun: str) -> str:
         ('1 alert', '1,200 accounts')
     """
     return f"{formats.count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def flagged_before(alert: Alert) -> str:
+    """When an account was flagged before; empty if it never was."""
+    if not alert.flagged_before:
+        return ""
+    others = len(alert.flagged_before) - 1
+    more = f", and on {counted(others, 'earlier day')}" if others else ""
+    return f"Flagged before, on {alert.flagged_before[-1]}{more}."
 
 
 def headline(page: AlertPage) -> str:

@@ -91,11 +91,9 @@ class EvidenceScorer:
     ) -> CalibratedScores:
         """Score transactions; the cumulative scores in the state are updated in place."""
         surprise_NJ = surprise_of(self.tails, evidence_NJ)
-        weighed_N = self.transaction_tail.surprise(
-            self.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
+        transaction_N = self._transaction_scores(
+            evidence_NJ, surprise_NJ, coded, num_threads=num_threads
         )
-        plain_N = self.plain_tail.surprise(plain_surprise(surprise_NJ))
-        transaction_N = np.maximum(weighed_N, plain_N - PLAIN_PENALTY)
         cumulative_NH = add_excess(
             account_N, coded.day, self.added_excess(transaction_N, evidence_NJ), state
         )
@@ -107,6 +105,27 @@ class EvidenceScorer:
             combined=combined_N,
             p_value=np.exp(-self.combined_tail.surprise(combined_N)),
         )
+
+    def transaction_scores(
+        self, evidence_NJ: Float32Array, coded: CodedTransactions, *, num_threads: int
+    ) -> Float64Array:
+        """Scores of transactions taken alone, as `score` gives them. Shape (N,)."""
+        surprise_NJ = surprise_of(self.tails, evidence_NJ)
+        return self._transaction_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
+
+    def _transaction_scores(
+        self,
+        evidence_NJ: Float32Array,
+        surprise_NJ: Float32Array,
+        coded: CodedTransactions,
+        *,
+        num_threads: int,
+    ) -> Float64Array:
+        weighed_N = self.transaction_tail.surprise(
+            self.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
+        )
+        plain_N = self.plain_tail.surprise(plain_surprise(surprise_NJ))
+        return np.maximum(weighed_N, plain_N - PLAIN_PENALTY)
 
     def added_excess(self, transaction_N: Float64Array, evidence_NJ: Float32Array) -> Float32Array:
         """What each transaction adds to the cumulative scores, capped, in nats. Shape (N,).

@@ -79,6 +79,11 @@ class Tail:
         """Where the tail begins: the 95th percentile, if not set otherwise."""
         return float(self.quantiles[-1])
 
+    @property
+    def median(self) -> float:
+        """The value that half of the calibration rows lie below."""
+        return float(self.quantiles[round(0.5 / (1 - self.share) * (len(self.quantiles) - 1))])
+
     def surprise(self, values_N: FloatArray) -> Float64Array:
         """-log probability of a value as high or higher, in nats. Shape (N,).
 

@@ -118,8 +118,8 @@ def verdict(model: Evaluation, baselines: Mapping[str, Evaluation], measures: Se
     if not sentences:
         num_users = max(one.num_users for one in compared.values())
         return (
-            f"Too little to measure: {num_users:,} users with later events, and at least "
-            f"{LEAST_USERS} are needed to tell the model from a baseline."
+            f"Too little to measure: {num_users:,} of at least {LEAST_USERS} users with later "
+            "events that it takes to tell the model from a baseline."
         )
     first, *others = sentences
     return " ".join([f"The model {first}.", *(f"It {one}." for one in others)])

@@ -154,9 +154,7 @@ def compare(
     # From the tables and not from the model, which might be wrong about what users had.
     seen = user_item_matrix(before.interactions, users=users, items=model.items)
     relevant = user_item_matrix(test, users=users, items=items)
-    train: UserItemMatrix = sparse.csr_array(  # the same rows in the larger catalogue
-        (seen.data.astype(np.float32), seen.indices, seen.indptr), shape=relevant.shape
-    )
+    train = _in_catalogue(seen, len(items))
     segments = _segments(users, seen, before, config)
     hidden = seen if model.selection.filter_seen else None
 
@@ -172,14 +170,12 @@ def compare(
             item_embeddings_CD=_padded(model.item_embeddings, len(items)),
         )  # fmt: skip
 
+    widths = model.config.trained_widths
     two_tower = TwoTowerRanker(model=model, user_ids=users.terms, user_table=before.users)
     rankers: dict[str, Ranker] = {MODEL: two_tower, **_baselines(model, users, seen, before)}
     return Comparison(
         evaluations={name: evaluate(ranker, name) for name, ranker in rankers.items()},
-        by_prefix={
-            width: evaluate(replace(two_tower, width=width))
-            for width in model.config.trained_widths
-        },
+        by_prefix={width: evaluate(replace(two_tower, width=width)) for width in widths},
         part=part,
         num_new_items=len(items) - len(model.items),
         segments=segments,
@@ -191,6 +187,20 @@ def compare(
         exposures=exposures,
         champion_exposure=exposures.get(_CHAMPION),
     )
+
+
+def _everyone(before: pa.Table, test: pa.Table) -> Vocabulary:
+    """The users of both parts."""
+    return Vocabulary.fit(pa.chunked_array([*before[USER_ID].chunks, *test[USER_ID].chunks]))
+
+
+def _in_catalogue(seen: UserItemMatrix, num_items: int) -> UserItemMatrix:
+    """The same rows in a larger catalogue."""
+    larger: UserItemMatrix = sparse.csr_array(
+        (seen.data.astype(np.float32), seen.indices, seen.indptr),
+        shape=(seen.shape[0], num_items),
+    )
+    return larger
 
 
 def _baselines(

@@ -1,8 +1,8 @@
-"""Choosing on validation data without swinging: what chance decides is better left as it was.
+"""Stable choices on validation data: an earlier choice is kept unless another is clearly better.
 
-Validation users are a sample, and so the best of many settings is in part the luckiest. The choice
-of the day before is kept until another is better by more than chance; where nothing was chosen
-before, the smoothest setting within a standard error of the best is taken (Breiman et al. 1984,
+Validation users are a sample, so the best of many settings is partly the luckiest. The choice of
+the day before is kept until another is better by more than chance; where nothing was chosen before,
+the smoothest setting within a standard error of the best is taken (Breiman et al. 1984,
 Classification and Regression Trees, section 3.4.3).
 
 Shapes: V users of the validation sample.
@@ -16,8 +16,9 @@ import numpy as np
 
 from recsys.arrays import Float64Array
 
-CLEAR_ERRORS = 2.58
-"""Standard errors that a change must gain, user by user: chance does so once in 200 times."""
+CLEAR_ERRORS = 3.0
+"""Standard errors that a change must gain, user by user: chance does so once in 700
+times, and there are about ten settings to try."""
 LEAST_GAIN = 0.01
 """Gain, as a share, below which a change is not worth other lists."""
 

@@ -1,17 +1,14 @@
-"""The recommender in Python: fit on frames, recommend, measure, save and load.
-
-It does what the jobs do, with the same settings and by the same functions: what it saves opens in
-the jobs, and what they publish opens here.
-"""
+"""The recommender in Python: fit on frames, recommend, measure, save and load, as the jobs do."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
+from recsys.datasets.callers import in_words_of_python, whole_number
 from recsys.datasets.dataset import Dataset, FeaturesConfig
-from recsys.datasets.frame_columns import LOG, in_words_of_python
+from recsys.datasets.frame_columns import LOG
 from recsys.datasets.frames import Frame, FrameKind, as_kind
 from recsys.datasets.splits import split_interactions
 from recsys.errors import ConfigError
@@ -25,8 +22,7 @@ from recsys.recommender.frontend.requests import (
     filters_of,
     known_items,
     read_features,
-    request_of_fit,
-    request_of_log,
+    request_of,
 )
 from recsys.recommender.frontend.saved import open_saved, save_published
 from recsys.recommender.frontend.settings import Setting, names_and_settings
@@ -45,8 +41,7 @@ from recsys.recommender.serving import build_index, similarity_index
 _NOT_SAVED = ""  # fingerprint of an index whose model was not saved yet
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Fitted:
+class _Fitted(NamedTuple):
     """What a fit leaves besides the model."""
 
     dataset: Dataset
@@ -54,11 +49,11 @@ class _Fitted:
 
 
 class Recommender:
-    """Recommends items to users, known or new, from a log of who did what.
+    """Recommends items to users, known or new, from a log of interactions.
 
-    All keywords have defaults. Columns are guessed from their names where they are not given, which
-    is said aloud on the logger `recsys`. The other settings are sections of the config file of the
-    jobs, given as their dataclass or as a mapping, e.g. `training={"num_epochs": 5}`.
+    All keywords have defaults. Columns that are not given are guessed from their names, and each
+    guess is logged by the logger `recsys`. The other settings are sections of the config file of
+    the jobs, given as their dataclass or as a mapping, e.g. `training={"num_epochs": 5}`.
 
     Args:
         user_id: Column of the users; guessed when None, like the next two.
@@ -101,15 +96,12 @@ class Recommender:
     def fit(
         self, interactions: Frame, users: Frame | None = None, items: Frame | None = None
     ) -> Self:
-        """Choose settings, measure them beside baselines, and fit the model on everything.
+        """Choose settings, measure them beside baselines, fit the model on everything.
 
         Args:
-            interactions: Who did what, one row an event: pandas, polars or Arrow.
+            interactions: One row an event: pandas, polars or Arrow.
             users: Users and their features, one row each.
             items: Items and their features, one row each.
-
-        Returns:
-            The recommender itself.
 
         Raises:
             DataError: A table breaks a rule.
@@ -171,14 +163,10 @@ class Recommender:
             DataError: Ids of another type than in the fit, or null.
             ConfigError: Nothing was fitted, or k is below 1.
         """
-        served = self._require("recommend")
+        served, k = self._require("recommend"), whole_number(k, name="k")
         today = self._today(served, interactions, user_features)
-        table = None if self._fitted is None else self._fitted.dataset.users
-        request = (
-            request_of_fit(served.model, users, table, self._known_names)
-            if today is None
-            else request_of_log(served.model, users, today, self._known_names)
-        )
+        known = None if self._fitted is None else self._fitted.dataset.users
+        request = request_of(served.model, users, today, known, self._known_names)
         filters = filters_of(
             served.model, request, deny=deny, eligible=eligible, names=self._known_names,
             filter_seen=served.model.selection.filter_seen if filter_seen is None else filter_seen,
@@ -203,7 +191,7 @@ class Recommender:
         Raises:
             DataError: Ids of another type, or that the model does not know.
         """
-        served = self._require("similar_items")
+        served, k = self._require("similar_items"), whole_number(k, name="k")
         catalogue = served.model.items
         numbers = None if items is None else known_items(items, served.model, self._known_names)
         index = similarity_index(served, self._settings.index, seed=self._settings.training.seed)
@@ -211,14 +199,14 @@ class Recommender:
         return as_kind(similar_items_table(lists, item_ids=catalogue), self._kind)
 
     def evaluate(self, interactions: Frame | None = None) -> Frame:
-        """The model and plain baselines, measured on interactions that came later.
+        """The model and baselines, measured on later interactions.
 
         Args:
             interactions: Interactions after those of the fit. By default the end of the log of the
                 fit, on which a model that was fitted on what came before was measured.
 
         Returns:
-            A row a method: method, num_users, and measures such as recall@20 and ndcg@20.
+            A row for each method: method, num_users, and measures such as recall@20 and ndcg@20.
 
         Raises:
             ConfigError: Nothing was fitted here, or nothing was held out.
@@ -274,9 +262,10 @@ class Recommender:
     @property
     def _known_names(self) -> Names:
         """Names of the columns as the fit, or else the caller, has them."""
-        if self._fitted is None:
-            return self._names
-        return Names(columns=self._fitted.dataset.columns, is_given=self._names.is_given)
+        fitted = self._fitted
+        return (
+            self._names if fitted is None else replace(self._names, columns=fitted.dataset.columns)
+        )
 
     def _read(
         self, interactions: Frame, users: Frame | None = None, items: Frame | None = None,

@@ -1,4 +1,4 @@
-"""Whom to make lists for, what is known of them, and what their lists must not hold."""
+"""Requests for lists: the users, their histories and features, and the filters."""
 
 from __future__ import annotations
 
@@ -38,7 +38,28 @@ class Request:
     """Their features, if there are any."""
 
 
-def request_of_fit(
+def request_of(
+    model: RecommenderModel,
+    users: Frame | None,
+    today: FrameDataset | None,
+    table: pa.Table | None,
+    names: Names,
+) -> Request:
+    """Users as a log of today knows them, or else the fit.
+
+    Args:
+        model: What recommends.
+        users: Whom to make lists for; everyone who is known when None.
+        today: The log of today.
+        table: The users table of the fit.
+        names: Names of the columns.
+    """
+    if today is None:
+        return _request_of_fit(model, users, table, names)
+    return _request_of_log(model, users, today, names)
+
+
+def _request_of_fit(
     model: RecommenderModel, users: Frame | None, table: pa.Table | None, names: Names
 ) -> Request:
     """Users as the fit knows them: all of its log and of its users table by default."""
@@ -50,7 +71,7 @@ def request_of_fit(
     )
 
 
-def request_of_log(
+def _request_of_log(
     model: RecommenderModel, users: Frame | None, today: FrameDataset, names: Names
 ) -> Request:
     """Users as a later log knows them."""
@@ -82,7 +103,7 @@ def filters_of(
     eligible: Frame | None,
     names: Names,
 ) -> Filters:
-    """What must not stand in the lists of a request.
+    """Filters of the lists of a request.
 
     Raises:
         DataError: Ids of another type than the model's.
@@ -154,7 +175,7 @@ def _kinds(encoder: TableEncoder) -> dict[str, FeatureConfig]:
 def _asked(
     users: Frame | None, everyone: pa.ChunkedArray, model: RecommenderModel, names: Names
 ) -> Vocabulary:
-    """The users that were asked for, each once, in their order; all in ascending order if none."""
+    """The requested users, each once, in their order; all in ascending order if none are given."""
     if users is None:
         return Vocabulary.fit(everyone)
     ids = _ids(users, "users", USER_ID, model.users, names)

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 import pyarrow.compute as pc
 
-from recsys.config import config_class, config_of
+from recsys.config import config_class
+from recsys.datasets.callers import config_of
 from recsys.datasets.dataset import ColumnsConfig, Dataset, FeaturesConfig
 from recsys.datasets.splits import SplitConfig
 from recsys.datasets.validation import ValidationConfig

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 
+from recsys.datasets.callers import in_words_of_python
 from recsys.datasets.cleaning import clean_interactions
 from recsys.datasets.dataset import ColumnsConfig, CsvConfig, DataConfig, Dataset, FeaturesConfig
 from recsys.datasets.frame_columns import (
@@ -16,7 +17,6 @@ from recsys.datasets.frame_columns import (
     Guesses,
     find_columns,
     find_features,
-    in_words_of_python,
     time_settings,
 )
 from recsys.datasets.frames import Frame, FrameKind, NamedFrame, named_frame, reader_of

@@ -98,7 +98,9 @@ class ReportContent:
     num_new_items: int = 0
     """Items of that part that training did not have."""
     model: Evaluation
-    """Quality of the model's lists."""
+    """What the model's lists are worth."""
+    note: str = ""
+    """What readers must know first, such as that a baseline ranks the lists."""
     baselines: Mapping[str, Evaluation] = field(default_factory=dict)
     """The same of each baseline, on the same users, by the name to print."""
     epochs: Sequence[EpochResult] = ()
