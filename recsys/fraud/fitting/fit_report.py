@@ -8,6 +8,7 @@ import pyarrow as pa
 from pydantic import JsonValue
 
 from recsys.config import config_to_dict
+from recsys.fraud.fitting.episodes import as_known
 from recsys.fraud.fitting.weighing import Weighed
 from recsys.fraud.model import FraudModel
 
@@ -39,6 +40,10 @@ class FitReport:
     """Columns with one value in every row, which say nothing and are no evidence."""
     episode_shares: dict[str, float]
     """Share of the high values of each kind of evidence that come in episodes."""
+    silent_evidence: tuple[str, ...]
+    """Kinds of evidence whose values are all alike: they do not count."""
+    episodes_known: float
+    """How far episodes decide the weights, 0 to 1; else all kinds count alike."""
     uses_episodes: bool
     """Whether trees combine the evidence."""
     uses_labels: bool
@@ -92,6 +97,8 @@ def report_of(
         account_features=model.inputs.account_features,
         silent=silent,
         episode_shares=dict(zip(scorer.kinds, weighed.episode_shares.tolist(), strict=True)),
+        silent_evidence=weighed.silent,
+        episodes_known=as_known(weighed.lift_of_weights),
         uses_episodes=scorer.booster is not None,
         uses_labels=model.supervised is not None,
         labels_missing=labels_missing,

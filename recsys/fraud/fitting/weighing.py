@@ -25,11 +25,8 @@ from recsys.fraud.fitting.episodes import (
 )
 from recsys.fraud.fitting.misuse_share import cumulative_weights, misused_share
 from recsys.fraud.fitting.score_tails import fit_score_tail
-<<<<<<< HEAD
-from recsys.fraud.fitting.silent_evidence import fit_audible_tails, silent_kinds
-=======
 from recsys.fraud.fitting.silent import silenced
->>>>>>> main
+from recsys.fraud.fitting.silent_evidence import fit_audible_tails, silent_kinds
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.booster import Booster, fit_booster
 from recsys.fraud.scoring.scorer import (
@@ -107,12 +104,8 @@ def fit_scorer(
     held_out_N = _some(~in_fit_N & known_N, ~in_fit_N)
     usable_N = _some(in_fit_N & known_N, in_fit_N)
     around = Neighbourhood(account=account_N, day=coded.day, usable=usable_N)
-<<<<<<< HEAD
     silent_J = silent_kinds(kinds, evidence_NJ[held_out_N])
-    tails = fit_audible_tails(evidence_NJ[held_out_N], silent_J)
-=======
-    tails = silenced(fit_tails(evidence_NJ[held_out_N]), kinds, silent)
->>>>>>> main
+    tails = silenced(fit_audible_tails(evidence_NJ[held_out_N], silent_J), kinds, silent)
     surprise_NJ, own_J = surprise_of(tails, evidence_NJ), own_of(kinds, covered)
     found = _Episodes.of(around, tails, evidence_NJ, surprise_NJ, own_J)
     trees = _Trees(
