@@ -50,15 +50,17 @@ def labels_of(
     return with_others_legitimate(labels, log) if counts.is_fraud_alone else labels
 
 
-def labels_to_measure(config: FraudJobConfig, log: TransactionLog, reporter: Reporter) -> pa.Table:
+def labels_to_measure(
+    inputs: Inputs, config: FraudJobConfig, log: TransactionLog, reporter: Reporter
+) -> pa.Table:
     """Labels of a benchmark; where none says legitimate, all that is not fraud is.
 
     Raises:
         DataError: The table cannot be read, or contradicts itself.
     """
-    from recsys.datasets.transactions.labels import load_labels, with_others_legitimate
+    from recsys.datasets.transactions.labels import with_others_legitimate
 
-    labels = load_labels(config.data, config.columns, log)
+    labels = inputs.labels(config.data, config.columns, log)
     if not count_labels(labels, log).is_fraud_alone:
         return labels
     reporter.warn("labels: frauds alone; every other transaction counts as legitimate")

@@ -7,7 +7,6 @@ from datetime import date
 
 import pyarrow as pa
 
-from pipelines.fraud.alert_history import earlier_alerts
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.data import (
     check_inputs,
@@ -37,6 +36,7 @@ from recsys.datasets.transactions.days import (
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.datasets.transactions.quarantine import CheckedTransactions
 from recsys.fraud.alerts.daily import DayResult, result_of_day
+from recsys.fraud.alerts.history import earlier_alerts
 from recsys.schema import EVENT_TIME
 
 
@@ -140,5 +140,5 @@ def score_night(
         model, after, night.rows, scores, night.history,
         day=day, config=config.alerts, with_labels=labels is not None,
     )  # fmt: skip
-    result = replace(result, earlier_alerts=earlier_alerts(config, day))
+    result = replace(result, earlier_alerts=earlier_alerts(config.alert_history, day))
     return ScoredNight(result=result, start=start, num_missed=num_missed)

@@ -8,7 +8,6 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
-from pipelines.fraud.alert_history import remember_alerts
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.late_rows import DAY_ROWS, day_rows
 from pipelines.fraud.night import Night, ScoredNight, load_night, score_night
@@ -20,6 +19,7 @@ from pipelines.jobs.job_run import JobRun, Outcome, job_run
 from recsys.compiled import num_threads
 from recsys.fraud.alerts.canary import plant_and_score
 from recsys.fraud.alerts.daily import DayResult
+from recsys.fraud.alerts.history import remember_alerts
 from recsys.fraud.alerts.outputs import (
     ACCOUNTS_FILE,
     QUARANTINE_FILE,
@@ -78,7 +78,7 @@ def _score(
     provenance = job.provenance(config)
     job.skip_if_done(day, provenance)
     with job.stage("work"):
-        remember_alerts(config)
+        remember_alerts(config.scores, config.alert_history)
         found = score_night(config, night, reporter, is_for_a_day=as_of is not None)
         judgement = _judge(config, night, found.result)
     page = _page(config, found.result, night)
@@ -90,7 +90,7 @@ def _score(
         find_faults=lambda _folder, _rows: judgement.faults,
         audit=lambda folder, rows: audit_scores(folder, day=day, num_transactions=rows),
     )
-    remember_alerts(config)
+    remember_alerts(config.scores, config.alert_history)
     reporter.say(
         f"scores: {page.num_transactions:,} transactions of {page.num_accounts:,} accounts, "
         f"{len(page.alerts):,} alerts"

@@ -54,6 +54,7 @@ def accounts(**columns: Column) -> pa.Table:
         "num_transactions": [2, 1, 1],
         "p_value": [0.1, 0.5, 0.5],
         "bundle_id": ["f"] * 3,
+        "flagged_before": [0] * 3,
     }
     return pa.table({**sound, **columns}, schema=account_scores_schema(pa.string()))
 

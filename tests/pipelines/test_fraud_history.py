@@ -27,7 +27,7 @@ def bank(stocked: Path, tmp_path: Path) -> Path:
 def test_alerts_outlive_the_runs_they_come_from(bank: Path) -> None:
     """With one run kept, the alerts of both nights stand in the table, and the second knows."""
     done = score(bank / "bank.toml", LAST, "--set", "output.keep=1")
-    assert done.code == 0, done.told
+    assert done.code == 0, done.messages
     files = sorted((bank / "runs" / "fraud-alerts").glob("*.parquet"))
     assert [path.name[:10] for path in files] == [str(NIGHT), str(LAST)]
     first, second = (pq.read_table(path) for path in files)
@@ -58,7 +58,7 @@ def test_an_account_is_explained_flagged_or_not(bank: Path) -> None:
     flagged, other = scores.to_pylist()[0], scores.to_pylist()[-1]
     for row in (flagged, other):
         done = run_bank("explain-account", bank / "bank.toml", row["account_id"], "--as-of", NIGHT)
-        assert done.code == 0, done.told
+        assert done.code == 0, done.messages
         assert done.status["alert"] == row["alert"]
         assert done.status["rank"] == row["rank"]
         assert done.status["account_score"] == pytest.approx(row["account_score"])
@@ -66,7 +66,7 @@ def test_an_account_is_explained_flagged_or_not(bank: Path) -> None:
         assert done.status["reasons"]
         if row["alert"]:
             assert done.status["reasons"] == row["reasons"]
-        assert f"rank {row['rank']:,} of {scores.num_rows:,}" in done.told
+        assert f"rank {row['rank']:,} of {scores.num_rows:,}" in done.messages
     assert contents(bank) == before
 
 
@@ -75,4 +75,4 @@ def test_an_account_without_a_transaction_is_refused(bank: Path) -> None:
     for day in (NIGHT, LAST + timedelta(days=1)):
         done = run_bank("explain-account", bank / "bank.toml", "nobody", "--as-of", day, "--quiet")
         assert done.code == 3
-        assert done.told.count("\n") == 1
+        assert done.messages.count("\n") == 1

@@ -56,7 +56,7 @@ def test_labels_that_match_nothing_hold_the_run(tmp_path: Path, kind: str, comma
     done = run_bank(command, config, *day)
     assert done.code == 3
     assert done.status["outcome"] in {"HELD", "REFUSED", "FAILED"}
-    assert f"got none of its {labels().num_rows:,} rows" in done.told
+    assert f"got none of its {labels().num_rows:,} rows" in done.messages
     assert not list(tmp_path.glob("runs/fraud-models/CURRENT"))
 
 
@@ -68,7 +68,7 @@ def test_frauds_that_match_nothing_hold_the_run(tmp_path: Path) -> None:
     )
     done = run_bank("validate-transactions", bank(tmp_path, with_ids(table, lambda _: ids)))
     assert done.code == 3
-    assert "labels that say fraud" in done.told
+    assert "labels that say fraud" in done.messages
 
 
 def test_labels_that_match_little_are_a_warning(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_labels_that_match_little_are_a_warning(tmp_path: Path) -> None:
     done = run_bank("validate-transactions", bank(tmp_path, labels()))
     matched = first_month().num_rows
     assert done.code == 0
-    assert f"warning: labels: {matched:,} of {labels().num_rows:,} rows are about" in done.told
+    assert f"warning: labels: {matched:,} of {labels().num_rows:,} rows are about" in done.messages
 
 
 def test_known_frauds_and_legitimate_transactions_are_counted(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_known_frauds_and_legitimate_transactions_are_counted(tmp_path: Path) ->
     done = run_bank("validate-transactions", config)
     frauds = int(pc.sum(labels()["is_fraud"]).as_py())
     rest = labels().num_rows - frauds
-    assert f"labels: {frauds:,} frauds and {rest:,} legitimate transactions" in done.told
+    assert f"labels: {frauds:,} frauds and {rest:,} legitimate transactions" in done.messages
 
 
 def test_why_labels_are_not_used_is_said(tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_why_labels_are_not_used_is_said(tmp_path: Path) -> None:
     late = ("--set", "labels.delay_days=40")
     done = run_bank("train-fraud", bank(tmp_path, labels()), "--as-of", LAST, *QUICK, *late)
     assert done.code == 0
-    assert "warning: labels: not used for scores: 0 frauds are known" in done.told
-    assert "[labels.meta_model] min_frauds" in done.told
+    assert "warning: labels: not used for scores: 0 frauds are known" in done.messages
+    assert "[labels.meta_model] min_frauds" in done.messages
 
 
 def test_frauds_alone_are_as_good_as_all_labels(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_frauds_alone_are_as_good_as_all_labels(tmp_path: Path) -> None:
         )
         done = run_bank("train-fraud", config, "--as-of", TRAINED, *QUICK)
         assert done.code == 0
-        assert ("frauds alone" in done.told) == (name == "alone")
+        assert ("frauds alone" in done.messages) == (name == "alone")
         run = Path(str(done.status["run"]))
         figures = json.loads((run / "metrics.json").read_text())
         assert figures["fit"]["uses_labels"] is True
@@ -132,8 +132,8 @@ def test_only_labelled_rows_are_measured(tmp_path: Path) -> None:
         "--transactions", tmp_path / "log.parquet", "--train-end", "2024-03-01",
         "--test-start", "2024-03-01", "--test-end", "2024-03-20", *QUICK[:2],
     )  # fmt: skip
-    assert done.code == 0, done.told
+    assert done.code == 0, done.messages
     in_test = (days_of(table) >= 60) & (days_of(table) < 79)
     labelled = int(np.sum(in_test & np.asarray(pc.is_valid(table["is_fraud"]))))
     assert done.status["num_transactions"] == labelled
-    assert f"measured: {labelled:,} of {int(in_test.sum()):,} test transactions" in done.told
+    assert f"measured: {labelled:,} of {int(in_test.sum()):,} test transactions" in done.messages

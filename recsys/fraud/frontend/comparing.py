@@ -1,4 +1,4 @@
-"""The fraud scorer beside plain detectors, on the end of a labelled log."""
+"""Compares the fraud scorer with baseline detectors on the end of a labelled log."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ OURS = "fraud scorer"
 def compare_scorers(
     transactions: Frame, labels: Frame | str, *, test_share: float = 0.3, **settings: object
 ) -> Frame:
-    """Fit on the days before, measure on the last ones: nobody is shown a label.
+    """Fit on the days before, measure on the last ones; labels are used only to measure.
 
     Args:
-        transactions: Who paid whom, when and how much.
+        transactions: Transactions, one row each.
         labels: Confirmed labels: a frame, or the name of a column of the transactions.
         test_share: Share of the transactions, the latest, that is measured.
         settings: As `FraudScorer` takes them.
 
     Returns:
-        A row a method: method, num_transactions, num_frauds and the measures.
+        A row for each method: method, num_transactions, num_frauds and the measures.
 
     Raises:
         ConfigError: A setting is wrong.

@@ -39,15 +39,15 @@ from recsys.schema import ALERT, EVENT_TIME, TRANSACTION_ID
 
 
 class FraudScorer:
-    """Says how unusual transactions are for their accounts, which accounts to look into, and why.
+    """Scores how unusual transactions are for their accounts, and flags accounts with reasons.
 
-    All keywords have defaults. Columns are guessed from their names where they are not given, which
-    is said aloud on the logger `recsys`. The other settings are sections of the config file of the
-    jobs, given as their dataclass or as a mapping, e.g. `alerts={"alert_budget": 5}`.
+    All keywords have defaults. Columns that are not given are guessed from their names, and each
+    guess is logged by the logger `recsys`. The other settings are sections of the config file of
+    the jobs, given as their dataclass or as a mapping, e.g. `alerts={"alert_budget": 5}`.
 
     Args:
         transaction_id: Column of the key of a transaction; guessed when None, like the next ones.
-        account_id: Column of whose behaviour is judged.
+        account_id: Column of the accounts, whose behaviour is scored.
         event_time: Column of the times.
         amount: Column of the amounts.
         counterparty_id: Column of the other side; a log need not have one.
@@ -98,7 +98,7 @@ class FraudScorer:
         """Learn what is normal for every account; no label is needed.
 
         Args:
-            transactions: Who paid whom, when and how much, one row each.
+            transactions: Transactions, one row each.
             labels: Confirmed labels: a frame of transaction ids and labels, or the name of a
                 column of `transactions`. Each counts from `labels.delay_days` after its
                 transaction on.
@@ -127,7 +127,7 @@ class FraudScorer:
         return self
 
     def score(self, transactions: Frame, labels: Frame | str | None = None) -> Frame:
-        """How unusual each transaction is; the state stays as it is.
+        """How unusual each transaction is; the state is not changed.
 
         Args:
             transactions: Transactions after those that the scorer has learnt from.
@@ -152,10 +152,10 @@ class FraudScorer:
         return as_kind(table, found.kind, index=found.index)
 
     def advance(self, transactions: Frame, labels: Frame | str | None = None) -> Frame:
-        """Go through days of transactions: score them, flag accounts, and move the state on.
+        """Go through days of transactions: score them, flag accounts, and update the state.
 
-        A day is over with the call that brings it: transactions of it that come later come too
-        late. `alerts` and `account_scores` then have what was found on each day.
+        A day is closed by the call that has its transactions: later ones of that day are refused.
+        `alerts` and `account_scores` then give the results of each day.
 
         Args:
             transactions: Transactions after those that the scorer has learnt from, whole days.
