@@ -174,7 +174,7 @@ class FraudScorer:
         nights: list[ScoredNight] = list(
             nights_of(
                 served.model, served.state, found.table, history,
-                labels=known, alerts=self._settings.alerts,
+                earlier=self._nights, labels=known, alerts=self._settings.alerts,
             )
         )  # fmt: skip
         ids = pa.chunked_array([c for one in nights for c in one.transaction_ids.chunks],

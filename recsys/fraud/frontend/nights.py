@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -15,7 +15,7 @@ from recsys.fraud.alerts.daily import result_of_day
 from recsys.fraud.alerts.selection import AlertConfig
 from recsys.fraud.model import FraudModel
 from recsys.fraud.profiles.state import ProfileState
-from recsys.schema import BUNDLE_ID, EVENT_TIME, TRANSACTION_ID
+from recsys.schema import ACCOUNT_ID, ALERT, BUNDLE_ID, EVENT_TIME, TRANSACTION_ID
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,6 +40,7 @@ def nights_of(
     table: pa.Table,
     history: pa.Table,
     *,
+    earlier: Mapping[date, pa.Table],
     labels: pa.Table | None,
     alerts: AlertConfig,
 ) -> Iterator[ScoredNight]:
@@ -50,9 +51,11 @@ def nights_of(
         state: What is known of the accounts before them.
         table: Transactions in the order of time, none before the state.
         history: Transactions before them, for reasons.
+        earlier: Account scores of the days gone through before.
         labels: Confirmed labels of all times; the model's delay decides which are known.
         alerts: How accounts are flagged.
     """
+    accounts = dict(earlier)
     for day in _days(table):
         rows = rows_of_day(table, day)
         scores, state = model.score(rows, state, num_threads=num_threads(), labels=labels)
@@ -63,14 +66,26 @@ def nights_of(
             model, state, rows, scores, pa.concat_tables([history, before]),
             day=day, config=alerts, with_labels=labels is not None,
         )  # fmt: skip
+        result = replace(result, earlier_alerts=_flagged(accounts, day))
         state = result.scored.state
+        accounts[day] = result.account_scores(bundle_id="").drop_columns([BUNDLE_ID])
         yield ScoredNight(
             day=day,
             transaction_ids=rows[TRANSACTION_ID],
             anomaly_scores=pa.array(scores.calibrated.anomaly_score),
-            accounts=result.account_scores(bundle_id="").drop_columns([BUNDLE_ID]),
+            accounts=accounts[day],
             state=state,
         )
+
+
+def _flagged(nights: Mapping[date, pa.Table], day: date) -> dict[object, tuple[date, ...]]:
+    """Days before a day on which accounts were flagged, by account id."""
+    found: dict[object, tuple[date, ...]] = {}
+    for earlier, table in sorted(nights.items()):
+        if earlier < day:
+            for account in table.filter(table[ALERT])[ACCOUNT_ID].to_pylist():
+                found[account] = (*found.get(account, ()), earlier)
+    return found
 
 
 def _days(table: pa.Table) -> Iterator[date]:
