@@ -54,6 +54,7 @@ SECTIONS = (
     Section("Kinds of index", "index_recall.py"),
     Section("A large catalogue, trained", "large_catalogue.py"),
     Section("The fraud scorer", "fraud_quality.py", takes_data=True),
+    Section("The fraud scorer on logs of strangers", "fraud_suite.py", takes_data=True),
     Section("How far late labels can lead", "handbook_bound.py", takes_data=True),
     Section("Fraud detectors side by side", "peers/fraud_detectors.py", takes_data=True),
     Section("What each kind of evidence is worth", "fraud_ablation.py", takes_data=True),

@@ -1,4 +1,4 @@
-"""Ours and plain baselines on a log of one's own, in one call."""
+"""`compare`: the model and baselines on a log of one's own, in one call."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ def compare(
     labels: Frame | str | None = None,
     **settings: object,
 ) -> Frame:
-    """A table of ours and the baselines, measured on the end of a log that nothing learnt from.
+    """A table of the model and baselines, measured on the end of a log, which none was fitted on.
 
-    Of interactions, the two-tower model beside popularity and item neighbours. Of transactions with
-    confirmed labels, the fraud scorer, which is not shown a label, beside plain detectors.
+    For interactions: the two-tower model, popularity and item neighbours. For transactions with
+    confirmed labels: the fraud scorer, fitted without labels, and baseline detectors.
 
     Args:
-        interactions: Who did what; or give transactions.
+        interactions: Interactions, one row an event; or give transactions.
         users: Users and their features.
         items: Items and their features.
-        transactions: Who paid whom, when and how much.
+        transactions: Transactions, one row each.
         labels: Confirmed labels of the transactions: a frame, or the name of a column.
         settings: Columns and settings, as `Recommender` or `FraudScorer` take them; for
             transactions also `test_share`, the share of them that is measured, 0.3 by default.
 
     Returns:
-        A row a method, ours first, as the kind of frame that came in.
+        A row for each method, the model first, as the kind of frame that came in.
 
     Raises:
         ConfigError: Neither interactions nor transactions with labels, or both.

@@ -120,10 +120,7 @@ def benchmark_fraud(
     figures = {
         **_measured(measured, rows, scored),
         "baselines": {name: asdict(result) for name, result in baselines.items()},
-        "fit_s": fit_s,
-        "num_train_rows": train.num_rows,
-        "history_days": float(day_of(train)[-1] - day_of(train)[0]),
-        "labels": "none" if label_delay_days is None else f"{label_delay_days:g} days late",
+        **_learnt(train, label_delay_days, fit_s),
         "fit": fitted.report.to_dict(),
         "quarantine": checked.report.to_dict(),
         "config": config_to_dict(config),
@@ -132,6 +129,16 @@ def benchmark_fraud(
     (out / "metrics.json").write_text(text, encoding="utf-8")
     _report(measured.values, measured.ceilings, figures, reporter)
     return figures
+
+
+def _learnt(train: pa.Table, label_delay_days: float | None, fit_s: float) -> dict[str, object]:
+    """What was learnt from, and how long it took."""
+    return {
+        "fit_s": fit_s,
+        "num_train_rows": train.num_rows,
+        "history_days": float(day_of(train)[-1] - day_of(train)[0]),
+        "labels": "none" if label_delay_days is None else f"{label_delay_days:g} days late",
+    }
 
 
 def _measured(measured: FraudMeasures, rows: TestRows, scored: ScoredTest) -> dict[str, object]:

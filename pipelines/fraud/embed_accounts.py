@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -57,14 +56,10 @@ def _embed(
     with job.stage("work"):
         found = account_vectors(live.model, table, at=day_number(day) + 1)
     num_accounts, width = found.vectors.shape
-
-    def write(folder: Path) -> None:
-        written = account_vectors_table(found, bundle_id=live.fingerprint)
-        write_table(folder / VECTORS_FILE, written)
-
+    written = account_vectors_table(found, bundle_id=live.fingerprint)
     published = job.publish(
         day,
-        write,
+        lambda folder: write_table(folder / VECTORS_FILE, written),
         provenance=provenance,
         keep=config.output.keep,
         audit=lambda folder, _: audit_vectors(

@@ -200,6 +200,10 @@ def report_fit(fitted: FittedFraud, reporter: Reporter) -> None:
     shares = sorted(report.episode_shares.items(), key=lambda item: -item[1])
     best = ", ".join(f"{kind} {share:.2f}" for kind, share in shares[:5])
     reporter.say(f"evidence that comes in episodes: {best}")
+    if report.silent_evidence:
+        reporter.say(f"evidence that says nothing here: {', '.join(report.silent_evidence)}")
+    if report.episodes_known == 0:
+        reporter.say("no episodes can be told from chance: all kinds of evidence count alike")
     if report.uses_labels:
         reporter.say("labels: trees over evidence and labels give the scores")
     if report.labels_missing:
@@ -224,6 +228,7 @@ def _record(
     run.log_metrics({f"{stage.replace(' ', '_')}_s": s for stage, s in report.durations_s.items()})
     run.log_metrics({f"episode_share.{kind}": v for kind, v in report.episode_shares.items()})
     run.log_metrics({"trust_weights": report.lift_of_weights, "peak_rss_mb": peak_rss_mb()})
+    run.log_metrics({"episodes_known": report.episodes_known})
     run.log_artifact(folder / "metrics.json")
     scorer = load_fraud_scorer(folder / "model", folder / "state")
     run.log_model(

@@ -1,4 +1,4 @@
-"""Generated logs as a user would have them: tables, the truth apart from them, and a config."""
+"""Writes generated logs: tables and a config as users have them, and the truth beside them."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class Inputs:
                     + (" ..." if entries.num_passed_over > len(entries.passed_over) else "")
                 )
             if one.num_filtered:
-                reporter.say(f"{role}: {one.num_filtered:,} rows left out by [data.where]")
+                reporter.say(f"{role}: {one.num_filtered:,} rows left out by data.where")
 
     def run(self, role: str, folder: Path) -> None:
         """A published run that is read: its name says what it holds, as runs do not change."""

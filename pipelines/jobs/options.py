@@ -1,4 +1,4 @@
-"""Options that several commands share, read so that a wrong value is one line like any other."""
+"""Options that several commands share; a wrong value is reported in one line like other errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date
 from recsys.errors import ConfigError
 
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(9998, 12, 31)
-"""Days that a run can stand for: a day more is still a date, whatever reads it."""
+"""Days that a run can stand for: the day before and after them are valid dates too."""
 
 
 def parse_day(text: str) -> date:

@@ -1,7 +1,7 @@
 """Configs and samples that come with the package, in a checkout or installed anywhere.
 
 The shipped configs have paths such as `../../runs/NAME`: of the project in a checkout. Where the
-package is installed there is no project around it, and the current folder takes its place, so that
+package is installed there is no project around it, and the current folder is used instead, so that
 nothing is ever written beside the code.
 """
 
@@ -31,7 +31,7 @@ def base_of(config: Path) -> Path:
 
 
 def path_at(folder: Path, path: Path | str) -> Path:
-    """What a config names, absolute; the sample that is installed where the folder has none.
+    """A path of a config, made absolute; the installed sample if the folder does not have it.
 
     Args:
         folder: Where relative paths of the config start.

@@ -1,7 +1,7 @@
-"""The streams that a job tells on. Whoever stops reading them stops no job, and changes no outcome.
+"""The output streams of a job: one that breaks or is closed does not change the outcome.
 
 A pipe may be closed, a disk with a log on it full, a stream missing from the start. What was
-published is published all the same, and the exit code says so.
+published stays published, and the exit code says so.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 _LOST = (OSError, ValueError, AttributeError)
-"""What writing to a stream raises that is broken, closed or missing."""
+"""Errors of writing to a stream that is broken, closed or missing."""
 
 
 class ErrorStream:
-    """The standard error as a file for people's eyes: what cannot be told is lost, and no more."""
+    """The standard error as a file for people: what cannot be written is lost without an error."""
 
     def write(self, text: str) -> int:
-        """Write, if anybody listens."""
+        """Write, if the stream is open."""
         write_to(sys.stderr, text)
         return len(text)
 
@@ -27,7 +27,7 @@ class ErrorStream:
         """Everything is flushed as it is written."""
 
     def isatty(self) -> bool:
-        """Whether a person sees it."""
+        """Whether it is a terminal."""
         with suppress(*_LOST):
             return sys.stderr.isatty()
         return False
@@ -37,7 +37,7 @@ class ErrorStream:
 
 
 def write_to(stream: TextIO | None, text: str) -> str:
-    """Write to a stream and flush it; why it could not be done, empty where it could."""
+    """Write to a stream and flush it; returns why this failed, empty if it did not."""
     try:
         if stream is None:
             return "the stream is closed"
@@ -59,7 +59,7 @@ def open_missing_streams() -> None:
 
 
 def _silence(stream: TextIO | None) -> None:
-    """Let what is still in the buffer of a broken stream go nowhere, also when it is closed."""
+    """Discard what is still in the buffer of a broken stream, also when it is closed."""
     with suppress(*_LOST):
         number = stream.fileno() if stream is not None else -1
         if number in (1, 2):

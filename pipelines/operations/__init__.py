@@ -1,1 +1,1 @@
-"""Commands for whoever runs the jobs: what is live, going back, and telling MLflow what waits."""
+"""Commands for operators: what is live, rollback, and delivery of waiting runs to MLflow."""

@@ -1,4 +1,4 @@
-"""The lists that are live, and what new ones may differ from them in."""
+"""The lists that are live, and how far new ones may differ from them."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ LISTS_FILE = "recommendations.parquet"
 
 @dataclass(frozen=True, kw_only=True)
 class LiveLists:
-    """What is live, as new lists are compared with it."""
+    """The live lists, with which new lists are compared."""
 
     file: Path | None
     """The lists; None where there are none."""
     has_same_rules: bool = False
-    """Whether they were made by the same settings, the same kinds of rules and what ranks now."""
+    """Whether they were made with the same settings, the same kinds of rules and the same
+    ranking."""
     retraining: RetrainingShift | None = None
     """How far another model's lists were measured to differ; None where the same model made them,
     or nothing was measured."""
 
 
 def live_lists(config: JobConfig, provenance: Mapping[str, str]) -> LiveLists:
-    """The lists that are live, beside what new ones follow from.
+    """The lists that are live, compared with the provenance of new ones.
 
-    Rules may name other items or pairs than in the night before: those change from day to day.
+    Rules may name other items or pairs than the night before, since these change from day to day.
 
     Raises:
         PublishError: The live run is damaged.
@@ -61,7 +62,7 @@ def live_lists(config: JobConfig, provenance: Mapping[str, str]) -> LiveLists:
 
 
 def _record(config: JobConfig, run_id: str) -> Mapping[str, object]:
-    """What a stored model says of its promotion; empty where it is gone or damaged."""
+    """The promotion record of a stored model; empty if the model is gone or damaged."""
     folder = find_run(config.models, run_id) if RUN_ID.fullmatch(run_id) else None
     if folder is None:
         return {}

@@ -1,4 +1,4 @@
-"""What a published model consists of on the disk: model, index, measures, report."""
+"""The files of a published model: model, index, measures, report."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SELECTED, _SELECTED_BEFORE = "selection", "selection_before"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trained:
-    """What a training came to."""
+    """The result of a training."""
 
     dataset: Dataset
     """What it was fitted on."""
@@ -53,7 +53,7 @@ class Trained:
 
 
 def selection_before(root: Path, day: date) -> Selection | None:
-    """What the newest model up to a day was trained with, held ones apart.
+    """The selection of the newest model up to a day, without models that were held.
 
     Where that is a model of the same day, it is what that one started from: a day that is run again
     gives the same model again.
@@ -86,7 +86,7 @@ def write_files(folder: Path, trained: Trained, config: JobConfig, reporter: Rep
 
 
 def check_opens(folder: Path) -> None:
-    """Refuse to publish what readers could not open."""
+    """Check that readers can open what is to be published."""
     load_recommender(folder / "model", folder / "index")
 
 

@@ -169,6 +169,7 @@ def _status(
         "run": str(published.folder),
         "digest": output_digest(published),
         **task.checked.counts(),
+        "inputs": task.job.inputs.found(),
         "report": str(report) if report.exists() else None,
         **delivery,
         "peak_rss_mb": peak_rss_mb(),

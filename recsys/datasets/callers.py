@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +42,23 @@ def in_words_of_python() -> Iterator[None]:
             file=error.file, column=error.column, expected=error.expected, got=error.got,
             remedy=remedy,
         ) from error.__cause__  # fmt: skip
+    except ConfigError as error:
+        message = re.sub(r"the path data\.(\w+) beside it", r"the frame \1 beside it", str(error))
+        raise ConfigError(message.replace("add the path", "pass it")) from None
+
+
+def whole_number(given: object, *, name: str) -> int:
+    """A whole number that a caller gave, of Python or numpy.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    try:
+        if not isinstance(given, bool):
+            return operator.index(given)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    raise ConfigError(f"{name}: expected a whole number, got {given!r}")
 
 
 def _in_python(remedy: str) -> str:

@@ -1,4 +1,4 @@
-"""Names that columns of such tables have elsewhere, and which names a message may show.
+"""Usual names of columns, and which names a message may show.
 
 A CSV file without a header has its first row where the names should be, and that row may hold a
 card number. So names of columns stand in a message only where some of them is a known one.
@@ -52,7 +52,7 @@ def folded(name: str) -> str:
 
 
 def find_name(asked: str, names: Sequence[str]) -> str | None:
-    """The column of that name: as it stands, else the only one that differs in case alone."""
+    """The column of that name: exactly, else the only one that differs in case alone."""
     if asked in names:
         return asked if names.count(asked) == 1 else None
     alike = [name for name in names if folded(name) == folded(asked)]
@@ -73,7 +73,7 @@ def shown_names(names: Sequence[str], expected: Iterable[str]) -> str:
 
 
 def nearest_name(asked: str, names: Sequence[str], expected: Iterable[str]) -> str | None:
-    """The name most like the one that is asked for, where it may be shown."""
+    """The most similar name, if it may be shown."""
     if not has_known_name(names, expected):
         return None
     others = [name for name in names if name != asked and not _LIKE_DATA.search(name)]

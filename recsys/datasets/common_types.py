@@ -1,4 +1,4 @@
-"""One type for a column that the files of a folder hold in several, where no value changes.
+"""A common type for a column that files of a folder hold in several types, if no value changes.
 
 Two writers, or two versions of one, may write the same column as string and large_string, plain and
 as a dictionary, in microseconds and nanoseconds, in UTC and another zone. No value differs in

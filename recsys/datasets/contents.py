@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, so that a wrong name or format is told as what it is."""
+"""The format of a file by its first bytes, so that messages can name a wrong format."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def kind_of(head: bytes) -> str:
 
 
 def check_is_parquet(path: Path, origin: Origin) -> None:
-    """Refuse a file that is read as Parquet and is none."""
+    """Refuse a file that is read as Parquet but is not Parquet."""
     found = content_of(path)
     if found != PARQUET:
         raise _refusal(origin, "a Parquet file, or a CSV file named *.csv or *.csv.gz", found)

@@ -34,12 +34,12 @@ def read_csv(
     optional: Sequence[str],
     delimiter: str,
 ) -> pa.Table:
-    """The columns of a CSV file as text, under the names that are asked for.
+    """The columns of a CSV file as text, under the requested names.
 
     An empty field is null and a quoted empty field the empty string.
 
     Raises:
-        DataError: A file that is no CSV, whose quotes have swallowed rows, or without a column.
+        DataError: A file that is not CSV, whose quotes have swallowed rows, or that lacks a column.
     """
     reading = pa_csv.ReadOptions(block_size=_BLOCK_BYTES)
     parsing = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
@@ -94,7 +94,7 @@ def _opened(path: Path, then: bytes = b"") -> pa.TransformInputStream:
 
 
 def _check_delimiter(header: bytes, delimiter: str, origin: Origin) -> None:
-    """Refuse a header that is one name with what is a delimiter elsewhere."""
+    """Refuse a header of one name that contains a usual delimiter."""
     others = [mark for mark in _OTHER_DELIMITERS if mark.encode() in header]
     if others and delimiter.encode() not in header:
         shown = others[0].replace("\t", "\\t")
@@ -106,7 +106,7 @@ def _check_delimiter(header: bytes, delimiter: str, origin: Origin) -> None:
 
 
 def _without_last_row(table: pa.Table, origin: Origin) -> pa.Table:
-    """The table without the row that marks the end, which a quote left open would swallow."""
+    """The table without the marker row at the end, which an unclosed quote would swallow."""
     num_rows = table.num_rows - 1
     if num_rows < 0 or table.column(0)[num_rows].as_py() != _CSV_END:
         raise origin.refusal(

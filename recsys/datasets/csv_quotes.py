@@ -1,8 +1,8 @@
 """Signs that a stray quote in a CSV file has swallowed rows, in all columns, read or not.
 
 A field that begins with a quote runs to the next quote that ends it, over line breaks if need be.
-Where a writer did not double the quotes within fields, whole rows become part of one field, and no
-reader can tell. Two signs give it away: text after a closing quote, and a field whose lines look
+If a writer did not double the quotes within fields, whole rows become part of one field, and a
+reader cannot be sure. There are two signs: text after a closing quote, and a field whose lines look
 like the rows around it.
 """
 
@@ -77,7 +77,7 @@ def check_quotes(file: IO[bytes], origin: Origin, delimiter: str) -> None:
 
 
 def _quoted_fields(first: bytes, file: IO[bytes], mark: bytes) -> Iterator[_Field]:
-    """Quoted fields that do not end well in the line where they begin, block by block.
+    """Quoted fields that do not end properly in the line where they begin, block by block.
 
     Most fields do. Taking these out first leaves few to look at, and takes quotes out by pairs, so
     that a stray quote meets the same other stray quote, or none.

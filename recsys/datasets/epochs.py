@@ -1,7 +1,7 @@
-"""Times that are counts since 1970, and the unit that they can be in.
+"""Times that are counts since 1970, and their possible units.
 
-A unit that is not theirs moves times to 1970 or to the far future, where they pass for data. So a
-unit is refused where another one puts the times into our years and this one does not.
+A wrong unit moves times to 1970 or to the far future, and this would not be noticed. So a unit is
+refused if another one gives times from 1990 to 2100 and this one does not.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def epoch_integers(column: pa.ChunkedArray, origin: Origin, unit: TimeUnit) -> p
 
 
 def check_unit(counts: pa.ChunkedArray, unit: TimeUnit, origin: Origin) -> None:
-    """Refuse counts of which another unit makes times of our years and the stated one does not.
+    """Refuse a unit that gives no times from 1990 to 2100 if another unit does.
 
     Raises:
         DataError: There is such a unit.

@@ -1,8 +1,8 @@
 """Times far before all others: a missing time written as 1970, a clock that was not set.
 
-One such row would move what is cut by time, so they are set aside and counted. They must be few, or
+One such row would shift a split by time, so they are set aside and counted. They must be few, or
 all at one moment, as a stand-in for a missing time is; and the gap after them must be longer than a
-year and than all the time from there on. A log that began slowly keeps its first rows.
+year and longer than all the time after it. A log that began slowly keeps its first rows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from recsys.arrays import BoolArray, Int64Array
 
 MAX_FAR_SHARE = 0.05
-"""Share of rows that may be set aside for it."""
+"""Largest share of rows that may be set aside for this."""
 
 _MIN_ROWS = 20
 _MIN_GAP_US = 365 * 86_400_000_000

@@ -1,9 +1,8 @@
-"""Which entries of a folder are data: every one is read, or passed over by name, or refused.
+"""Which entries of a folder are data: each is read, skipped by its name, or refused.
 
-Names that begin with `.` or `_` are by custom no data, nor are notes such as README.md: these are
-passed over and counted. A link is followed to what it names. A folder that belongs to a table
-format is refused: which of its files count, and which of their rows, is for the format's log to
-say.
+By convention names that begin with `.` or `_` are not data, nor are notes such as README.md: these
+are skipped and counted. Links are followed. A folder that belongs to a table format is refused:
+only the log of the format knows which of its files, and which of their rows, count.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from recsys.datasets.column_names import nearest_name, shown_names
@@ -51,6 +52,7 @@ _INTERACTION_NAMES: Mapping[str, Sequence[str]] = {
     ITEM_ID: ("article", "productid", "movie", "film", "book", "song_id", "stockcode"),
     EVENT_TIME: ("when", "bought_at", "event_at", "viewed_at", "rated_at", "datetime_utc"),
 }
+_FIRST_LIKELY_S = 631_152_000  # 1990, in the coarsest unit
 _MAX_NULLS = 0.5  # share of a column; one that is mostly empty may say what became of few rows
 _LIKE_LABELS = ("fraud", "label", "chargeback", "target", "class", "score", "alert")
 
@@ -101,6 +103,7 @@ def find_columns(
         asked = given.get(standard)
         if asked is not None:
             _check_given(frame, standard, asked)
+            _check_not_taken(found, standard, asked)
             found[standard] = asked
     for standard in (*required, *optional):
         if given.get(standard) is not None:
@@ -126,6 +129,7 @@ def time_settings(
     if unit is None:
         unit = guess_time_unit(values)
         if unit is not None:
+            _check_plausible(guesses.frame, column, values)
             guesses.note(f"integers in {column!r} count {unit} since 1970",
                          f'event_time_unit="{unit}"')  # fmt: skip
     kind = values.type.value_type if pt.is_dictionary(values.type) else values.type
@@ -135,6 +139,17 @@ def time_settings(
         guesses.note(f"times in {column!r} name no zone and are taken as UTC",
                      'event_time_zone="UTC"')  # fmt: skip
     return zone, unit
+
+
+def _check_plausible(frame: NamedFrame, column: str, values: pa.ChunkedArray) -> None:
+    """Refuse to guess a unit of integers that count something else, such as rows or days."""
+    largest = pc.max(values).as_py()
+    if largest < _FIRST_LIKELY_S:
+        raise frame.origin(column).refusal(
+            expected="times, or integers since 1970 of which the last is later than 1990",
+            got=f"integers up to {largest:,}",
+            remedy="convert the column, or pass event_time_unit if they count from 1970",
+        )
 
 
 def find_features(
@@ -187,6 +202,15 @@ def _check_given(frame: NamedFrame, standard: str, asked: str) -> None:
             got=f"none among {shown_names(frame.names, [asked])}",
             remedy=f"{hint}correct {standard}=...",
         )
+
+
+def _check_not_taken(found: Mapping[str, str], standard: str, asked: str) -> None:
+    """Refuse one column for two things."""
+    for other, column in found.items():
+        if column == asked:
+            raise ConfigError(
+                f"{standard}: expected another column than that of {other}, got {asked!r} for both"
+            )
 
 
 def _guess(frame: NamedFrame, free: Sequence[str], standard: str) -> str | None:

@@ -1,7 +1,7 @@
 """Frames of pandas, polars and Arrow: in as Arrow columns, out as the kind that came in.
 
-pandas columns are converted one by one, so that a refusal names its column and a column that
-nobody asked for is not looked at. All else comes through the Arrow C stream, without a library.
+pandas columns are converted one by one, so that a refusal names its column and a column that is not
+needed is not read. All else comes through the Arrow C stream, without a library.
 """
 
 from __future__ import annotations
@@ -58,7 +58,14 @@ class NamedFrame:
         column: pa.ChunkedArray = self._from_pandas(name) if is_pandas else self.frame[name]
         if isinstance(column.type, pa.BaseExtensionType):
             return column
-        return plain_column(_with_plain_terms(column))
+        try:
+            return plain_column(_with_plain_terms(column))
+        except pa.ArrowException as error:
+            raise self.origin(name).refusal(
+                expected="times, numbers or text",
+                got=f"categories of another type, {column.type.value_type}",
+                remedy="convert the column, e.g. to text with .astype(str)",
+            ) from error
 
     @property
     def num_rows(self) -> int:
@@ -92,7 +99,7 @@ def named_frame(frame: Frame, name: str) -> NamedFrame:
     """A frame under the name of its argument.
 
     Raises:
-        DataError: It is none, has no column, or columns that cannot be told apart.
+        DataError: It is not a frame, has no column, or columns that cannot be distinguished.
     """
     if isinstance(frame, pd.DataFrame):
         levels = [level for level in frame.index.names if level is not None]
@@ -133,11 +140,13 @@ def values_of(values: Frame, name: str) -> pa.ChunkedArray:
     """Ids that were given as a list, an array or a column.
 
     Raises:
-        DataError: They are none, or of several types.
+        DataError: They are not ids, or of several types.
     """
     try:
         if isinstance(values, pa.ChunkedArray):
             return values
+        if isinstance(values, str | bytes):
+            raise TypeError("one id")
         return _array_of(list(values) if isinstance(values, set | frozenset | range) else values)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise Origin(file=name).refusal(
@@ -150,7 +159,7 @@ def values_of(values: Frame, name: str) -> pa.ChunkedArray:
 
 
 def reader_of(frames: Mapping[str, NamedFrame]) -> Reader:
-    """What reads frames by the names of their arguments, in place of `read_table`."""
+    """A reader of frames by the names of their arguments, in place of `read_table`."""
     return Reader(frames=frames)
 
 
@@ -236,7 +245,7 @@ def _kind_of(frame: Frame) -> FrameKind:
 
 
 def _check_names(names: Sequence[object], argument: str) -> None:
-    """Refuse names that are no text, or that two columns have."""
+    """Refuse names that are not text, or that two columns have."""
     origin = Origin(file=argument)
     others = [name for name in names if not isinstance(name, str)]
     if others or not names:

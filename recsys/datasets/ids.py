@@ -52,6 +52,9 @@ def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if isinstance(column.type, pa.BaseExtensionType):
         return plain_column(column.cast(column.type.storage_type))
     if pa.types.is_dictionary(column.type):
+        if pa.types.is_string_view(column.type.value_type):  # which Arrow does not decode
+            chunks = [one.dictionary.cast(pa.string()).take(one.indices) for one in column.chunks]
+            return pa.chunked_array(chunks, pa.string())
         return plain_column(column.cast(column.type.value_type))
     if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
         return column.cast(pa.string())

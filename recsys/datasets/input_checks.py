@@ -138,13 +138,9 @@ def check_newest_day(
         figure = daily_share(marked, days_N, number, num_days=num_days)
         found += _share("unseen", name, figure, config, origin)
     if AMOUNT in table.column_names:
-        is_recent_N = (days_N <= number) & (days_N >= number - config.reference_days)
-        is_recent_N[is_recent_N] = first_of_each(
-            table.filter(pa.array(is_recent_N)), terms[0], most=_MAX_AMOUNTS
-        )
-        found += _amounts(
-            table.filter(pa.array(is_recent_N)), days_N[is_recent_N], number, config, origin
-        )
+        near_N = (days_N <= number) & (days_N >= number - config.reference_days)
+        near_N[near_N] = first_of_each(table.filter(pa.array(near_N)), terms[0], most=_MAX_AMOUNTS)
+        found += _amounts(table.filter(pa.array(near_N)), days_N[near_N], number, config, origin)
     return found
 
 
@@ -203,8 +199,8 @@ def _duplicates(
     table: pa.Table, day: int, config: InputChecksConfig, origin: Naming
 ) -> Iterator[Finding]:
     days_N = day_numbers(table)
-    is_recent_N = (days_N <= day) & (days_N >= day - config.reference_days)
-    recent, days_N = table.filter(pa.array(is_recent_N)), days_N[is_recent_N]
+    near_N = (days_N <= day) & (days_N >= day - config.reference_days)
+    recent, days_N = table.filter(pa.array(near_N)), days_N[near_N]
     figure = daily_share(repeated(recent), days_N, day, num_days=config.reference_days)
     yield from _share("duplicates", "", figure, config, origin)
 
@@ -245,13 +241,11 @@ def _amounts(
         groups = currency_groups(recent[CURRENCY])
     for currency, mine_N in groups.items():
         today = amounts_N[mine_N & (days_N == day)]
-        before = {
-            int(one): amounts_N[mine_N & (days_N == one)]
-            for one in np.unique(days_N[mine_N & (days_N < day)])
-        }
-        before = {one: values for one, values in before.items() if len(values) >= _MIN_ROWS}
+        days = np.unique(days_N[mine_N & (days_N < day)])
+        by_day = [amounts_N[mine_N & (days_N == one)] for one in days]
+        before = [values for values in by_day if len(values) >= _MIN_ROWS]
         if len(today) >= _MIN_ROWS and len(before) >= _MIN_DAYS:
-            yield from _shift(currency, today, list(before.values()), config, origin)
+            yield from _shift(currency, today, before, config, origin)
 
 
 def _shift(
@@ -264,7 +258,7 @@ def _shift(
     """Median and distribution of log amounts, with limits from the days before."""
     pooled = np.sort(np.concatenate(before))
     usual = float(np.median(pooled))
-    where = f".{currency}" if currency else ""
+    where, of_currency = (f".{currency}", f" in {currency}") if currency else ("", "")
     ends = np.quantile(pooled, [0.001, 0.999])
     figures: dict[str, tuple[Callable[[Float64Array], float], float]] = {
         "amount_shift": (partial(shift, usual=usual), math.log(config.max_amount_shift)),
@@ -281,11 +275,9 @@ def _shift(
         error = None
         if observed > high:
             error = _refusal(
-                rule, origin(AMOUNT), _amount_text(rule, observed), f"at most "
-                f"{_amount_text(rule, high)}, by the days before"
-                + (f" in {currency}" if currency else ""),
-                f"check the unit and the currency of the amounts, or raise [input_checks] "
-                f"max_{rule}",
+                rule, origin(AMOUNT), _amount_text(rule, observed),
+                f"at most {_amount_text(rule, high)}, by the days before{of_currency}",
+                f"check unit and currency of the amounts, or raise [input_checks] max_{rule}",
             )  # fmt: skip
         yield Finding(rule=f"{rule}{where}", observed=observed, low=0.0, high=high, error=error)
 

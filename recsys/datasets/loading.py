@@ -208,7 +208,7 @@ def _check_keys(dataset: Dataset, side: TableName, key: str) -> None:
     table: pa.Table | None = getattr(dataset, side)
     if table is None:
         return
-    if not table.num_rows:
+    if not table.num_rows or not dataset.interactions.num_rows:
         return
     ids, origin = table[key], dataset.origin(side, key)
     expected_type = dataset.interactions.schema.field(key).type

@@ -48,7 +48,7 @@ class _File:
 def read_parquet(
     path: Path, origin: Origin, columns: Sequence[str] | None, optional: Sequence[str]
 ) -> tuple[pa.Table, Entries]:
-    """The columns of a file or folder, under the names that are asked for.
+    """The columns of a file or folder, under the requested names.
 
     Rows keep the order of the file, files the order of their names. Keys of Hive partitions are
     columns of text.
@@ -88,11 +88,11 @@ def _schema(path: Path, origin: Origin) -> pa.Schema:
 def _described(
     path: Path, schema: pa.Schema, asked: Sequence[str], wanted: Mapping[str, str], origin: Origin
 ) -> _File:
-    """What a file of a folder has of the columns that are asked for."""
+    """Which of the requested columns a file of a folder has."""
     here = replace(origin, file=str(path))
     fields = {}
     for name in asked:
-        # A column that all files but one call alike is looked for as it was asked for.
+        # A column that all files but one name alike is searched for by the requested name.
         found = select_columns(schema.names, [], [name, wanted[name]], here)
         if not found:
             count = schema.names.count(name)
@@ -230,7 +230,7 @@ def _keys_of(relative: Path) -> tuple[str, ...]:
 
 @contextmanager
 def _reading(origin: Origin) -> Iterator[None]:
-    """Whatever a reader says of a file, without the values that it may quote."""
+    """Turn a reader's errors into one line, without values that they may quote."""
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeError) as error:

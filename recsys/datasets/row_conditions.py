@@ -56,7 +56,7 @@ def read_condition(text: str) -> Condition:
     """Read a condition.
 
     Raises:
-        ValueError: It is none; the message says where.
+        ValueError: It is not a condition; the message says where.
     """
     return _Reader(text).read()
 

@@ -1,4 +1,4 @@
-"""Which rows of a table count, by a condition in the config: `quantity > 0 and country = 'FR'`.
+"""Row filters: conditions in the config, such as `quantity > 0 and country = 'FR'`.
 
 As in SQL, a comparison with a missing value is not true, so the row is left out.
 """
@@ -57,7 +57,7 @@ class RowFilter:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it looks at."""
+        """The columns that it uses."""
         return tuple(dict.fromkeys(one.column for one in _ones(self.condition)))
 
     def apply(self, table: pa.Table, origin: Origin) -> pa.Table:
@@ -82,7 +82,7 @@ def _ones(condition: Condition) -> Iterator[One]:
 
 
 def _truth(condition: Condition, table: pa.Table, origin: Origin) -> pa.ChunkedArray:
-    """Whether a condition is true of each row; null where that cannot be said."""
+    """Whether a condition is true of each row; null where it is undefined."""
     if isinstance(condition, One):
         here = replace(origin, column=condition.column)
         return _truth_of_one(condition, plain_column(table[condition.column]), here)

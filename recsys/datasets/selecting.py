@@ -1,4 +1,4 @@
-"""Which columns of a file are read: each asked for by a name, present, and once."""
+"""Selects the columns of a file to read: each by its name, present and unambiguous."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from recsys.errors import DataError
 def select_columns(
     names: Sequence[str], columns: Sequence[str] | None, optional: Sequence[str], origin: Origin
 ) -> dict[str, str]:
-    """The file's own name of each column to read, by the name that it is asked for.
+    """The file's own name of each column to read, by the requested name.
 
-    Case and white space around a name do not matter where they leave one column to be meant.
+    Case and white space around a name are ignored if only one column can be meant.
 
     Args:
         names: Columns of the file.

@@ -1,4 +1,4 @@
-"""What a look at all times of a log tells: its ends, and times that no event can have."""
+"""Checks over all times of a log: the first and last one, and impossible times."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def first_and_last(times: pa.ChunkedArray) -> dict[str, datetime]:
 
 
 def absurd_refusals(times: pa.ChunkedArray, origin: Origin) -> Iterator[DataError]:
-    """Times that no date can have, and too many at one moment far before all others."""
+    """Refusals of times outside the calendar, and of too many far before all others."""
     is_absurd = is_beyond(times)
     num_absurd = pc.sum(is_absurd).as_py() or 0
     if num_absurd:

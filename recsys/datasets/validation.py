@@ -163,6 +163,8 @@ def _unknown_share(log: pa.Table, side: pa.Table | None, key: str) -> float | No
 def _unknown(log: pa.Table, side: pa.Table, key: str) -> pa.ChunkedArray:
     """Ids of interactions, repeated as they occur, that `side` lacks."""
     ids = log[key].drop_null()
+    if not len(ids) or not side.num_rows:  # the type of a column without rows says nothing
+        return ids
     return ids.filter(pc.invert(pc.is_in(ids, side[key])))
 
 

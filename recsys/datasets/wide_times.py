@@ -1,7 +1,7 @@
 """Times of any unit as microseconds that no later code can overflow.
 
-What lies beyond the years that a date can have is moved to a moment far outside of them, on its own
-side of 1970, and never into years that look plausible. Checks count such times as absurd.
+Times outside the years that a date can have are moved to a moment far outside of them, on the same
+side of 1970, and never into plausible years. Checks count such times as absurd.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The runs that were live one after the other, so that the last move of the pointer can be undone.
+"""The history of live runs, so that the last move of the pointer can be undone.
 
-A file beside the pointer lists them, the live one last. The pointer decides: what a crash has left
-behind the live run in that file was never live, or is not any more.
+A file beside the pointer lists them, the live one last. The pointer decides: after a crash, entries
+after the live run in that file do not count.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MOST_MOVES = 100
 
 
 def move_to(root: Path, folder: Path) -> None:
-    """Make a run live, and remember which one was."""
+    """Make a run live, and remember which one was live before."""
     trail = _trail(root)
     if not trail or trail[-1] != folder:
         _write(root, [*trail, folder])
@@ -33,7 +33,7 @@ def move_to(root: Path, folder: Path) -> None:
 
 
 def move_back(root: Path, folder: Path) -> None:
-    """Make a run live that was, and forget what came after it."""
+    """Make an earlier live run live again, and forget those after it."""
     trail = _trail(root)
     write_pointer(root, folder)
     places = [place for place, one in enumerate(trail[:-1]) if one == folder]

@@ -1,4 +1,4 @@
-"""Saving from Python: a run that becomes live whatever its day, and the run that a folder means."""
+"""Saving from Python: publishes a run that becomes live whatever its day, and finds saved runs."""
 
 from __future__ import annotations
 

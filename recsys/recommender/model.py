@@ -24,12 +24,7 @@ from recsys.features.history import UserItemMatrix, rows_or_empty
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import TwoTowerConfig
 from recsys.recommender.further_items import FurtherItems
-from recsys.recommender.ranking.by_source import (
-    OWN_ITEMS,
-    POPULARITY,
-    SIMILAR_ITEMS,
-    UserBlock,
-)
+from recsys.recommender.ranking.by_source import OWN_ITEMS, POPULARITY, SIMILAR_ITEMS, UserBlock
 from recsys.recommender.ranking.ranker import UserItems
 from recsys.recommender.ranking.topk import Embeddings
 from recsys.recommender.towers.ragged import ragged_rows
@@ -72,10 +67,9 @@ class Selection:
     embedding_dim: int
     """Width of the vectors; less than configured where the time budget is short."""
     filter_seen: bool = True
-    """Whether the lists that all this was chosen for leave out what users had."""
+    """Whether these settings were chosen for lists that leave out what users had."""
     repeat_weight: float = 0.0
-    """Weight of what users had before, where lists may hold it again, in units of the logits; 0 for
-    none."""
+    """Weight of items that a user had, where lists may repeat them, in units of the logits."""
     repeat_half_life_days: float | None = None
     """Age at which an event counts half in what users had before."""
     ranking: Ranking = "model"
@@ -86,9 +80,8 @@ class Selection:
 class RecommenderModel:
     """Embeds users and items so that inner products rank items for users.
 
-    The vectors that are searched are the towers' unit vectors, with propagation added to those of
-    items. If popularity has a weight, one coordinate follows: the item's log popularity, times that
-    weight on the user's side.
+    The searched vectors are the towers' unit vectors, with propagation added to those of items. If
+    popularity has a weight, one coordinate follows: the item's log popularity times that weight.
     """
 
     config: TwoTowerConfig
@@ -104,8 +97,7 @@ class RecommenderModel:
     histories: UserItemMatrix
     """What the known users interacted with (`history_matrix`). Shape (users, C)."""
     user_table: pa.Table | None
-    """Features of the known users, if the model has any; in a published model of all users of the
-    table, known from interactions or not."""
+    """Features of users, if the model has any; in a published model of all users of the table."""
     user_encoder: TableEncoder | None
     """How they are read."""
     item_encoder: TableEncoder | None
@@ -115,8 +107,7 @@ class RecommenderModel:
     item_propagated: Embeddings | None
     """What is added to them for the search (`Propagation`), if anything. Shape (C, D)."""
     log_popularity: Float32Array
-    """Log of each item's share of the (decayed) events, over its largest size: within -1 and 0.
-    Shape (C,)."""
+    """Log share of the (decayed) events of each item, scaled to within -1 and 0. Shape (C,)."""
     popularity_scale: float
     """The largest size of a log share, which `log_popularity` was divided by."""
     repeats: UserItemMatrix | None = None
@@ -177,10 +168,9 @@ class RecommenderModel:
 
     def item_vectors(self, width: int | None = None) -> Embeddings:
         """Vectors of the catalogue to search, from the first `width` dimensions. Shape (C, W)."""
-        propagated_CD = (
-            None if self.item_propagated is None else torch.from_numpy(self.item_propagated)
-        )
-        vectors_CD = searched_prefix(self._item_tensor, propagated_CD, self._checked(width)).numpy()
+        added = self.item_propagated
+        added_CD = None if added is None else torch.from_numpy(added)
+        vectors_CD = searched_prefix(self._item_tensor, added_CD, self._checked(width)).numpy()
         if not self.popularity_coordinate:
             return np.ascontiguousarray(vectors_CD)
         return np.concatenate([vectors_CD, self.log_popularity[:, None]], axis=1)

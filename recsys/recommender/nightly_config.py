@@ -33,7 +33,7 @@ class PromotionConfig:
     baselines: Literal["ahead", "not_behind", "ignored"] = "not_behind"
     """Comparison with popularity and item-item cosine: `ahead` requires a new model to beat each of
     them, the default only that it is not worse by more than chance (95 % interval of the
-    difference), or not worse than the live model at least. While no model is live, a baseline that
+    difference), or that the live model is as far behind. While no model is live, a baseline that
     the new model is behind of becomes live in its place."""
 
 

@@ -143,6 +143,7 @@ REFUSED_IDS: dict[str, Frame] = {
     "lists": [[1], [1], [2]],
     "periods": pd.Series(pd.period_range("2026-01", periods=3, freq="M")),
     "booleans": [True, True, False],
+    "categories of intervals": pd.cut(pd.Series([1, 2, 3]), 3),
     "complex numbers": [1j, 1j, 2j],
 }
 
@@ -167,6 +168,8 @@ REFUSED_TIMES: dict[str, Frame] = {
     "prose": ["yesterday", "today", "tomorrow"],
     "a null": [TIMES[0], None, TIMES[1]],
     "booleans": [True, True, False],
+    "numbers of rows": [0, 1, 2],
+    "floats": [1.7e9, 1.7e9, None],
 }
 
 

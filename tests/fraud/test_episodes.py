@@ -235,6 +235,22 @@ def test_a_log_with_episodes_is_judged_by_what_comes_in_them() -> None:
     assert (weighed.combined[log.in_episode] > limit).mean() > 0.5
 
 
+def test_few_neighbours_do_not_make_an_episode() -> None:
+    """One unusual neighbour near by and none far away is no certainty; a hundred are nearly one."""
+    rates = {
+        number: Contrast(
+            near=np.array([number]),
+            far=np.zeros(1),
+            near_all=np.array([number]),
+            far_all=np.zeros(1),
+        ).rates(np.ones(1, dtype=np.bool_))
+        for number in (0.0, 1.0, 100.0)
+    }
+    assert rates[0.0][0] == rates[0.0][1]
+    assert rates[1.0][0] - rates[1.0][1] < 0.05
+    assert rates[100.0][0] - rates[100.0][1] > 0.5
+
+
 def test_the_kinds_here_are_kinds_of_the_pass() -> None:
     """The names under which evidence is planted are those that the pass uses."""
     assert set(KINDS) <= set(EVIDENCE)

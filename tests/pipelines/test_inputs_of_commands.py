@@ -283,7 +283,7 @@ def test_a_folder_reconciles_in_the_status_line(
         "2 files read of 4 entries; no data by their names: .a.parquet.crc, _SUCCESS"
         in reported.err
     )
-    assert "30 rows left out by [data.where]" in reported.err
+    assert "30 rows left out by data.where" in reported.err
 
 
 @pytest.mark.parametrize(

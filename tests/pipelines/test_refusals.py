@@ -161,7 +161,7 @@ CASES = {
     ),
     "a file that is not Parquet": Case(
         tables={"interactions": b"user_id,item_id\n1,10\n"},
-        says="expected a readable Parquet file .*, got .*; write it again",
+        says="expected a Parquet file, or a CSV file named .*, got text; rename a CSV file",
     ),
     "an unknown key": Case(
         config="[model]\nembeding_dim = 64",

@@ -6,6 +6,7 @@ once, and every command is a fork of it with arguments, folder, environment and 
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
@@ -85,6 +86,11 @@ class WarmCommands:
         code = self._ask({"wait": number, "options": os.WNOHANG})
         return None if code == _AT_WORK else code
 
+    def close(self) -> None:
+        """Let it end, as nothing more is asked."""
+        self._process.stdin.close()
+        self._process.wait()
+
     def _ask(self, request: Mapping[str, object]) -> int:
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
@@ -96,8 +102,10 @@ class WarmCommands:
 
 @cache
 def warm_commands() -> WarmCommands:
-    """The one of this process; it ends with it, as its input does."""
-    return WarmCommands()
+    """The one of this process; it ends with it."""
+    commands = WarmCommands()
+    atexit.register(commands.close)
+    return commands
 
 
 def _serve() -> dict[str, object] | None:

@@ -151,6 +151,13 @@ def test_users_and_items_have_features_of_their_frames() -> None:
         (lambda: fitted().recommend([1, "2"]), "users: expected a list, an array or a column"),
         (lambda: fitted().recommend([1, None]), "users: expected an id in every row"),
         (lambda: fitted().recommend(k=0), "k: expected"),
+        (lambda: fitted().recommend(k=2.5), "k: expected a whole number, got 2.5"),
+        (lambda: fitted().recommend("7"), "users: expected a list, an array or a column"),
+        (lambda: Recommender(user_id="sku", item_id="sku").fit(log()), "item_id: expected another"),
+        (
+            lambda: Recommender(features={"users": {"age": "numeric"}}).fit(log()),
+            "features.users: expected the frame users beside it",
+        ),
         (lambda: fitted().recommend(eligible=["a"]), "eligible: expected int64 ids"),
         (lambda: fitted().recommend(deny=pd.DataFrame({"Customer": [1]})), "deny: expected a col"),
         (lambda: fitted().recommend(user_features=log()), "user_features: expected interactions"),

@@ -161,7 +161,8 @@ def _lists(array: pa.Array, _rng: random.Random) -> pa.Array:
 
 
 def _encoded(array: pa.Array, _rng: random.Random) -> pa.Array:
-    return array.dictionary_encode()
+    plain = array.cast(pa.string()) if pa.types.is_string_view(array.type) else array
+    return plain.dictionary_encode()
 
 
 def _uuids(array: pa.Array, _rng: random.Random) -> pa.Array:
@@ -337,9 +338,17 @@ def _csv(columns: Columns) -> bytes:
     sink = io.StringIO(newline="")
     writer = csv.writer(sink, lineterminator="\n")
     writer.writerow(columns)
-    texts = [[_field(one) for one in array.to_pylist()] for array in columns.values()]
+    texts = [[_field(one) for one in _values(array)] for array in columns.values()]
     writer.writerows(zip(*texts, strict=True))
     return sink.getvalue().encode()
+
+
+def _values(array: pa.Array) -> list[object]:
+    """Python values; times that no datetime can have as their counts."""
+    try:
+        return list(array.to_pylist())
+    except OverflowError:
+        return list(array.cast(pa.int64()).to_pylist())
 
 
 def _field(value: object) -> object:

@@ -36,6 +36,7 @@ FAR_DAYS = (30.0, 60.0)
 
 
 _HIGH_SHARE = 0.01  # of transactions that count as unusual
+_PRIOR_NEIGHBOURS = 50.0  # unusual at the usual rate: few real ones must not tell 0 from all
 _EPISODE_SHARE = 0.005  # of transactions that count as parts of an episode
 _NEIGHBOUR_CAP = 5.0  # most nats of one neighbour
 _FULL_LIFT = 0.2  # lift from which on the shares of episodes alone give the weights
@@ -192,10 +193,19 @@ class Contrast:
         )
 
     def rates(self, chosen_N: BoolArray) -> tuple[float, float]:
-        """Share of unusual ones among the neighbours of some transactions, near and far."""
-        near = self.near[chosen_N].sum() / max(self.near_all[chosen_N].sum(), 1.0)
-        far = self.far[chosen_N].sum() / max(self.far_all[chosen_N].sum(), 1.0)
-        return float(near), float(far)
+        """Share of unusual ones among the neighbours of some transactions, near and far.
+
+        Both are shrunk towards the usual share: where accounts have hardly any neighbours, or the
+        log is too short for any far away, they are equal and say nothing.
+        """
+        near = _shrunk_share(self.near[chosen_N], self.near_all[chosen_N])
+        far = _shrunk_share(self.far[chosen_N], self.far_all[chosen_N])
+        return near, far
+
+
+def _shrunk_share(unusual_M: Float64Array, all_M: Float64Array) -> float:
+    unusual = unusual_M.sum() + _PRIOR_NEIGHBOURS * _HIGH_SHARE
+    return float(unusual / (all_M.sum() + _PRIOR_NEIGHBOURS))
 
 
 def lift_among_top(around: Neighbourhood, contrast: Contrast, score_N: Float64Array) -> float:

@@ -26,7 +26,11 @@ from recsys.fraud.embedding.autoencoder import FittedAutoencoder, InputColumns
 from recsys.fraud.embedding.autoencoder_training import fit_autoencoder
 from recsys.fraud.embedding.inputs import TransactionInputs
 from recsys.fraud.embedding.observed import Clusters, observe
+<<<<<<< HEAD
+from recsys.fraud.fitting.episodes import as_known
+=======
 from recsys.fraud.fitting.fit_report import FitReport, report_of
+>>>>>>> main
 from recsys.fraud.fitting.labelled import ConfirmedLabels, with_labels
 from recsys.fraud.fitting.profiling import ProfiledLog, profile_log
 from recsys.fraud.fitting.score_tails import fit_score_tail
@@ -56,6 +60,45 @@ class FittedFraud:
 
 
 @dataclass(frozen=True, kw_only=True)
+<<<<<<< HEAD
+class FitReport:
+    """What was found in the data, and how long it took."""
+
+    num_rows: int
+    """Training rows."""
+    num_calibration_rows: int
+    """Those of them that scores are calibrated on."""
+    num_accounts: int
+    """Accounts among them."""
+    num_peer_groups: int
+    """Groups of accounts."""
+    context: str
+    """The column that amounts depend on; empty when on none."""
+    account_features: tuple[str, ...]
+    """Features that describe accounts."""
+    episode_shares: dict[str, float]
+    """Share of the high values of each kind of evidence that come in episodes."""
+    silent_evidence: tuple[str, ...]
+    """Kinds of evidence that say nothing on this log and do not count."""
+    episodes_known: float
+    """How far episodes decide the weights, 0 to 1."""
+    uses_episodes: bool
+    """Whether trees combine the evidence."""
+    uses_labels: bool
+    """Whether enough labels were known for trees over them."""
+    lift_of_weights: float
+    """Lift among the top weighted scores: how much more often they have unusual neighbours."""
+    lift_of_trees: float
+    """The same for the trees, on accounts that they did not see; NaN where none were fitted."""
+    misused_share: float
+    """Estimated share of misuse at a high cumulative score, times how far episodes decide."""
+    durations_s: dict[str, float]
+    """Seconds by stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+=======
+>>>>>>> main
 class FitCallbacks:
     """Reports progress while a model is fitted."""
 
@@ -194,9 +237,8 @@ def _fit_clusters(
     table: pa.Table, inputs: TransactionInputs, autoencoder: FittedAutoencoder, config: FraudConfig
 ) -> Clusters:
     """Clusters of the embeddings of some training rows."""
-    rng = np.random.default_rng(config.seed)
-    chosen = np.sort(rng.permutation(table.num_rows)[:_SAMPLE_ROWS])
-    sample = table.take(pa.array(chosen))
+    chosen = np.random.default_rng(config.seed).permutation(table.num_rows)[:_SAMPLE_ROWS]
+    sample = table.take(pa.array(np.sort(chosen)))
     return fit_clusters(autoencoder.measure(inputs.encode(sample).columns).embedding_ND, config)
 
 
@@ -239,3 +281,28 @@ def _fit_account_tail(
     )
     known_M = days.num_known > 0
     return fit_score_tail(days.highest[known_M] if known_M.any() else days.highest)
+<<<<<<< HEAD
+
+
+def _report(
+    table: pa.Table, num_fit: int, model: FraudModel, weighed: Weighed, durations: dict[str, float]
+) -> FitReport:
+    return FitReport(
+        num_rows=table.num_rows,
+        num_calibration_rows=table.num_rows - num_fit,
+        num_accounts=len(weighed.state.account_ids),
+        num_peer_groups=len(model.priors.context),
+        context=model.inputs.context,
+        account_features=model.inputs.account_features,
+        episode_shares=dict(zip(model.scorer.kinds, weighed.episode_shares.tolist(), strict=True)),
+        silent_evidence=weighed.silent,
+        episodes_known=as_known(weighed.lift_of_weights),
+        uses_episodes=model.scorer.booster is not None,
+        uses_labels=model.supervised is not None,
+        lift_of_weights=weighed.lift_of_weights,
+        lift_of_trees=weighed.lift_of_trees,
+        misused_share=weighed.misused_share,
+        durations_s=durations,
+    )
+=======
+>>>>>>> main

@@ -25,7 +25,11 @@ from recsys.fraud.fitting.episodes import (
 )
 from recsys.fraud.fitting.misuse_share import cumulative_weights, misused_share
 from recsys.fraud.fitting.score_tails import fit_score_tail
+<<<<<<< HEAD
+from recsys.fraud.fitting.silent_evidence import fit_audible_tails, silent_kinds
+=======
 from recsys.fraud.fitting.silent import silenced
+>>>>>>> main
 from recsys.fraud.profiles.state import ProfileState
 from recsys.fraud.scoring.booster import Booster, fit_booster
 from recsys.fraud.scoring.scorer import (
@@ -35,7 +39,7 @@ from recsys.fraud.scoring.scorer import (
     plain_surprise,
     weighted_surprise,
 )
-from recsys.fraud.scoring.tails import Tail, excess_of, fit_tails, surprise_of
+from recsys.fraud.scoring.tails import Tail, excess_of, surprise_of
 
 _CLEARLY_BETTER = 1.1
 """Factor by which the lift of the trees has to exceed that of the weights."""
@@ -59,6 +63,8 @@ class Weighed:
     """Combined scores of the log. Shape (N,)."""
     episode_shares: Float64Array
     """Share of the high values of each kind that come in episodes. Shape (J,)."""
+    silent: tuple[str, ...]
+    """Kinds that say nothing on this log (see `silent_kinds`)."""
     lift_of_weights: float
     """Lift among the top scores of the weights (see `episodes.lift_among_top`)."""
     lift_of_trees: float
@@ -101,11 +107,16 @@ def fit_scorer(
     held_out_N = _some(~in_fit_N & known_N, ~in_fit_N)
     usable_N = _some(in_fit_N & known_N, in_fit_N)
     around = Neighbourhood(account=account_N, day=coded.day, usable=usable_N)
+<<<<<<< HEAD
+    silent_J = silent_kinds(kinds, evidence_NJ[held_out_N])
+    tails = fit_audible_tails(evidence_NJ[held_out_N], silent_J)
+=======
     tails = silenced(fit_tails(evidence_NJ[held_out_N]), kinds, silent)
+>>>>>>> main
     surprise_NJ, own_J = surprise_of(tails, evidence_NJ), own_of(kinds, covered)
     found = _Episodes.of(around, tails, evidence_NJ, surprise_NJ, own_J)
     trees = _Trees(
-        features=booster_features(kinds, evidence_NJ, coded),
+        features=booster_features(kinds, np.where(silent_J, np.float32(0), evidence_NJ), coded),
         names=feature_names(kinds),
         target=has_unusual_neighbours(around, found.unusual),
         around=around,
@@ -119,20 +130,19 @@ def fit_scorer(
     raw_N = scorer.raw_scores(evidence_NJ, surprise_NJ, coded, num_threads=num_threads)
     scorer, after = replace(scorer, transaction_tail=Tail.fit(raw_N[held_out_N])), state.copy()
     scored = scorer.score(evidence_NJ, coded, account_N, after, num_threads=num_threads)
-    # Harmless bursts, such as a day in town, have high cumulative scores too: the lift corrects
-    # that.
+    # Harmless bursts, as of a day in town, have high cumulative scores too: the lift corrects it.
     lift = as_known(found.lift if booster is None else lift_of_trees)
     transaction_N, cumulative_NH = scored.transaction_score, scored.cumulative_score
     misused = lift * misused_share(transaction_N[usable_N], cumulative_NH[usable_N, 0])
     weights = cumulative_weights(misused, with_trees=booster is not None)
     final = replace(scorer, cumulative_weights=weights)
     combined_N = final.combined_scores(transaction_N, cumulative_NH)
-    combined_tail = fit_score_tail(combined_N[held_out_N])
     return Weighed(
-        scorer=replace(final, combined_tail=combined_tail),
+        scorer=replace(final, combined_tail=fit_score_tail(combined_N[held_out_N])),
         state=after,
         combined=combined_N,
         episode_shares=found.shares,
+        silent=tuple(np.array(kinds)[silent_J].tolist()),
         lift_of_weights=found.lift,
         lift_of_trees=lift_of_trees,
         misused_share=misused,

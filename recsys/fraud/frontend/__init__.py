@@ -1,1 +1,1 @@
-"""The fraud scorer in Python: frames in, frames out, over what the jobs use too."""
+"""The fraud scorer in Python: frames in, frames out, built on the code of the jobs."""

@@ -18,7 +18,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def check_frame(served: FraudScorer, found: FrameTransactions) -> None:
-    """Refuse what the scorer cannot go on with.
+    """Refuse a frame that the scorer cannot use.
 
     Raises:
         DataError: A column is missing or of another type than at the fit, or a transaction is

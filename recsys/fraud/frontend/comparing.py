@@ -1,4 +1,4 @@
-"""The fraud scorer beside plain detectors, on the end of a labelled log."""
+"""Compares the fraud scorer with baseline detectors on the end of a labelled log."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import cast
 import pyarrow as pa
 
 from recsys.compiled import num_threads
+from recsys.datasets.callers import in_words_of_python
 from recsys.datasets.frames import Frame, as_kind
 from recsys.datasets.transactions.days import rows_before, start_of
 from recsys.errors import ConfigError
@@ -28,16 +29,16 @@ OURS = "fraud scorer"
 def compare_scorers(
     transactions: Frame, labels: Frame | str, *, test_share: float = 0.3, **settings: object
 ) -> Frame:
-    """Fit on the days before, measure on the last ones: nobody is shown a label.
+    """Fit on the days before, measure on the last ones; labels are used only to measure.
 
     Args:
-        transactions: Who paid whom, when and how much.
+        transactions: Transactions, one row each.
         labels: Confirmed labels: a frame, or the name of a column of the transactions.
         test_share: Share of the transactions, the latest, that is measured.
         settings: As `FraudScorer` takes them.
 
     Returns:
-        A row a method: method, num_transactions, num_frauds and the measures.
+        A row for each method: method, num_transactions, num_frauds and the measures.
 
     Raises:
         ConfigError: A setting is wrong.
@@ -50,7 +51,8 @@ def compare_scorers(
     table, features, config = found.table, dict(found.log.features), scorer._settings.fraud
     start = _first_day(table, test_share)
     train = rows_before(table, start_of(start))
-    fitted = fit_fraud_model(train, features, config, num_threads=num_threads())
+    with in_words_of_python():
+        fitted = fit_fraud_model(train, features, config, num_threads=num_threads())
     scored = score_test(
         fitted, table.slice(train.num_rows), start, labels=None, num_threads=num_threads()
     )

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.compiled import num_threads
-from recsys.datasets.callers import config_of
+from recsys.datasets.callers import config_of, in_words_of_python
 from recsys.datasets.epochs import TimeUnit
 from recsys.datasets.frame_columns import LOG
 from recsys.datasets.frames import Frame, FrameKind, as_kind
@@ -39,15 +39,15 @@ from recsys.schema import ALERT, EVENT_TIME, TRANSACTION_ID
 
 
 class FraudScorer:
-    """Says how unusual transactions are for their accounts, which accounts to look into, and why.
+    """Scores how unusual transactions are for their accounts, and flags accounts with reasons.
 
-    All keywords have defaults. Columns are guessed from their names where they are not given, which
-    is said aloud on the logger `recsys`. The other settings are sections of the config file of the
-    jobs, given as their dataclass or as a mapping, e.g. `alerts={"alert_budget": 5}`.
+    All keywords have defaults. Columns that are not given are guessed from their names, and each
+    guess is logged by the logger `recsys`. The other settings are sections of the config file of
+    the jobs, given as their dataclass or as a mapping, e.g. `alerts={"alert_budget": 5}`.
 
     Args:
         transaction_id: Column of the key of a transaction; guessed when None, like the next ones.
-        account_id: Column of whose behaviour is judged.
+        account_id: Column of the accounts, whose behaviour is scored.
         event_time: Column of the times.
         amount: Column of the amounts.
         counterparty_id: Column of the other side; a log need not have one.
@@ -98,7 +98,7 @@ class FraudScorer:
         """Learn what is normal for every account; no label is needed.
 
         Args:
-            transactions: Who paid whom, when and how much, one row each.
+            transactions: Transactions, one row each.
             labels: Confirmed labels: a frame of transaction ids and labels, or the name of a
                 column of `transactions`. Each counts from `labels.delay_days` after its
                 transaction on.
@@ -111,14 +111,15 @@ class FraudScorer:
         """
         found = self._read(transactions, labels)
         last: datetime = pc.max(found.table[EVENT_TIME]).as_py()
-        fitted = fit_fraud_model(
-            found.table, dict(found.log.features), self._settings.fraud,
-            num_threads=num_threads(),
-            labels=None
-            if found.labels is None
-            else ConfirmedLabels(table=found.labels, at=end_of_day(last.date())),
-            callbacks=FitCallbacks(on_stage=LOG.info),
-        )  # fmt: skip
+        with in_words_of_python():
+            fitted = fit_fraud_model(
+                found.table, dict(found.log.features), self._settings.fraud,
+                num_threads=num_threads(),
+                labels=None
+                if found.labels is None
+                else ConfirmedLabels(table=found.labels, at=end_of_day(last.date())),
+                callbacks=FitCallbacks(on_stage=LOG.info),
+            )  # fmt: skip
         self._served = ServedFraudScorer(model=fitted.model, state=fitted.state)
         self._names = Names(columns=found.names, is_given=_fields_of(found.names))
         self._history, self._labels, self._kind = found.table, found.labels, found.kind
@@ -126,7 +127,7 @@ class FraudScorer:
         return self
 
     def score(self, transactions: Frame, labels: Frame | str | None = None) -> Frame:
-        """How unusual each transaction is; the state stays as it is.
+        """How unusual each transaction is; the state is not changed.
 
         Args:
             transactions: Transactions after those that the scorer has learnt from.
@@ -151,10 +152,10 @@ class FraudScorer:
         return as_kind(table, found.kind, index=found.index)
 
     def advance(self, transactions: Frame, labels: Frame | str | None = None) -> Frame:
-        """Go through days of transactions: score them, flag accounts, and move the state on.
+        """Go through days of transactions: score them, flag accounts, and update the state.
 
-        A day is over with the call that brings it: transactions of it that come later come too
-        late. `alerts` and `account_scores` then have what was found on each day.
+        A day is closed by the call that has its transactions: later ones of that day are refused.
+        `alerts` and `account_scores` then give the results of each day.
 
         Args:
             transactions: Transactions after those that the scorer has learnt from, whole days.
@@ -192,8 +193,7 @@ class FraudScorer:
             day: The day in UTC, as a date or as text such as "2026-03-01".
 
         Returns:
-            A row an account, the most unusual first: account_id, day, account_score, rank, alert,
-            reasons, cold, num_transactions, p_value.
+            The columns of the job's account scores, a row an account, the most unusual first.
 
         Raises:
             ConfigError: The scorer did not go through that day.

@@ -1,4 +1,4 @@
-"""Days gone through one after the other, as the nightly job does: scored, flagged, remembered."""
+"""Scores days one after the other, as the nightly job does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from recsys.schema import BUNDLE_ID, EVENT_TIME, TRANSACTION_ID
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScoredNight:
-    """What was found on one day."""
+    """The result of one day."""
 
     day: date
     """The day, in UTC."""
@@ -46,7 +46,7 @@ def nights_of(
     """Go through the days of transactions that come after a state.
 
     Args:
-        model: What scores.
+        model: The model.
         state: What is known of the accounts before them.
         table: Transactions in the order of time, none before the state.
         history: Transactions before them, for reasons.

@@ -31,11 +31,11 @@ class FraudSettings:
     autoencoder: AutoencoderConfig = AutoencoderConfig()
     """The embedding of transactions."""
     profiles: ProfilesConfig = ProfilesConfig()
-    """What is normal for an account."""
+    """The state of each account, and what it is compared with."""
     scoring: ScoringConfig = ScoringConfig()
     """How evidence becomes a score."""
     labels: LabelsConfig = LabelsConfig()
-    """What is done with confirmed labels."""
+    """How confirmed labels are used."""
     alerts: AlertConfig = AlertConfig()
     """Which accounts are flagged."""
     quarantine: QuarantineConfig = QuarantineConfig()

@@ -56,7 +56,7 @@ class Names:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FrameTransactions:
-    """Usable transactions, and how they came."""
+    """Usable transactions, and the frame that they came from."""
 
     table: pa.Table
     """Usable rows by event_time, then transaction_id, each id once."""
@@ -86,10 +86,10 @@ def transactions_of_frame(
     limits: QuarantineConfig,
     argument: str = "transactions",
 ) -> FrameTransactions:
-    """Read transactions, set the unusable ones aside, and tell how many.
+    """Read transactions, set the unusable ones aside, and log how many.
 
     Args:
-        frame: Who paid whom, when and how much.
+        frame: Transactions, one row each.
         labels: Confirmed labels: a column of the frame, or a frame of transaction ids and labels.
         names: Names of the columns.
         features: Features to read; guessed when None.

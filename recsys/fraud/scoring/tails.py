@@ -69,6 +69,11 @@ class Tail:
         units = (5**SHAPE - 1) / SHAPE
         return cls(quantiles=quantiles, rate=float(units / width) if width > 0 else 0.0)
 
+    @classmethod
+    def silent(cls) -> Tail:
+        """The calibration of a number that says nothing: no value is unusual."""
+        return cls(quantiles=np.full(_NUM_QUANTILES, np.inf), rate=0.0)
+
     @property
     def threshold(self) -> float:
         """Where the tail begins: the 95th percentile, if not set otherwise."""

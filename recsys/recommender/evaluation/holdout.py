@@ -154,7 +154,7 @@ def compare(
     # From the tables and not from the model, which might be wrong about what users had.
     seen = user_item_matrix(before.interactions, users=users, items=model.items)
     relevant = user_item_matrix(test, users=users, items=items)
-    train = _in_larger_catalogue(seen, relevant.shape)
+    train = _in_catalogue(seen, len(items))
     segments = _segments(users, seen, before, config)
     hidden = seen if model.selection.filter_seen else None
 
@@ -189,9 +189,18 @@ def compare(
     )
 
 
-def _in_larger_catalogue(seen: UserItemMatrix, shape: tuple[int, ...]) -> UserItemMatrix:
-    """The same rows, with columns for further items."""
-    return sparse.csr_array((seen.data.astype(np.float32), seen.indices, seen.indptr), shape=shape)
+def _everyone(before: pa.Table, test: pa.Table) -> Vocabulary:
+    """The users of both parts."""
+    return Vocabulary.fit(pa.chunked_array([*before[USER_ID].chunks, *test[USER_ID].chunks]))
+
+
+def _in_catalogue(seen: UserItemMatrix, num_items: int) -> UserItemMatrix:
+    """The same rows in a larger catalogue."""
+    larger: UserItemMatrix = sparse.csr_array(
+        (seen.data.astype(np.float32), seen.indices, seen.indptr),
+        shape=(seen.shape[0], num_items),
+    )
+    return larger
 
 
 def _baselines(

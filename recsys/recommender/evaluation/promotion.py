@@ -68,19 +68,24 @@ def find_faults(
 def _lost_to_baselines(
     comparison: Comparison, measure: str, *, strict: bool
 ) -> Iterator[CheckError]:
-    """Where the live model is no better than the new one, holding that back would help nobody."""
+    """Baselines that a model is behind, left out where the live one is behind too and no better."""
     mine, champion = comparison.evaluations[MODEL], comparison.champion
-    if champion is not None and not strict:
-        beside = paired_difference(mine.per_user[measure], champion.per_user[measure])
-        if beside.standing in ("ahead", "level"):
-            return
+    is_no_better = champion is not None and (
+        paired_difference(mine.per_user[measure], champion.per_user[measure]).standing
+        in ("ahead", "level")
+    )
     for name, baseline in comparison.baselines.items():
-        if is_behind(mine, baseline, measure, strict=strict):
-            base = baseline.overall[measure]
-            limit = f"more than {base:.4f}" if strict else f"not clearly less than {base:.4f}"
-            yield _fault(
-                "baselines", f"{measure} {mine.overall[measure]:.4f}", f"{limit}, that of {name}"
-            )
+        if not is_behind(mine, baseline, measure, strict=strict):
+            continue
+        if is_no_better and not strict and champion is not None and is_behind(
+            champion, baseline, measure, strict=False
+        ):  # fmt: skip
+            continue
+        base = baseline.overall[measure]
+        limit = f"more than {base:.4f}" if strict else f"not clearly less than {base:.4f}"
+        yield _fault(
+            "baselines", f"{measure} {mine.overall[measure]:.4f}", f"{limit}, that of {name}"
+        )
 
 
 def is_behind(mine: Evaluation, baseline: Evaluation, measure: str, *, strict: bool) -> bool:

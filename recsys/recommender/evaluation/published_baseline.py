@@ -1,6 +1,6 @@
-"""A baseline in the shape of a model: published where the model is clearly behind it.
+"""A baseline published as a model, where the trained model is clearly worse.
 
-The towers stay in the bundle, for vectors of items, and rank nothing.
+The towers stay in the bundle for vectors of items, but do not rank.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RANKINGS: Mapping[str, Ranking] = {
     "own most frequent": "own",
     "item-item cosine": "item-item",
 }
-"""What ranks, by the names of the baselines that can be published."""
+"""Rankings, by the names of the baselines that can be published."""
 _OWN_FIRST = 256.0
 """Weight of what users had with which it goes first."""
 

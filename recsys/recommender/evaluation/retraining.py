@@ -1,7 +1,7 @@
-"""How far a retraining shifts lists: what the model of the day before and the new one differ in.
+"""How far a retraining changes lists: the difference between yesterday's model and the new one.
 
-Both are measured on the same users and the same histories, before the newest events, so that what
-is new in the log is not taken for the retraining.
+Both are measured on the same users and the same histories, before the newest events, so that the
+effect of new events is not counted as an effect of the retraining.
 
 Shapes: U users, C items, K list length.
 """
@@ -18,7 +18,7 @@ from recsys.recommender.ranking.ranker import NO_ITEM
 
 @dataclass(frozen=True, kw_only=True)
 class RetrainingShift:
-    """What the lists of two models of one shop differ in."""
+    """Differences between the lists of two models of one shop."""
 
     exposure_gain: float
     """Most that one item gained, as a share of all lists."""

@@ -1,8 +1,8 @@
-"""Choosing on validation data without swinging: what chance decides is better left as it was.
+"""Stable choices on validation data: an earlier choice is kept unless another is clearly better.
 
-Validation users are a sample, and so the best of many settings is in part the luckiest. The choice
-of the day before is kept until another is better by more than chance; where nothing was chosen
-before, the smoothest setting within a standard error of the best is taken (Breiman et al. 1984,
+Validation users are a sample, so the best of many settings is partly the luckiest. The choice of
+the day before is kept until another is better by more than chance; where nothing was chosen before,
+the smoothest setting within a standard error of the best is taken (Breiman et al. 1984,
 Classification and Regression Trees, section 3.4.3).
 
 Shapes: V users of the validation sample.

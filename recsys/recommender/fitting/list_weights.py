@@ -1,4 +1,4 @@
-"""Weights beside what a model learns: of popularity, and of what a user had before.
+"""Weights of popularity and of items that a user had before, chosen on validation data.
 
 Shapes: V users of the sample.
 """
@@ -23,9 +23,9 @@ def best_weights(
 ) -> tuple[RecommenderModel, Float64Array]:
     """The model with the best weights of popularity and of repeats, and its lists' quality. (V,).
 
-    One after the other: repeats first, since they say most where they say anything, and once more
-    beside the popularity that was found. Those of the day before stay unless others are clearly
-    better.
+    One after the other: repeats first, since they matter most where they matter at all, and once
+    more with the weight of popularity that was found. Those of the day before stay unless others
+    are clearly better.
     """
     kept = None if previous is None else previous.repeat_weight
     weighted = model
@@ -60,7 +60,7 @@ def _best_popularity_weight(
 
 
 def _until_worse(qualities: Callable[[float], Float64Array]) -> dict[float, Float64Array]:
-    """What each weight gives, in order, until two in a row are no better than the best."""
+    """Quality with each weight, in order, until two in a row are no better than the best."""
     found: dict[float, Float64Array] = {}
     best, num_worse = -1.0, 0
     for weight in POPULARITY_WEIGHTS:

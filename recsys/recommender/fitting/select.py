@@ -70,14 +70,9 @@ def select_settings(
         those of a trial, and its epochs.
     """
     log = train.interactions
-    users, items = Vocabulary.fit(log[USER_ID]), Vocabulary.fit(log[ITEM_ID])
-    histories = history_matrix(log, users=users, items=items, ordered=config.model.reads_order)
-    sample = ValidationSample.draw(
-        valid, users=users, items=items, histories=histories, k=k, seed=config.training.seed,
-        filter_seen=filter_seen,
-    )  # fmt: skip
-    sample, repeat_half_life = with_repeats(
-        sample, log, users=users, items=items, previous=previous
+    items = Vocabulary.fit(log[ITEM_ID])
+    sample, repeat_half_life = _sample(
+        log, valid, items, config, k=k, filter_seen=filter_seen, previous=previous
     )
     half_life = choose_half_life(
         log, items, seen=sample.hidden, relevant=sample.relevant, k=k,
@@ -109,6 +104,30 @@ def select_settings(
         weighted, _ = best_weights(model, sample, previous)
         selection = _with_weights(selection, weighted.selection)
     return selection, _chosen(model, selection), epochs
+
+
+def _sample(
+    log: pa.Table,
+    valid: pa.Table,
+    items: Vocabulary,
+    config: RecommenderConfig,
+    *,
+    k: int,
+    filter_seen: bool,
+    previous: Selection | None,
+) -> tuple[ValidationSample, float | None]:
+    """The users to choose by, and the half-life of what they had, where lists may repeat it."""
+    users = Vocabulary.fit(log[USER_ID])
+    sample = ValidationSample.draw(
+        valid,
+        users=users,
+        items=items,
+        histories=history_matrix(log, users=users, items=items, ordered=config.model.reads_order),
+        k=k,
+        seed=config.training.seed,
+        filter_seen=filter_seen,
+    )
+    return with_repeats(sample, log, users=users, items=items, previous=previous)
 
 
 def _with_weights(selection: Selection, weighted: Selection) -> Selection:

@@ -1,1 +1,1 @@
-"""The recommender in Python: frames in, frames out, over what the jobs use too."""
+"""The recommender in Python: frames in, frames out, built on the code of the jobs."""

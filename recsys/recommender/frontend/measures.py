@@ -42,7 +42,7 @@ def measures_table(comparison: Comparison, k: int) -> pa.Table:
 
 
 def tell_verdict(comparison: Comparison, k: int) -> None:
-    """Say whether the model beats its baselines; aloud where it does not."""
+    """Log whether the model beats its baselines; as a warning if it does not."""
     found = verdict(
         comparison.evaluations[MODEL], comparison.baselines, (f"recall@{k}", f"ndcg@{k}")
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from recsys.datasets.callers import in_words_of_python
+from recsys.datasets.callers import in_words_of_python, whole_number
 from recsys.datasets.dataset import Dataset, FeaturesConfig
 from recsys.datasets.frame_columns import LOG
 from recsys.datasets.frames import Frame, FrameKind, as_kind
@@ -49,11 +49,11 @@ class _Fitted(NamedTuple):
 
 
 class Recommender:
-    """Recommends items to users, known or new, from a log of who did what.
+    """Recommends items to users, known or new, from a log of interactions.
 
-    All keywords have defaults. Columns are guessed from their names where they are not given, which
-    is said aloud on the logger `recsys`. The other settings are sections of the config file of the
-    jobs, given as their dataclass or as a mapping, e.g. `training={"num_epochs": 5}`.
+    All keywords have defaults. Columns that are not given are guessed from their names, and each
+    guess is logged by the logger `recsys`. The other settings are sections of the config file of
+    the jobs, given as their dataclass or as a mapping, e.g. `training={"num_epochs": 5}`.
 
     Args:
         user_id: Column of the users; guessed when None, like the next two.
@@ -99,7 +99,7 @@ class Recommender:
         """Choose settings, measure them beside baselines, fit the model on everything.
 
         Args:
-            interactions: Who did what, one row an event: pandas, polars or Arrow.
+            interactions: One row an event: pandas, polars or Arrow.
             users: Users and their features, one row each.
             items: Items and their features, one row each.
 
@@ -163,7 +163,7 @@ class Recommender:
             DataError: Ids of another type than in the fit, or null.
             ConfigError: Nothing was fitted, or k is below 1.
         """
-        served = self._require("recommend")
+        served, k = self._require("recommend"), whole_number(k, name="k")
         today = self._today(served, interactions, user_features)
         known = None if self._fitted is None else self._fitted.dataset.users
         request = request_of(served.model, users, today, known, self._known_names)
@@ -191,7 +191,7 @@ class Recommender:
         Raises:
             DataError: Ids of another type, or that the model does not know.
         """
-        served = self._require("similar_items")
+        served, k = self._require("similar_items"), whole_number(k, name="k")
         catalogue = served.model.items
         numbers = None if items is None else known_items(items, served.model, self._known_names)
         index = similarity_index(served, self._settings.index, seed=self._settings.training.seed)
@@ -199,14 +199,14 @@ class Recommender:
         return as_kind(similar_items_table(lists, item_ids=catalogue), self._kind)
 
     def evaluate(self, interactions: Frame | None = None) -> Frame:
-        """The model and plain baselines, measured on interactions that came later.
+        """The model and baselines, measured on later interactions.
 
         Args:
             interactions: Interactions after those of the fit. By default the end of the log of the
                 fit, on which a model that was fitted on what came before was measured.
 
         Returns:
-            A row a method: method, num_users, and measures such as recall@20 and ndcg@20.
+            A row for each method: method, num_users, and measures such as recall@20 and ndcg@20.
 
         Raises:
             ConfigError: Nothing was fitted here, or nothing was held out.

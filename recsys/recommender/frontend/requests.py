@@ -1,4 +1,4 @@
-"""Whom to make lists for, what is known of them, and what their lists must not hold."""
+"""Requests for lists: the users, their histories and features, and the filters."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def filters_of(
     eligible: Frame | None,
     names: Names,
 ) -> Filters:
-    """What must not stand in the lists of a request.
+    """Filters of the lists of a request.
 
     Raises:
         DataError: Ids of another type than the model's.
@@ -175,7 +175,7 @@ def _kinds(encoder: TableEncoder) -> dict[str, FeatureConfig]:
 def _asked(
     users: Frame | None, everyone: pa.ChunkedArray, model: RecommenderModel, names: Names
 ) -> Vocabulary:
-    """The users that were asked for, each once, in their order; all in ascending order if none."""
+    """The requested users, each once, in their order; all in ascending order if none are given."""
     if users is None:
         return Vocabulary.fit(everyone)
     ids = _ids(users, "users", USER_ID, model.users, names)
