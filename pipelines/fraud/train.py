@@ -194,7 +194,7 @@ def report_fit(fitted: FittedFraud, reporter: Reporter) -> None:
     )
     if report.silent:
         names = ", ".join(report.silent)
-        reporter.warn(
+        reporter.say(
             f"columns with one value in every row say nothing and are no evidence: {names}"
         )
     shares = sorted(report.episode_shares.items(), key=lambda item: -item[1])

@@ -220,11 +220,12 @@ def stock(folder: Path) -> Path:
     return config
 
 
-def tables_of(status: Mapping[str, object]) -> tuple[bytes, bytes]:
-    """The bytes of both tables of a night."""
-    files = (Path(str(status[name])) for name in ("transaction_scores", "account_scores"))
-    transaction_scores, account_scores = (file.read_bytes() for file in files)
-    return transaction_scores, account_scores
+def tables_of(status: Mapping[str, object]) -> tuple[bytes, pa.Table]:
+    """Both tables of a night, without what it knows of the alerts of others."""
+    transactions, accounts = (
+        Path(str(status[name])) for name in ("transaction_scores", "account_scores")
+    )
+    return transactions.read_bytes(), pq.read_table(accounts).drop_columns("flagged_before")
 
 
 def nights_of(config: Path) -> list[str]:
