@@ -24,7 +24,7 @@ from scipy.stats import kstest
 
 from recsys.arrays import BoolArray, Float64Array
 from recsys.datasets.dataset import FeatureConfig
-from recsys.datasets.synthetic_transactions import Plant, synthetic_transactions
+from recsys.datasets.synthetic.transactions import Plant, synthetic_transactions
 from recsys.datasets.transactions.days import day_of
 from recsys.fraud.alerts.alert_memory import AlertMemory
 from recsys.fraud.alerts.selection import AlertConfig, choose_alerts

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from recsys.datasets.dataset import FeatureConfig
-from recsys.datasets.synthetic_transactions import synthetic_transactions
+from recsys.datasets.synthetic.transactions import synthetic_transactions
 from recsys.datasets.transactions.days import day_of
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.alerts.canary import plant_and_score

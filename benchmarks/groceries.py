@@ -15,7 +15,7 @@ from pathlib import Path
 from recsys.datasets.dataset import ColumnsConfig, DataConfig, Dataset, FeaturesConfig
 from recsys.datasets.loading import load_dataset
 from recsys.datasets.splits import SplitConfig, split_interactions
-from recsys.datasets.synthetic_groceries import generate_groceries
+from recsys.datasets.synthetic.groceries import generate_groceries
 from recsys.recommender.config import EvaluationConfig, RecommenderConfig
 from recsys.recommender.fitting.experiment import Experiment, run_experiment
 from recsys.training import TrainingConfig

@@ -59,7 +59,7 @@ def main() -> None:
 
 def measure(num_interactions: int, loss: str, dim: int) -> dict[str, float]:
     """Fit for one epoch and write lists."""
-    from recsys.datasets.synthetic import generate_interactions
+    from recsys.datasets.synthetic.interactions import generate_interactions
     from recsys.recommender.config import IndexConfig, RecommenderConfig, TwoTowerConfig
     from recsys.recommender.fitting.select import default_selection
     from recsys.recommender.fitting.train import fit_recommender

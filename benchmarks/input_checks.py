@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recsys.datasets.daily import day_numbers
-from recsys.datasets.input_checks import InputChecksConfig, check_newest_day
+from recsys.datasets.checks.daily import day_numbers
+from recsys.datasets.checks.input_checks import InputChecksConfig, check_newest_day
 from recsys.datasets.origin import Origin
 from recsys.schema import AMOUNT, EVENT_TIME, EVENT_TIME_TYPE
 

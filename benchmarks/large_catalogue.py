@@ -15,7 +15,7 @@ import sys
 import time
 
 from recsys.config import config_to_dict
-from recsys.datasets.synthetic import generate_interactions
+from recsys.datasets.synthetic.interactions import generate_interactions
 from recsys.recommender.fitting.select import default_selection
 from recsys.recommender.fitting.train import RecommenderConfig, TrainingCallbacks, fit_recommender
 from recsys.recommender.index import IndexConfig

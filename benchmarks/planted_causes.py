@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "fraud"))
 from explained_log import scored_log
 from test_planted_reasons import first_reason, plants_of
 
-from recsys.datasets.synthetic_transactions import right_reasons
+from recsys.datasets.synthetic.transactions import right_reasons
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from torch.profiler import ProfilerActivity, profile
 from pipelines.jobs.process import tune_process
 from recsys.datasets.dataset import DataConfig, Dataset
 from recsys.datasets.loading import load_dataset
-from recsys.datasets.synthetic import generate_interactions
+from recsys.datasets.synthetic.interactions import generate_interactions
 from recsys.recommender.config import RecommenderConfig, TwoTowerConfig
 from recsys.recommender.fitting.select import default_selection
 from recsys.recommender.fitting.train import TrainingCallbacks, fit_recommender

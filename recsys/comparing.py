@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recsys.datasets.frames import Frame
+from recsys.datasets.frames.frames import Frame
 from recsys.errors import ConfigError
 
 

@@ -135,7 +135,7 @@ def test_a_new_country_is_one_where_the_account_never_was(seed: int) -> None:
     """Days after the training go abroad as a whole; nothing else of the log changes."""
     from planted_logs import with_new_countries
 
-    from recsys.datasets.synthetic_transactions import Plant, synthetic_transactions
+    from recsys.datasets.synthetic.transactions import Plant, synthetic_transactions
 
     plants = [Plant(kind="takeover", day=25)]
     log = synthetic_transactions(num_accounts=20, num_days=30, seed=seed, planted=plants)

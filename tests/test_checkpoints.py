@@ -18,8 +18,8 @@ from recsys import training
 from recsys.checkpoints import Carried, Checkpoints
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.splits import SplitConfig, split_interactions
-from recsys.datasets.synthetic import generate_interactions
-from recsys.datasets.synthetic_transactions import synthetic_transactions
+from recsys.datasets.synthetic.interactions import generate_interactions
+from recsys.datasets.synthetic.transactions import synthetic_transactions
 from recsys.errors import RecsysError, TrainingError
 from recsys.fraud.config import AutoencoderConfig, FraudConfig
 from recsys.fraud.fitting.train import FitCallbacks, FittedFraud, fit_fraud_model

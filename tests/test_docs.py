@@ -26,7 +26,7 @@ from pipelines.cli import app
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.recommender.config import JobConfig
 from recsys.config import parse_config
-from recsys.datasets.synthetic_transactions import synthetic_transactions
+from recsys.datasets.synthetic.transactions import synthetic_transactions
 
 PAGES = all_pages()
 FEW_LINES = 12

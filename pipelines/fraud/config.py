@@ -10,7 +10,7 @@ from pydantic import Field
 from pipelines.jobs.job_run import DeadlinesConfig
 from pipelines.jobs.settings import OutputConfig, read_config
 from recsys.config import config_class
-from recsys.datasets.input_checks import InputChecksConfig
+from recsys.datasets.checks.input_checks import InputChecksConfig
 from recsys.datasets.transactions.config import (
     TransactionColumnsConfig,
     TransactionFeatures,

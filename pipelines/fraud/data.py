@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.datasets.checks.input_checks import Finding, check_newest_day, raise_if_held
 from recsys.datasets.dataset import FeatureConfig
-from recsys.datasets.input_checks import Finding, check_newest_day, raise_if_held
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.datasets.transactions.quarantine import CheckedTransactions, quarantine
 from recsys.schema import ACCOUNT_ID, COUNTERPARTY_ID, CURRENCY, EVENT_TIME, EVENT_TIME_TYPE

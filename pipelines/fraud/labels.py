@@ -115,7 +115,7 @@ def _tell(counts: LabelCounts, config: FraudJobConfig, reporter: Reporter) -> No
         CheckError: There are some, or many frauds among them, and none was found.
     """
     from pipelines.jobs.matches import tell_match
-    from recsys.datasets.matching import Match
+    from recsys.datasets.checks.matching import Match
 
     remedy = "or take the table out of [data] labels"
     place, of = str(config.data.labels), "about transactions of the log"

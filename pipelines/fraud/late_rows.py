@@ -16,7 +16,7 @@ import pyarrow as pa
 from pipelines.fraud.config import FraudJobConfig
 from pipelines.fraud.night_states import Evening, LiveModel, evening_to_learn
 from pipelines.jobs.console import Reporter
-from recsys.datasets.daily import day_numbers
+from recsys.datasets.checks.daily import day_numbers
 from recsys.datasets.origin import Origin
 from recsys.datasets.transactions.days import day_number
 from recsys.errors import CheckError

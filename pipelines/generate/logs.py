@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys.datasets.synthetic import generate_interactions
-from recsys.datasets.synthetic_transactions import Plant, PlantKind, synthetic_transactions
-from recsys.datasets.synthetic_transactions.planting import LONGEST_DAYS
+from recsys.datasets.synthetic.interactions import generate_interactions
+from recsys.datasets.synthetic.transactions import Plant, PlantKind, synthetic_transactions
+from recsys.datasets.synthetic.transactions.planting import LONGEST_DAYS
 from recsys.errors import ConfigError
 from recsys.files import PRIVATE_FOLDER
 from recsys.schema import IS_FRAUD, TRANSACTION_ID

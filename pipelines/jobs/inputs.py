@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         FeatureConfig,
         FeaturesConfig,
     )
-    from recsys.datasets.tables import InputTable
+    from recsys.datasets.reading.tables import InputTable
     from recsys.datasets.transactions.config import (
         TransactionColumnsConfig,
         TransactionsDataConfig,

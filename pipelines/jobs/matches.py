@@ -1,4 +1,4 @@
-"""Telling how much of a joined table was found: the rule is that of `recsys.datasets.matching`."""
+"""How much of a joined table was found, as `recsys.datasets.checks.matching` counts it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipelines.jobs.console import Reporter
-    from recsys.datasets.matching import Match
+    from recsys.datasets.checks.matching import Match
 
 
 def tell_match(

@@ -14,9 +14,9 @@ from pipelines.jobs.console import Reporter
 from pipelines.jobs.job import peak_rss_mb
 from pipelines.recommender.config import JobConfig
 from recsys.config import config_to_dict
+from recsys.datasets.checks.validation import validate_dataset
 from recsys.datasets.dataset import Dataset
 from recsys.datasets.loading import load_dataset
-from recsys.datasets.validation import validate_dataset
 from recsys.errors import ConfigError
 from recsys.recommender.benchmark import fit_benchmark, measure_lists, rank_test_users
 from recsys.recommender.fitting.train import TrainingCallbacks

@@ -12,10 +12,10 @@ from pydantic import Field, model_validator
 from pipelines.jobs.job_run import DeadlinesConfig
 from pipelines.jobs.settings import OutputConfig, read_config
 from recsys.config import config_class
+from recsys.datasets.checks.input_checks import InputChecksConfig
+from recsys.datasets.checks.validation import ValidationConfig
 from recsys.datasets.dataset import ColumnsConfig, DataConfig, FeaturesConfig
-from recsys.datasets.input_checks import InputChecksConfig
 from recsys.datasets.splits import SplitConfig
-from recsys.datasets.validation import ValidationConfig
 from recsys.drift.config import DriftConfig
 from recsys.recommender.config import (
     EvaluationConfig,

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pipelines.jobs.console import Reporter
     from pipelines.jobs.inputs import Inputs
     from pipelines.recommender.config import JobConfig
+    from recsys.datasets.checks.input_checks import Finding
+    from recsys.datasets.checks.validation import ValidationReport
     from recsys.datasets.dataset import Dataset
-    from recsys.datasets.input_checks import Finding
-    from recsys.datasets.validation import ValidationReport
     from recsys.recommender.serving import Recommender
 
 
@@ -66,10 +66,10 @@ def load_checked(
         DataError: The first refusal.
         CheckError: The newest day differs from the days before it by more than a limit.
     """
-    from recsys.datasets.cleaning import clean_interactions, rows_until
-    from recsys.datasets.doubtful import doubts
-    from recsys.datasets.input_checks import raise_if_held
-    from recsys.datasets.validation import validate_dataset
+    from recsys.datasets.checks.cleaning import clean_interactions, rows_until
+    from recsys.datasets.checks.doubtful import doubts
+    from recsys.datasets.checks.input_checks import raise_if_held
+    from recsys.datasets.checks.validation import validate_dataset
 
     dataset = inputs.dataset(config.data, config.columns, config.features)
     inputs.tell_passed_over(reporter)
@@ -109,7 +109,7 @@ def _tell_side_tables(config: JobConfig, report: ValidationReport, reporter: Rep
         CheckError: A table knows none.
     """
     from pipelines.jobs.matches import tell_match
-    from recsys.datasets.matching import Match
+    from recsys.datasets.checks.matching import Match
 
     sides = {
         "users": (config.data.users, report.unknown_user_share),
@@ -140,8 +140,8 @@ def tell_left_out(num_left_out: Mapping[str, int], num_rows: int, reporter: Repo
 
 def newest_day_findings(config: JobConfig, dataset: Dataset, day: date) -> list[Finding]:
     """Findings of the input checks on the day of a run, for interactions with times."""
-    from recsys.datasets.cleaning import rows_until
-    from recsys.datasets.input_checks import check_newest_day
+    from recsys.datasets.checks.cleaning import rows_until
+    from recsys.datasets.checks.input_checks import check_newest_day
 
     log = dataset.interactions
     if not config.input_checks.enabled or EVENT_TIME not in log.column_names:

@@ -19,8 +19,8 @@ from pipelines.recommender.config import JobConfig
 from pipelines.recommender.data import load_checked
 from pipelines.recommender.write_lists import FILE_NAME
 from recsys.arrays import Int64Array
+from recsys.datasets.columns.feature_columns import FeatureKind
 from recsys.datasets.dataset import Dataset, FeatureConfig
-from recsys.datasets.feature_columns import FeatureKind
 from recsys.drift.columns import Column, Kind, number_terms
 from recsys.drift.windows import Windows, sample_rows
 from recsys.features.encoder import rows_of

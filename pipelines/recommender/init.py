@@ -12,8 +12,8 @@ import pyarrow.types as pt
 
 from pipelines.jobs.console import Reporter
 from recsys.datasets.column_names import shown_names
-from recsys.datasets.guessing import guess_column, guess_features, guess_time_unit
-from recsys.datasets.tables import is_csv, read_table
+from recsys.datasets.frames.guessing import guess_column, guess_features, guess_time_unit
+from recsys.datasets.reading.tables import is_csv, read_table
 from recsys.errors import ConfigError, DataError
 from recsys.schema import EVENT_TIME, ITEM_ID, TITLE, USER_ID
 

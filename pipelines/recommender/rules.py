@@ -11,7 +11,7 @@ from pipelines.jobs.console import Reporter
 from pipelines.jobs.inputs import Inputs
 from pipelines.jobs.matches import tell_match
 from pipelines.recommender.config import JobConfig
-from recsys.datasets.matching import Match
+from recsys.datasets.checks.matching import Match
 from recsys.features.history import UserItemMatrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.compatibility import check_id_types

@@ -8,9 +8,9 @@ from pipelines.jobs.console import Reporter
 from pipelines.jobs.inputs import Inputs
 from pipelines.recommender.config import JobConfig
 from pipelines.recommender.data import newest_day_findings, tell_left_out
-from recsys.datasets.cleaning import clean_interactions
-from recsys.datasets.doubtful import doubts
-from recsys.datasets.validation import ValidationReport, validate_dataset
+from recsys.datasets.checks.cleaning import clean_interactions
+from recsys.datasets.checks.doubtful import doubts
+from recsys.datasets.checks.validation import ValidationReport, validate_dataset
 
 
 def validate_job(

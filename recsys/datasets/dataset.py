@@ -13,13 +13,13 @@ import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
 from recsys.config import config_class
-from recsys.datasets.contents import is_csv
-from recsys.datasets.epochs import TimeUnit
-from recsys.datasets.feature_columns import FeatureKind
-from recsys.datasets.ids import IdType
+from recsys.datasets.columns.epochs import TimeUnit
+from recsys.datasets.columns.feature_columns import FeatureKind
+from recsys.datasets.columns.ids import IdType
+from recsys.datasets.columns.times import AmbiguousTimes
 from recsys.datasets.origin import Origin
-from recsys.datasets.row_filters import RowFilters
-from recsys.datasets.times import AmbiguousTimes
+from recsys.datasets.reading.contents import is_csv
+from recsys.datasets.reading.row_filters import RowFilters
 from recsys.schema import ITEM_ID, TITLE, USER_ID
 
 TableName = Literal["interactions", "users", "items"]

@@ -10,6 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.datasets.columns.feature_columns import feature_column, number_column, term_column
+from recsys.datasets.columns.ids import id_column
+from recsys.datasets.columns.text import first_row
+from recsys.datasets.columns.times import time_column
 from recsys.datasets.dataset import (
     ColumnsConfig,
     DataConfig,
@@ -19,13 +23,9 @@ from recsys.datasets.dataset import (
     TableName,
     find_origin,
 )
-from recsys.datasets.feature_columns import feature_column, number_column, term_column
-from recsys.datasets.ids import id_column
 from recsys.datasets.origin import Origin
-from recsys.datasets.row_filters import parsed_filters
-from recsys.datasets.tables import Note, TableReader, read_input
-from recsys.datasets.text import first_row
-from recsys.datasets.times import time_column
+from recsys.datasets.reading.row_filters import parsed_filters
+from recsys.datasets.reading.tables import Note, TableReader, read_input
 from recsys.errors import ConfigError
 from recsys.schema import EVENT_TIME, EVENT_TYPE, ITEM_ID, SPLIT, TITLE, USER_ID, WEIGHT
 
@@ -44,7 +44,7 @@ def load_dataset(
     """Read the tables, rename their columns to the standard names and settle their types.
 
     Ids stay exact. Checks of values (null ids of interactions, numbers that are not finite, times
-    in the future) are left to `recsys.datasets.validation`.
+    in the future) are left to `recsys.datasets.checks.validation`.
 
     Args:
         data: Where the tables are.

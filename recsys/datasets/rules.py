@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from recsys.datasets.columns.ids import id_column
 from recsys.datasets.dataset import ColumnsConfig, CsvConfig
-from recsys.datasets.ids import id_column
 from recsys.datasets.origin import Origin
-from recsys.datasets.row_filters import parsed_filters
-from recsys.datasets.tables import Note, TableReader, is_csv, read_input
+from recsys.datasets.reading.row_filters import parsed_filters
+from recsys.datasets.reading.tables import Note, TableReader, is_csv, read_input
 from recsys.schema import ITEM_ID, USER_ID
 
 

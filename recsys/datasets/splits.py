@@ -23,8 +23,8 @@ from pydantic import Field, model_validator
 
 from recsys.arrays import Int8Array, Int64Array
 from recsys.config import config_class
+from recsys.datasets.columns.text import first_row
 from recsys.datasets.origin import Origin, listing
-from recsys.datasets.text import first_row
 from recsys.errors import DataError
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, SPLIT, USER_ID
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.datasets.daily import day_numbers
-from recsys.datasets.input_checks import Finding, InputChecksConfig, check_newest_day
+from recsys.datasets.checks.daily import day_numbers
+from recsys.datasets.checks.input_checks import Finding, InputChecksConfig, check_newest_day
 from recsys.datasets.origin import Origin
 from recsys.schema import ACCOUNT_ID, AMOUNT, CURRENCY, EVENT_TIME, EVENT_TIME_TYPE
 

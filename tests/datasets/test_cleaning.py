@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.datasets.cleaning import clean_interactions, default_cap
+from recsys.datasets.checks.cleaning import clean_interactions, default_cap
+from recsys.datasets.checks.validation import ValidationConfig
 from recsys.datasets.dataset import ColumnsConfig, DataConfig, Dataset, FeaturesConfig
-from recsys.datasets.validation import ValidationConfig
 from recsys.schema import EVENT_TIME, EVENT_TIME_TYPE, ITEM_ID, USER_ID
 
 UNTIL = datetime(1970, 1, 3, tzinfo=UTC)

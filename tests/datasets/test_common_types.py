@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.datasets.tables import read_table
+from recsys.datasets.reading.tables import read_table
 from recsys.errors import DataError
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 123000, tzinfo=UTC)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.datasets import csv_quotes
-from recsys.datasets.csv_quotes import check_quotes
 from recsys.datasets.origin import Origin
-from recsys.datasets.tables import read_table
+from recsys.datasets.reading import csv_quotes
+from recsys.datasets.reading.csv_quotes import check_quotes
+from recsys.datasets.reading.tables import read_table
 from recsys.errors import DataError
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)

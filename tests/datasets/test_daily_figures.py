@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from recsys.datasets.daily import (
+from recsys.datasets.checks.daily import (
     daily_share,
     day_counts,
     day_numbers,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.datasets.doubtful import num_look_alikes
+from recsys.datasets.checks.doubtful import num_look_alikes
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.datasets.epochs import TimeUnit
-from recsys.datasets.far_times import MAX_FAR_SHARE, is_far_before
+from recsys.datasets.columns.epochs import TimeUnit
+from recsys.datasets.columns.far_times import MAX_FAR_SHARE, is_far_before
+from recsys.datasets.columns.times import time_column
+from recsys.datasets.columns.wide_times import BEYOND_US, is_beyond, settled_int96
 from recsys.datasets.origin import Origin
-from recsys.datasets.tables import read_table
-from recsys.datasets.times import time_column
-from recsys.datasets.wide_times import BEYOND_US, is_beyond, settled_int96
+from recsys.datasets.reading.tables import read_table
 from recsys.errors import DataError
 
 ORIGIN = Origin(file="log.parquet", column="at", setting="[columns] event_time")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.datasets.feature_columns import FeatureKind, feature_column
+from recsys.datasets.columns.feature_columns import FeatureKind, feature_column
 from recsys.datasets.origin import Origin
 from recsys.errors import DataError
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.datasets.tables import read_input
+from recsys.datasets.reading.tables import read_input
 from recsys.errors import DataError
 
 

@@ -12,9 +12,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from recsys.datasets.checks.validation import ValidationConfig
 from recsys.datasets.dataset import ColumnsConfig
-from recsys.datasets.frames import Frame, as_kind, named_frame, values_of
-from recsys.datasets.validation import ValidationConfig
+from recsys.datasets.frames.frames import Frame, as_kind, named_frame, values_of
 from recsys.errors import DataError
 from recsys.recommender.frontend.tables_in import Names, dataset_of_frames
 

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from recsys.datasets.guessing import guess_column, guess_features, guess_time_unit
+from recsys.datasets.frames.guessing import guess_column, guess_features, guess_time_unit
 from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
 
 

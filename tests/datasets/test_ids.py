@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.datasets.ids import id_column
+from recsys.datasets.columns.ids import id_column
 from recsys.datasets.origin import Origin
 from recsys.errors import DataError
 

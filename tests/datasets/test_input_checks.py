@@ -25,7 +25,7 @@ from daily_logs import (
     with_last_day,
 )
 
-from recsys.datasets.input_checks import InputChecksConfig, raise_if_held
+from recsys.datasets.checks.input_checks import InputChecksConfig, raise_if_held
 from recsys.errors import CheckError
 from recsys.schema import ACCOUNT_ID, AMOUNT, CURRENCY
 

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.datasets.checks.validation import validate_dataset
+from recsys.datasets.columns.ids import IdType
 from recsys.datasets.dataset import (
     ColumnsConfig,
     CsvConfig,
@@ -20,9 +22,7 @@ from recsys.datasets.dataset import (
     FeatureConfig,
     FeaturesConfig,
 )
-from recsys.datasets.ids import IdType
 from recsys.datasets.loading import load_dataset
-from recsys.datasets.validation import validate_dataset
 from recsys.errors import ConfigError, DataError
 from recsys.schema import EVENT_TIME_TYPE
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.datasets.matching import Match
+from recsys.datasets.checks.matching import Match
 from recsys.errors import CheckError
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from recsys.datasets.dataset import DataConfig
 from recsys.datasets.loading import load_dataset
 from recsys.datasets.origin import Origin
-from recsys.datasets.row_filters import RowFilter
+from recsys.datasets.reading.row_filters import RowFilter
 from recsys.errors import ConfigError, DataError
 
 ORIGIN = Origin(file="log.parquet")

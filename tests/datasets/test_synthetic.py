@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from recsys.datasets.synthetic import SyntheticLog, generate_interactions
-from recsys.datasets.validation import validate_dataset
+from recsys.datasets.checks.validation import validate_dataset
+from recsys.datasets.synthetic.interactions import SyntheticLog, generate_interactions
 from recsys.errors import ConfigError
 
 

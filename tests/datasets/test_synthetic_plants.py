@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transaction_frames import frame, normal_purchases
 
-from recsys.datasets.synthetic_transactions import (
+from recsys.datasets.synthetic.transactions import (
     Plant,
     Planted,
     PlantKind,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transaction_frames import frame, normal_purchases
 
-from recsys.datasets.synthetic_transactions import SyntheticTransactions, synthetic_transactions
+from recsys.datasets.synthetic.transactions import SyntheticTransactions, synthetic_transactions
 from recsys.errors import ConfigError
 
 SEEDS = st.integers(0, 2**32)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.datasets import csv_files, csv_quotes
-from recsys.datasets.tables import read_input, read_table
+from recsys.datasets.reading import csv_files, csv_quotes
+from recsys.datasets.reading.tables import read_input, read_table
 from recsys.errors import DataError
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

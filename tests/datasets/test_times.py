@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.datasets.epochs import TimeUnit
+from recsys.datasets.columns.epochs import TimeUnit
+from recsys.datasets.columns.times import time_column
 from recsys.datasets.origin import Origin
-from recsys.datasets.times import time_column
 from recsys.errors import DataError
 from recsys.schema import EVENT_TIME_TYPE
 

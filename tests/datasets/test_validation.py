@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.datasets.checks.validation import ValidationConfig, validate_dataset
 from recsys.datasets.dataset import (
     ColumnsConfig,
     DataConfig,
@@ -19,7 +20,6 @@ from recsys.datasets.dataset import (
     FeatureConfig,
     FeaturesConfig,
 )
-from recsys.datasets.validation import ValidationConfig, validate_dataset
 from recsys.errors import DataError
 from recsys.schema import EVENT_TIME_TYPE
 

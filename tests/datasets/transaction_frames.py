@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from recsys.datasets.synthetic_transactions import SyntheticTransactions
+from recsys.datasets.synthetic.transactions import SyntheticTransactions
 
 
 def frame(log: SyntheticTransactions) -> pd.DataFrame:

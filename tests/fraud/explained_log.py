@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.datasets.dataset import FeatureConfig
-from recsys.datasets.synthetic_transactions import (
+from recsys.datasets.synthetic.transactions import (
     Plant,
     Planted,
     SyntheticTransactions,

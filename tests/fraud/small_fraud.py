@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.datasets.dataset import FeatureConfig
-from recsys.datasets.synthetic_transactions import synthetic_transactions
+from recsys.datasets.synthetic.transactions import synthetic_transactions
 from recsys.features.vocabulary import Vocabulary
 from recsys.fraud.config import AutoencoderConfig, FraudConfig, LabelsConfig, MetaModelConfig
 from recsys.fraud.fitting.labelled import ConfirmedLabels

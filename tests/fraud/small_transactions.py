@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.datasets.dataset import FeatureConfig
-from recsys.datasets.synthetic_transactions import Plant, synthetic_transactions
+from recsys.datasets.synthetic.transactions import Plant, synthetic_transactions
 from recsys.fraud.config import AutoencoderConfig, FraudConfig
 from recsys.fraud.fitting.train import FittedFraud, fit_fraud_model
 from recsys.fraud.scoring.booster import fit_booster

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.datasets.dataset import FeatureConfig
-from recsys.datasets.synthetic_transactions import synthetic_transactions
+from recsys.datasets.synthetic.transactions import synthetic_transactions
 from recsys.datasets.transactions.days import day_of
 from recsys.fraud.config import AutoencoderConfig, FraudConfig
 from recsys.fraud.fitting.train import fit_fraud_model

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from recsys import FraudScorer, RecsysError, compare
-from recsys.datasets.frames import Frame
-from recsys.datasets.synthetic_transactions import Plant, synthetic_transactions
+from recsys.datasets.frames.frames import Frame
+from recsys.datasets.synthetic.transactions import Plant, synthetic_transactions
 from recsys.errors import ConfigError, DataError
 
 QUICK = {"autoencoder": {"num_steps": 5, "max_rows": 1000, "hidden_dims": [16]}}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from small_transactions import FEATURES, cut, days_of
 
-from recsys.datasets.synthetic_transactions import Plant, PlantKind, synthetic_transactions
+from recsys.datasets.synthetic.transactions import Plant, PlantKind, synthetic_transactions
 from recsys.fraud.config import FraudConfig
 from recsys.fraud.fitting.train import fit_fraud_model
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from small_transactions import FEATURES, cut, days_of
 
-from recsys.datasets.synthetic_transactions import (
+from recsys.datasets.synthetic.transactions import (
     Plant,
     Planted,
     PlantKind,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from explained_log import FIRST_DAY, ScoredLog, scored_log
 
-from recsys.datasets.synthetic_transactions import Planted, right_reasons
+from recsys.datasets.synthetic.transactions import Planted, right_reasons
 from recsys.fraud.explain.reasons import Explained
 
 FAMILIES = {"amount", "hour", "velocity", "counterparty", "category", "behaviour"}

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_transactions import FEATURES, QUICK, cut, days_of, times_of
 
-from recsys.datasets.synthetic_transactions import synthetic_transactions
+from recsys.datasets.synthetic.transactions import synthetic_transactions
 from recsys.fraud.config import LabelsConfig, MetaModelConfig
 from recsys.fraud.fitting.labelled import ConfirmedLabels
 from recsys.fraud.fitting.train import FittedFraud, fit_fraud_model

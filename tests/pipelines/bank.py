@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from shop import UNTRACKED, run_main
 
 from recsys.artifacts import read_bundle
-from recsys.datasets.synthetic_transactions import Plant, synthetic_transactions
+from recsys.datasets.synthetic.transactions import Plant, synthetic_transactions
 from recsys.publishing import current_run, published_runs
 
 START = date(2024, 1, 1)

@@ -15,9 +15,9 @@ import pytest
 from warm_commands import HANG_S, warm_commands
 
 from pipelines.cli import main
+from recsys.datasets.columns.ids import IdType
 from recsys.datasets.dataset import Dataset
-from recsys.datasets.ids import IdType
-from recsys.datasets.synthetic import generate_interactions
+from recsys.datasets.synthetic.interactions import generate_interactions
 
 RECSYS = Path(sys.executable).with_name("recsys")
 """The installed command."""

@@ -16,7 +16,7 @@ from bank import Done, run_bank
 from shop import UNTRACKED, write_shop, write_table
 
 from recsys.datasets.dataset import Dataset
-from recsys.datasets.synthetic import generate_interactions
+from recsys.datasets.synthetic.interactions import generate_interactions
 from recsys.publishing import current_run
 from recsys.schema import EVENT_TIME, ITEM_ID, USER_ID
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from shop import UNTRACKED, run_main, write_shop
 
-from recsys.datasets.synthetic import generate_interactions
+from recsys.datasets.synthetic.interactions import generate_interactions
 from recsys.publishing import current_run
 from recsys.recommender.model_bundle import load_model
 from recsys.recommender.serving import load_recommender

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from recsys.arrays import Int64Array
 from recsys.datasets.dataset import Dataset, FeaturesConfig
-from recsys.datasets.synthetic import SyntheticLog, generate_interactions
+from recsys.datasets.synthetic.interactions import SyntheticLog, generate_interactions
 from recsys.features.history import UserItemMatrix
 from recsys.recommender.config import RecommenderConfig, TwoTowerConfig
 from recsys.recommender.evaluation import metrics

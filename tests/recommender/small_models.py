@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
+from recsys.datasets.columns.ids import IdType
 from recsys.datasets.dataset import Dataset, FeatureConfig, FeaturesConfig
-from recsys.datasets.ids import IdType
-from recsys.datasets.synthetic import SYNTHETIC_FEATURES, generate_interactions
+from recsys.datasets.synthetic.interactions import SYNTHETIC_FEATURES, generate_interactions
 from recsys.recommender.config import RecommenderConfig, TwoTowerConfig
 from recsys.recommender.fitting.train import fit_recommender
 from recsys.recommender.model import RecommenderModel, Selection

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from small_logs import small_config, without_features
 
 from recsys.datasets.dataset import Dataset
-from recsys.datasets.synthetic import generate_interactions
+from recsys.datasets.synthetic.interactions import generate_interactions
 from recsys.recommender.fitting.select import default_selection
 from recsys.recommender.fitting.train import fit_recommender
 from recsys.recommender.further_items import FurtherItems

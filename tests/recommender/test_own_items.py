@@ -15,7 +15,7 @@ from list_oracle import brute_force, csr
 from small_logs import small_config
 
 from recsys.datasets.splits import SplitConfig, split_interactions
-from recsys.datasets.synthetic_groceries import generate_groceries
+from recsys.datasets.synthetic.groceries import generate_groceries
 from recsys.features.history import repeat_matrix
 from recsys.features.vocabulary import Vocabulary
 from recsys.recommender.config import EvaluationConfig

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from recsys import Recommender, RecsysError, compare
-from recsys.datasets.frames import Frame
-from recsys.datasets.synthetic import generate_interactions
+from recsys.datasets.frames.frames import Frame
+from recsys.datasets.synthetic.interactions import generate_interactions
 
 QUICK = {
     "model": {"embedding_dim": 8, "hidden_dims": [8], "temperature": 0.2, "propagation": 0.3,

@@ -158,7 +158,7 @@ def _shop() -> Iterator[Path]:
     """A shop of folders with a published model."""
     from pipelines.recommender.config import load_job_config
     from recsys.datasets.loading import load_dataset
-    from recsys.datasets.synthetic import generate_interactions
+    from recsys.datasets.synthetic.interactions import generate_interactions
     from recsys.publishing import publish
     from recsys.recommender.fitting.select import default_selection
     from recsys.recommender.fitting.train import fit_recommender

@@ -27,7 +27,7 @@ _TIMEOUT_S = 300
 _STARTED = "started"
 _USED = [
     "recsys.checkpoints",
-    "recsys.datasets.synthetic",
+    "recsys.datasets.synthetic.interactions",
     "recsys.recommender.fitting.experiment",
     "torch._dynamo",
 ]
@@ -106,7 +106,7 @@ def _job(root: Path | None, sender: Connection) -> None:
     """Train, and send the digest of the weights and of the settings that were selected."""
     from recsys.checkpoints import Checkpoints
     from recsys.datasets.splits import SplitConfig, split_interactions
-    from recsys.datasets.synthetic import generate_interactions
+    from recsys.datasets.synthetic.interactions import generate_interactions
     from recsys.recommender.config import EvaluationConfig, RecommenderConfig, TwoTowerConfig
     from recsys.recommender.fitting.experiment import run_experiment
     from recsys.recommender.fitting.train import TrainingCallbacks

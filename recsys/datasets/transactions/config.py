@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from recsys.config import config_class
+from recsys.datasets.columns.epochs import TimeUnit
+from recsys.datasets.columns.ids import IdType
+from recsys.datasets.columns.times import AmbiguousTimes
 from recsys.datasets.dataset import FeatureConfig
-from recsys.datasets.epochs import TimeUnit
-from recsys.datasets.ids import IdType
-from recsys.datasets.row_filters import RowFilters
-from recsys.datasets.times import AmbiguousTimes
+from recsys.datasets.reading.row_filters import RowFilters
 from recsys.errors import ConfigError
 from recsys.schema import (
     ACCOUNT_ID,

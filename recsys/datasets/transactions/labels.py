@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.arrays import Int8Array
-from recsys.datasets.ids import id_column, plain_column
+from recsys.datasets.columns.ids import id_column, plain_column
+from recsys.datasets.columns.text import first_row
+from recsys.datasets.columns.times import time_column
 from recsys.datasets.origin import Origin
-from recsys.datasets.row_filters import parsed_filters
-from recsys.datasets.tables import Note, TableReader, is_csv, read_input
-from recsys.datasets.text import first_row
-from recsys.datasets.times import time_column
+from recsys.datasets.reading.row_filters import parsed_filters
+from recsys.datasets.reading.tables import Note, TableReader, is_csv, read_input
 from recsys.datasets.transactions.config import TransactionColumnsConfig, TransactionsDataConfig
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.errors import ConfigError

@@ -8,15 +8,15 @@ from functools import partial
 
 import pyarrow as pa
 
+from recsys.datasets.columns.feature_columns import feature_column, term_column
+from recsys.datasets.columns.ids import id_column, plain_column
+from recsys.datasets.columns.text import numbers_from_text
+from recsys.datasets.columns.times import time_column
 from recsys.datasets.dataset import FeatureConfig
-from recsys.datasets.feature_columns import feature_column, term_column
-from recsys.datasets.ids import id_column, plain_column
 from recsys.datasets.loading import Converter, settled
 from recsys.datasets.origin import Origin
-from recsys.datasets.row_filters import parsed_filters
-from recsys.datasets.tables import Note, TableReader, is_csv, read_input
-from recsys.datasets.text import numbers_from_text
-from recsys.datasets.times import time_column
+from recsys.datasets.reading.row_filters import parsed_filters
+from recsys.datasets.reading.tables import Note, TableReader, is_csv, read_input
 from recsys.datasets.transactions.config import (
     TransactionColumnsConfig,
     TransactionsDataConfig,

@@ -30,7 +30,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.arrays import BoolArray, Int8Array
-from recsys.datasets.far_times import is_far_before
+from recsys.datasets.columns.far_times import is_far_before
+from recsys.datasets.columns.wide_times import is_beyond
 from recsys.datasets.transactions.config import REASON
 from recsys.datasets.transactions.loading import TransactionLog
 from recsys.datasets.transactions.quarantine_report import (
@@ -40,7 +41,6 @@ from recsys.datasets.transactions.quarantine_report import (
     Reason,
     describe,
 )
-from recsys.datasets.wide_times import is_beyond
 from recsys.schema import ACCOUNT_ID, AMOUNT, EVENT_TIME, EVENT_TIME_TYPE, TRANSACTION_ID
 
 _USED = -1

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from recsys.compiled import num_threads
 from recsys.datasets.callers import in_words_of_python
-from recsys.datasets.frames import Frame, as_kind
+from recsys.datasets.frames.frames import Frame, as_kind
 from recsys.datasets.transactions.days import rows_before, start_of
 from recsys.errors import ConfigError
 from recsys.fraud.evaluation.benchmark import (

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 
 from recsys.compiled import num_threads
 from recsys.datasets.callers import config_of, in_words_of_python
-from recsys.datasets.epochs import TimeUnit
-from recsys.datasets.frame_columns import LOG
-from recsys.datasets.frames import Frame, FrameKind, as_kind
+from recsys.datasets.columns.epochs import TimeUnit
+from recsys.datasets.frames.frame_columns import LOG
+from recsys.datasets.frames.frames import Frame, FrameKind, as_kind
 from recsys.datasets.transactions.config import TransactionColumnsConfig
 from recsys.datasets.transactions.days import end_of_day
 from recsys.errors import ConfigError

@@ -13,14 +13,14 @@ import pyarrow.compute as pc
 
 from recsys.datasets.callers import in_words_of_python
 from recsys.datasets.dataset import FeatureConfig
-from recsys.datasets.frame_columns import (
+from recsys.datasets.frames.frame_columns import (
     LOG,
     Guesses,
     find_columns,
     find_features,
     time_settings,
 )
-from recsys.datasets.frames import Frame, FrameKind, named_frame, reader_of
+from recsys.datasets.frames.frames import Frame, FrameKind, named_frame, reader_of
 from recsys.datasets.transactions.config import TransactionColumnsConfig, TransactionsDataConfig
 from recsys.datasets.transactions.labels import load_labels
 from recsys.datasets.transactions.loading import TransactionLog, load_transactions

@@ -6,7 +6,7 @@ import logging
 
 import pyarrow as pa
 
-from recsys.datasets.frame_columns import LOG
+from recsys.datasets.frames.frame_columns import LOG
 from recsys.errors import ConfigError
 from recsys.recommender.evaluation.comparison import verdict
 from recsys.recommender.evaluation.holdout import MODEL, Comparison

@@ -8,8 +8,8 @@ from typing import NamedTuple, Self
 
 from recsys.datasets.callers import in_words_of_python, whole_number
 from recsys.datasets.dataset import Dataset, FeaturesConfig
-from recsys.datasets.frame_columns import LOG
-from recsys.datasets.frames import Frame, FrameKind, as_kind
+from recsys.datasets.frames.frame_columns import LOG
+from recsys.datasets.frames.frames import Frame, FrameKind, as_kind
 from recsys.datasets.splits import split_interactions
 from recsys.errors import ConfigError
 from recsys.recommender.compatibility import check_tables

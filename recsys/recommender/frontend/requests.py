@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.arrays import Int64Array
+from recsys.datasets.columns.ids import id_column
 from recsys.datasets.dataset import FeatureConfig, FeaturesConfig
-from recsys.datasets.frames import Frame, is_frame, named_frame, values_of
-from recsys.datasets.ids import id_column
+from recsys.datasets.frames.frames import Frame, is_frame, named_frame, values_of
 from recsys.datasets.origin import Origin
 from recsys.errors import ConfigError
 from recsys.features.encoder import TableEncoder

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from recsys.config import config_class
 from recsys.datasets.callers import config_of
+from recsys.datasets.checks.validation import ValidationConfig
 from recsys.datasets.dataset import ColumnsConfig, Dataset, FeaturesConfig
 from recsys.datasets.splits import SplitConfig
-from recsys.datasets.validation import ValidationConfig
 from recsys.recommender.config import (
     EvaluationConfig,
     IndexConfig,

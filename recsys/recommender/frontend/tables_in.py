@@ -10,20 +10,20 @@ from typing import Any, cast
 import pyarrow as pa
 
 from recsys.datasets.callers import in_words_of_python
-from recsys.datasets.cleaning import clean_interactions
+from recsys.datasets.checks.cleaning import clean_interactions
+from recsys.datasets.checks.validation import ValidationConfig, validate_dataset
 from recsys.datasets.dataset import ColumnsConfig, CsvConfig, DataConfig, Dataset, FeaturesConfig
-from recsys.datasets.frame_columns import (
+from recsys.datasets.frames.frame_columns import (
     LOG,
     Guesses,
     find_columns,
     find_features,
     time_settings,
 )
-from recsys.datasets.frames import Frame, FrameKind, NamedFrame, named_frame, reader_of
+from recsys.datasets.frames.frames import Frame, FrameKind, NamedFrame, named_frame, reader_of
 from recsys.datasets.loading import load_dataset
 from recsys.datasets.rules import load_ids
 from recsys.datasets.splits import SplitConfig
-from recsys.datasets.validation import ValidationConfig, validate_dataset
 from recsys.schema import EVENT_TIME, ITEM_ID, TITLE, USER_ID
 
 INTERACTIONS, USERS, ITEMS = "interactions", "users", "items"

@@ -1,0 +1,1 @@
+"""Columns settled once: ids, text, times and features, exact or refused."""

@@ -1,0 +1,1 @@
+"""Tables in memory: frames of pandas, polars and Arrow, and guesses about their columns."""

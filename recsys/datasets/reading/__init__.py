@@ -1,0 +1,1 @@
+"""From files and folders to tables: Parquet, CSV, and the rows that a condition keeps."""
