@@ -286,13 +286,13 @@ def test_the_readme_starts_with_lines_that_work(tmp_path: Path) -> None:
     assert json.loads(result.stdout.splitlines()[-1])["num_users"] == 2
 
 
-def test_lines_of_the_readme_read_transactions(tmp_path: Path) -> None:
-    """The second settings in the README are a few lines that validate a log of that kind.
+def test_lines_of_the_guide_read_transactions(tmp_path: Path) -> None:
+    """The first settings of the fraud guide are a few lines that validate a log of that kind.
 
     It is a generated log under the names that these settings give its columns.
     """
-    settings = README.blocks("toml")[1]
-    config = parse_config(FraudJobConfig, tomllib.loads(settings), source="README.md")
+    settings = Page(ROOT / "docs" / "guide" / "fraud.md").blocks("toml")[0]
+    config = parse_config(FraudJobConfig, tomllib.loads(settings), source="fraud.md")
     log = synthetic_transactions(num_accounts=20, num_days=10).table
     theirs = dataclasses.asdict(config.columns)
     log = log.rename_columns([theirs.get(name) or name for name in log.column_names])
