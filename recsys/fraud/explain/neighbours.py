@@ -58,8 +58,7 @@ def unusual_others(scored: ScoredDay, past: Past, row: int) -> Fact | None:
     number = counted(num_others, "transaction")
     return Fact(
         observed=f"{short_text(value_text(name))}, where something was unusual among the {number} "
-        f"of "
-        "other accounts before",
+        "of other accounts before",
         odds=math.exp(-surprise),
     )
 
