@@ -24,13 +24,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fraud_worlds import TRAIN_DAYS, WORLDS
 from sklearn.metrics import average_precision_score
 
+from recsys.arrays import BoolArray, Float32Array, Float64Array
 from recsys.datasets.dataset import FeatureConfig
 from recsys.datasets.transactions.days import day_number, day_of
 from recsys.fraud.config import FraudConfig
@@ -45,7 +45,6 @@ from recsys.fraud.fitting.train import fit_fraud_model
 from recsys.fraud.scoring.scorer import plain_surprise
 from recsys.schema import ACCOUNT_ID, AMOUNT, COUNTERPARTY_ID, EVENT_TIME, IS_FRAUD, TRANSACTION_ID
 
-Array = npt.NDArray[np.float64]
 Features = Mapping[str, FeatureConfig]
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "sample" / "sparkov_transactions.parquet"
@@ -62,7 +61,7 @@ class Cut:
 
     train: pa.Table
     test: pa.Table
-    is_fraud: npt.NDArray[np.bool_]
+    is_fraud: BoolArray
     features: Features
 
 
@@ -146,7 +145,7 @@ def _regret(scores: Mapping[str, float]) -> float:
     return max(scores[name] for name in METHODS) - scores["ours"]
 
 
-def _measured(score_N: Array, cut: Cut) -> float:
+def _measured(score_N: Float64Array, cut: Cut) -> float:
     return float(average_precision_score(cut.is_fraud, score_N))
 
 
@@ -209,7 +208,7 @@ def _cut(table: pa.Table, num_train: int, features: Features) -> Cut:
     )
 
 
-def _scores(cut: Cut) -> dict[str, Array]:
+def _scores(cut: Cut) -> dict[str, Float64Array]:
     """Scores of the test rows by each method."""
     fitted = fit_fraud_model(cut.train, dict(cut.features), FraudConfig(), num_threads=1)
     ours, _ = fitted.model.score(cut.test, fitted.state, num_threads=1)
@@ -227,7 +226,7 @@ def _scores(cut: Cut) -> dict[str, Array]:
     }
 
 
-def _ecod(train_MF: npt.NDArray[np.float32], test_NF: npt.NDArray[np.float32]) -> Array:
+def _ecod(train_MF: Float32Array, test_NF: Float32Array) -> Float64Array:
     """Sums of -log tail probabilities: left, right, and that on the side of the skew."""
     sums_N3 = np.zeros((len(test_NF), 3))
     for train_M, test_N in zip(train_MF.T, test_NF.T, strict=True):

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from recsys.arrays import Float64Array, Int64Array
 from recsys.datasets.dataset import FeatureConfig
 from recsys.schema import ACCOUNT_ID, AMOUNT, COUNTERPARTY_ID, EVENT_TIME, IS_FRAUD, TRANSACTION_ID
 
@@ -46,13 +46,13 @@ class Draft:
     rng: np.random.Generator
     rows: pd.DataFrame
     num_accounts: int
-    shops: npt.NDArray[np.int64]
-    wake: npt.NDArray[np.float64]
-    level: npt.NDArray[np.float64]
+    shops: Int64Array
+    wake: Float64Array
+    level: Float64Array
     categorical: tuple[str, ...] = ("category", "channel")
     extra: list[pd.DataFrame] = field(default_factory=list)
 
-    def places(self, share: float, *, from_day: float = TRAIN_DAYS) -> npt.NDArray[np.int64]:
+    def places(self, share: float, *, from_day: float = TRAIN_DAYS) -> Int64Array:
         """Some rows from a day on: a share of all of them."""
         late = np.flatnonzero(self.rows["day"].to_numpy() >= from_day)
         return np.sort(self.rng.permutation(late)[: max(round(share * len(self.rows)), 10)])

@@ -148,8 +148,8 @@ def count_reasons(log: Log, *, num_days: int, budget: int) -> tuple[Counter[str]
         )  # fmt: skip
         state = result.scored.state
         for alert in result.explanations:
-            told = [alert.reasons, *(one.reasons for one in alert.transactions)]
-            for reason in {one for reasons in told for one in reasons}:
+            reported = [alert.reasons, *(one.reasons for one in alert.transactions)]
+            for reason in {one for reasons in reported for one in reasons}:
                 counts[reason.evidence] += 1
                 faults += oracle.faults(reason, account=alert.account_id, day=at)
     return counts, faults

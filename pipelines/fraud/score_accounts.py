@@ -80,14 +80,14 @@ def _score(
     with job.stage("work"):
         remember_alerts(config.scores, config.alert_history)
         found = score_night(config, night, reporter, is_for_a_day=as_of is not None)
-        judgement = _judge(config, night, found.result)
+        checks = _checks_of(config, night, found.result)
     page = _page(config, found.result, night)
     outcome = job.publish(
         day,
-        partial(_write, night, found.result, page, judgement.record),
+        partial(_write, night, found.result, page, checks.record),
         provenance=provenance,
         keep=config.output.keep,
-        find_faults=lambda _folder, _rows: judgement.faults,
+        find_faults=lambda _folder, _rows: checks.faults,
         audit=lambda folder, rows: audit_scores(folder, day=day, num_transactions=rows),
     )
     remember_alerts(config.scores, config.alert_history)
@@ -99,7 +99,7 @@ def _score(
     return _status(outcome, page, night, found)
 
 
-def _judge(config: FraudJobConfig, night: Night, result: DayResult) -> OutputChecks:
+def _checks_of(config: FraudJobConfig, night: Night, result: DayResult) -> OutputChecks:
     """Compare the night with others, and see whether planted takeovers are found."""
     canary = plant_and_score(
         night.live.model, result.scored.state, latest_rows(night.table),

@@ -74,19 +74,19 @@ def _train(
         _record_inputs(run, config, data)
         with job.stage("work"), reporter.training(unit="transactions"):
             fitted = _fit(config, data, reporter, checkpoints)
-            judgement = check_new_model(config, _canary(config, fitted, data.table))
+            checks = check_new_model(config, _canary(config, fitted, data.table))
         report_fit(fitted, reporter)
         outcome = job.publish(
             day,
-            partial(_write, data, fitted, judgement),
+            partial(_write, data, fitted, checks),
             provenance=provenance,
             keep=config.output.keep,
-            find_faults=lambda _folder, _written: judgement.faults,
+            find_faults=lambda _folder, _written: checks.faults,
             audit=lambda folder, _written: _check_opens(folder),
         )
         folder = outcome.run.folder
-        reporter.say(f"{'stored' if judgement.faults else 'published'} {folder}")
-        run.log_tags({"promotion": str(judgement.faults[0]) if judgement.faults else "promoted"})
+        reporter.say(f"{'stored' if checks.faults else 'published'} {folder}")
+        run.log_tags({"promotion": str(checks.faults[0]) if checks.faults else "promoted"})
         checkpoints.clear()
         _record(run, fitted, outcome.run, data.table.schema.field(TRANSACTION_ID).type)
     if run.delivery.problem is not None:
@@ -158,7 +158,7 @@ def _canary(config: FraudJobConfig, fitted: FittedFraud, table: pa.Table) -> Can
     )
 
 
-def _write(data: _Data, fitted: FittedFraud, judgement: OutputChecks, folder: Path) -> None:
+def _write(data: _Data, fitted: FittedFraud, checks: OutputChecks, folder: Path) -> None:
     model = save_fraud_model(fitted.model, folder / "model", data_digests=data.digests)
     # Whatever comes up to the moment has been seen: the next day goes on from there.
     state = replace(fitted.state, until=end_of_day(data.day).timestamp() / S_PER_DAY)
@@ -166,7 +166,7 @@ def _write(data: _Data, fitted: FittedFraud, judgement: OutputChecks, folder: Pa
     figures = {
         **_metrics(fitted, data.checked.report.to_dict()),
         DAY_ROWS: day_rows(data.table, data.day),
-        **judgement.record,
+        **checks.record,
     }
     (folder / "metrics.json").write_text(json_text(figures, indent=1), encoding="utf-8")
 

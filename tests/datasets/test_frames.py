@@ -225,12 +225,12 @@ def test_guesses_are_said_aloud_and_names_that_are_given_are_not(
     """One line says what is read from what, and how to settle it; a given name needs none."""
     frame = log(TIMES).rename(columns={"user_id": "Customer", "item_id": "SKU"})
     read(frame)
-    (told,) = [record.getMessage() for record in caplog.records]
+    (reported,) = [record.getMessage() for record in caplog.records]
     caplog.clear()
     read(frame, user_id="Customer", item_id="SKU", event_time="event_time")
 
-    assert "user_id is read from 'Customer'" in told
-    assert 'pass user_id="Customer", item_id="SKU"' in told
+    assert "user_id is read from 'Customer'" in reported
+    assert 'pass user_id="Customer", item_id="SKU"' in reported
     assert not caplog.records
 
 

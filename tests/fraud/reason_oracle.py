@@ -82,8 +82,10 @@ class Oracle:
             found = self._term(reason, usual, rows, row, is_most=often == "most often")
         faults, num_alike, num_known = found
         if (num_alike, num_known) != (reason.num_alike, reason.num_known):
-            told = (reason.num_alike, reason.num_known)
-            faults.append(f"{num_alike} of {num_known} are alike, not {told[0]} of {told[1]}")
+            reported = (reason.num_alike, reason.num_known)
+            faults.append(
+                f"{num_alike} of {num_known} are alike, not {reported[0]} of {reported[1]}"
+            )
         if num_alike:
             ratio = reason.rarity / (num_alike / num_known)
         else:
@@ -221,17 +223,17 @@ class Oracle:
                 break
         names = [shown(one) for one in self.log[name].to_numpy()[rows]]
         counts = Counter(names)
-        told = re.findall(r"(.*?) \((less than 0\.1|[\d.]+)%\)(?:, |$)", usual)
-        covered = sum(counts[term] for term, _ in told)
-        for term, share in told:
+        reported = re.findall(r"(.*?) \((less than 0\.1|[\d.]+)%\)(?:, |$)", usual)
+        covered = sum(counts[term] for term, _ in reported)
+        for term, share in reported:
             real = 100 * counts[term] / len(names)
             if share != "less than 0.1" and abs(real - float(share)) > 0.51:
                 faults.append(f"{term} has {real:.1f}%")
-        if not told or reason.observed in dict(told):
+        if not reported or reason.observed in dict(reported):
             faults.append("usual is what came")
         if covered < (0.9 if not is_most else 0.0) * len(names):
             faults.append("not what is usual")
-        if is_most and min(counts[term] for term, _ in told) < counts[shown(own)]:
+        if is_most and min(counts[term] for term, _ in reported) < counts[shown(own)]:
             faults.append("not the most frequent")
         return faults, counts[shown(own)], len(names)
 
@@ -264,30 +266,34 @@ class Oracle:
         accounts = self.log["account_id"].to_numpy()
         real = int(np.sum(accounts[at] != accounts[row]))
         lead = f"{shown(self.log['counterparty_id'][row])}, where something was unusual among the "
-        told = re.fullmatch(
+        reported = re.fullmatch(
             r"([\d,]+) transactions? of other accounts before", observed[len(lead) :]
         )
-        is_so = observed.startswith(lead) and told and int(told[1].replace(",", "")) == real > 0
+        is_so = (
+            observed.startswith(lead) and reported and int(reported[1].replace(",", "")) == real > 0
+        )
         return [] if is_so else [f"{real} of other accounts before"]
 
     def _labels(self, observed: str, row: int) -> list[str]:
         pattern = r"([\d,]+) of the ([\d,]+) labels? known (.*) in the (\d+) days before say fraud"
-        told = re.fullmatch(pattern, observed)
-        if told is None:
+        reported = re.fullmatch(pattern, observed)
+        if reported is None:
             return ["no count of labels"]
-        if told[3] == "of this account":
+        if reported[3] == "of this account":
             rows = self.groups["account_id"][self.log["account_id"][row]]
-        elif told[3] == f"at {shown(self.log['counterparty_id'][row])}":
+        elif reported[3] == f"at {shown(self.log['counterparty_id'][row])}":
             rows = self.groups["counterparty_id"][self.log["counterparty_id"][row]]
         else:
-            return [f"labels {told[3]}"]
+            return [f"labels {reported[3]}"]
         end, times = self.time[row], self.time[rows]
-        first = end - np.timedelta64(int(told[4]), "D")
+        first = end - np.timedelta64(int(reported[4]), "D")
         known = (times > first) & (times < end) & (times + self.delay.to_timedelta64() <= end)
         ids = self.log["transaction_id"].to_numpy()[rows[known]]
         answers = [self.labels[one] for one in ids.tolist() if one in self.labels]
         real = (sum(answers), len(answers))
-        is_so = real == tuple(int(told[place].replace(",", "")) for place in (1, 2)) and real[0] > 0
+        is_so = (
+            real == tuple(int(reported[place].replace(",", "")) for place in (1, 2)) and real[0] > 0
+        )
         return [] if is_so else [f"{real[0]} of {real[1]} labels say fraud"]
 
 
@@ -316,11 +322,11 @@ def _range(observed: str, usual: str, values: np.ndarray, value: float) -> tuple
     """A number outside the range that nine in ten have."""
     number = r"-?[\d,]+(?:\.\d+)?"
     ends = re.match(rf"({number}) to ({number})", usual)
-    told = re.match(number, observed)
-    if ends is None or told is None:
+    reported = re.match(number, observed)
+    if ends is None or reported is None:
         return ["no range"], 0, 0
-    low, high, seen = (float(one.replace(",", "")) for one in (ends[1], ends[2], told[0]))
-    decimals = len(told[0].partition(".")[2])
+    low, high, seen = (float(one.replace(",", "")) for one in (ends[1], ends[2], reported[0]))
+    decimals = len(reported[0].partition(".")[2])
     values = values[np.isfinite(values)]
     faults = [] if math.isclose(round(value, decimals), seen, abs_tol=1e-9) else ["another number"]
     if low <= seen <= high:

@@ -77,10 +77,10 @@ def test_alerts_go_by_rank_and_have_explanations(budget: int) -> None:
     assert flagged["rank"].tolist() == list(range(1, num_alerts + 1))
     assert (flagged["reasons"] != "").all()
     assert (accounts["reasons"][~accounts["alert"]] == "").all()
-    told = found.explanations
-    assert [one.account_id for one in told] == flagged["account_id"].tolist()
-    assert [one.rank for one in told] == flagged["rank"].tolist()
-    assert [one.account_score for one in told] == flagged["account_score"].tolist()
+    reported = found.explanations
+    assert [one.account_id for one in reported] == flagged["account_id"].tolist()
+    assert [one.rank for one in reported] == flagged["rank"].tolist()
+    assert [one.account_score for one in reported] == flagged["account_score"].tolist()
 
 
 def test_the_state_remembers_who_was_tested() -> None:

@@ -111,10 +111,10 @@ def test_guesses_are_said_and_no_label_is_a_feature(caplog: pytest.LogCaptureFix
     """Features are named aloud, and a column that looks like a label is not among them."""
     with caplog.at_level(logging.WARNING):
         scorer = FraudScorer(**QUICK).fit(log().to_pandas())
-    (told,) = [one.getMessage() for one in caplog.records if "features are" in one.getMessage()]
+    (reported,) = [one.getMessage() for one in caplog.records if "features are" in one.getMessage()]
 
-    assert "category (categorical)" in told
-    assert "is_fraud" not in told
+    assert "category (categorical)" in reported
+    assert "is_fraud" not in reported
     with pytest.raises(ConfigError, match="no day yet"):
         scorer.alerts("2024-01-30")
 

@@ -45,8 +45,8 @@ def reasons_of(found: DayResult) -> dict[Reason, str]:
     return {
         reason: alert.account_id
         for alert in found.explanations
-        for told in (alert.reasons, *(one.reasons for one in alert.transactions))
-        for reason in told
+        for reported in (alert.reasons, *(one.reasons for one in alert.transactions))
+        for reason in reported
     }
 
 

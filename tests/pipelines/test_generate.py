@@ -19,7 +19,7 @@ def test_a_bank_goes_through_the_jobs_and_its_fraud_is_flagged(tmp_path: Path) -
     """The config that is written trains and scores, and what was planted can be looked up."""
     bank = tmp_path / "bank"
     made = run_bank("generate", "transactions", "--out", bank, *SMALL_BANK)
-    assert made.code == 0, made.told
+    assert made.code == 0, made.messages
     config, trained = made.status["config"], made.status["trained_until"]
     plants = pq.read_table(bank / "plants.parquet").to_pylist()
     log, labels = (pq.read_table(bank / f"{name}.parquet") for name in ("transactions", "labels"))
@@ -40,7 +40,7 @@ def test_a_shop_passes_validation(tmp_path: Path) -> None:
     """The config of a shop names its tables and features."""
     made = run_bank("generate", "interactions", "--out", tmp_path, *SMALL_SHOP)
 
-    assert made.code == 0, made.told
+    assert made.code == 0, made.messages
     assert run_bank("validate", made.status["config"]).code == 0
     assert pq.read_table(tmp_path / "interactions.parquet").num_rows == 500
 

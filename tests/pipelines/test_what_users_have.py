@@ -126,7 +126,7 @@ def test_a_day_before_what_the_model_has_learnt_is_told(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Lists of an earlier day come from a model that knows later ones, and the job says so."""
-    options = ("--as-of", "2024-03-01", "--set", "gates.enabled=false")
+    options = ("--as-of", "2024-03-01", "--set", "input_checks.enabled=false")
     assert run_main("write-recommendations", shop, *options) == 0
     reported = capsys.readouterr()
     assert "has learnt from events up to 2024-03-" in reported.err

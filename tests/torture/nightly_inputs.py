@@ -201,8 +201,8 @@ def _made_from(folder: Path) -> dict[str, str]:
 
     found: dict[str, str] = {}
 
-    def stop(_job: JobRun, _day: date, made_from: Mapping[str, str]) -> None:
-        found.update(made_from)
+    def stop(_job: JobRun, _day: date, provenance: Mapping[str, str]) -> None:
+        found.update(provenance)
         raise _Asked
 
     with mock.patch.object(JobRun, "skip_if_done", stop):

@@ -96,13 +96,13 @@ def outside_range(
         return None
     below = int(np.searchsorted(known, value, side="left" if is_high else "right"))
     num_alike = len(known) - below if is_high else below
-    told = number_and_range(value, low, high, unit, decimals=decimals)
-    if told is None or num_alike > _RARE * len(known):
+    described = number_and_range(value, low, high, unit, decimals=decimals)
+    if described is None or num_alike > _RARE * len(known):
         return None
     return Fact(
-        observed=told[0],
+        observed=described[0],
         subject=subject.name,
-        usually=told[1],
+        usually=described[1],
         alike="as high" if is_high else "as low",
         num_alike=num_alike,
         num_known=len(known),

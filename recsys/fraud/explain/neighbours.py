@@ -30,8 +30,8 @@ def days_before(past: Past, account_id: object) -> Fact | None:
     num_known = len(past.account(account_id))
     if not num_known:
         return None
-    told = counted(num_known, "transaction")
-    return Fact(observed=f"something unusual among its {told} before the day, still remembered")
+    number = counted(num_known, "transaction")
+    return Fact(observed=f"something unusual among its {number} before the day, still remembered")
 
 
 def unusual_others(scored: ScoredDay, past: Past, row: int) -> Fact | None:
@@ -55,10 +55,10 @@ def unusual_others(scored: ScoredDay, past: Past, row: int) -> Fact | None:
     num_others = earlier + _others(before, record)
     if not num_others:
         return None
-    told = counted(num_others, "transaction")
+    number = counted(num_others, "transaction")
     return Fact(
-        observed=f"{short_text(value_text(name))}, where something was unusual among the {told} of "
-        "other accounts before",
+        observed=f"{short_text(value_text(name))}, where something was unusual among the {number} "
+        "of other accounts before",
         odds=math.exp(-surprise),
     )
 

@@ -52,11 +52,11 @@ def number_and_range(
         ('80.004', '5.000 to 80.003')
     """
     for places in range(decimals, _MAX_DECIMALS + 1):
-        told = round(value, places)
+        described = round(value, places)
         least, most = _rounded(low, places, ROUND_FLOOR), _rounded(high, places, ROUND_CEILING)
-        if not least <= Decimal(repr(told)) <= most:
+        if not least <= Decimal(repr(described)) <= most:
             ends = f"{least:,.{places}f} to {most:,.{places}f} {unit}".rstrip()
-            return f"{told:,.{places}f} {unit}".rstrip(), ends
+            return f"{described:,.{places}f} {unit}".rstrip(), ends
     return None
 
 
