@@ -125,12 +125,12 @@ PRODUCTS = {
     "recommender": (write_recommender, read_recommender),
     "fraud": (write_fraud, read_fraud),
 }
-each_product = pytest.mark.parametrize("half", PRODUCTS)
+each_product = pytest.mark.parametrize("product", PRODUCTS)
 
 
 @functools.cache
 def expected(product: str, root: Path) -> tuple[Path, object]:
-    """A published run of a half, and what it answers."""
+    """A published run of a product, and what it answers."""
     write, read = PRODUCTS[product]
     run = publish(root / product, DAY, write, run_id="sound").folder
     return run, read(run)

@@ -125,8 +125,7 @@ def benchmark_fraud(
         "quarantine": checked.report.to_dict(),
         "config": config_to_dict(config),
     }
-    text = json_text(figures, indent=1) + "\n"
-    (out / "metrics.json").write_text(text, encoding="utf-8")
+    (out / "metrics.json").write_text(json_text(figures, indent=1) + "\n", encoding="utf-8")
     _report(measured.values, measured.ceilings, figures, reporter)
     return figures
 

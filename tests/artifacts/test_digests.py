@@ -80,7 +80,7 @@ def test_digests_agree_exactly_when_the_rows_do(
 
 def test_windows_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """The digest of a column longer than a window is that of its rows, chunked or not."""
-    monkeypatch.setattr(recsys.artifacts.digests, "_WINDOW_ROWS", 4)
+    monkeypatch.setattr(recsys.artifacts.digests, "_PIECE_ROWS", 4)
     table = pa.table({"id": pa.array([*range(10), None], pa.int64())})
     changed = pa.table({"id": pa.array([*range(9), 0, None], pa.int64())})
 

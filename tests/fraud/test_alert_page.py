@@ -273,9 +273,11 @@ def test_amounts_of_several_currencies_are_not_added() -> None:
 
 
 def test_an_amount_that_is_not_finite_is_refused() -> None:
-    """The message names the transaction."""
+    """The message names the column, and no value."""
     (first, *_) = alert().transactions
-    with pytest.raises(DataError, match=r"t0 word.*expected a finite number, got nan"):
+    with pytest.raises(
+        DataError, match=r"column .amount.: expected a finite number, got one that is not"
+    ):
         replace(first, amount=float("nan"))
 
 

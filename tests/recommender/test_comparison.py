@@ -18,7 +18,7 @@ RECALL = "recall@20"
 def evaluation(recall_U: np.ndarray) -> Evaluation:
     """An evaluation that knows recall only."""
     return Evaluation(
-        overall={RECALL: float(np.nanmean(np.append(recall_U, 0)))},
+        overall={RECALL: float(np.nanmean(recall_U)) if len(recall_U) else math.nan},
         by_segment={},
         per_user={RECALL: recall_U},
     )

@@ -206,7 +206,7 @@ def test_diversity_spans_identical_to_opposite_vectors() -> None:
     assert diversity_U.tolist() == pytest.approx([0, 1, 2])
 
 
-@pytest.mark.parametrize(("k", "message"), [(0, "at least 1, got 0"), (4, "at most 3, .* got 4")])
+@pytest.mark.parametrize(("k", "message"), [(0, "at least 1.* got 0"), (4, "at most 3, .* got 4")])
 def test_lists_of_another_length_are_refused(k: int, message: str) -> None:
     """A k that the lists cannot answer is an error, not a measure of fewer places."""
     hits_UK = np.zeros((2, 3), dtype=bool)

@@ -6,6 +6,7 @@ Everything left out is counted, so that rows used and rows left out add up to al
 from __future__ import annotations
 
 from datetime import datetime
+from statistics import NormalDist
 
 import numpy as np
 import pyarrow as pa
@@ -109,13 +110,12 @@ def default_cap(counts: Int64Array) -> int:
     """
     if not len(counts):
         return _LEAST_CAP
-    from scipy import stats  # slow to import, and who only validates needs it not
-
+    normal = NormalDist()
     logs = np.log(np.maximum(counts, 1))
     middle = float(np.quantile(logs, 0.5, method="lower"))
     spread = max(
-        (float(np.quantile(logs, share, method="lower")) - middle) / float(stats.norm.ppf(share))
+        (float(np.quantile(logs, share, method="lower")) - middle) / normal.inv_cdf(share)
         for share in _TAIL_SHARES
     )
-    busiest = middle + max(spread, 0.0) * float(stats.norm.isf(1 / max(len(counts), 2)))
+    busiest = middle + max(spread, 0.0) * normal.inv_cdf(1 - 1 / max(len(counts), 2))
     return max(_LEAST_CAP, int(_CAP_FACTOR * np.exp(min(busiest, 40.0))))
