@@ -78,10 +78,10 @@ def filters_of(
     denied = eligible = None
     if rules.denied is not None:
         denied, match = user_item_pairs(rules.denied, users=users, items=items)
-        _report("deny list", config.lists.deny, match, reporter, needs_some=bool(match.num_rows))
+        _report("deny list", config.lists.deny, match, reporter, is_of_pairs=True)
     if rules.eligible is not None:
         eligible, match = eligible_items(rules.eligible, items=items)
-        _report("eligible items", config.lists.eligible, match, reporter, needs_some=True)
+        _report("eligible items", config.lists.eligible, match, reporter, is_of_pairs=False)
     return Filters(
         num_items=len(items),
         seen=had if config.lists.filter_seen else None,
@@ -91,7 +91,7 @@ def filters_of(
 
 
 def _report(
-    what: str, place: Path | None, match: MatchReport, reporter: Reporter, *, needs_some: bool
+    what: str, place: Path | None, match: MatchReport, reporter: Reporter, *, is_of_pairs: bool
 ) -> None:
     unknown = {"users": match.num_unknown_users, "items": match.num_unknown_items}
     missed = " and ".join(
@@ -102,8 +102,9 @@ def _report(
         Match(
             what=what, place=str(place), of="known, and have an effect",
             num_rows=match.num_rows, num_found=known_rows, missed=missed,
+            knows_a_side=is_of_pairs and match.knows_a_side,
         ),
         reporter,
         remedy="or take the table out of [lists]",
-        even_if_empty=needs_some,
+        even_if_empty=not is_of_pairs,
     )  # fmt: skip

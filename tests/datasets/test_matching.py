@@ -32,6 +32,22 @@ def test_little_is_less_than_half_and_nothing_is_held(num_rows: int, data: st.Da
             found.require_some()
 
 
+@pytest.mark.parametrize(("num_rows", "knows_a_side", "is_held"), [
+    (19, True, False), (20, True, True), (19, False, True), (1, False, True),
+])  # fmt: skip
+def test_a_few_pairs_of_users_who_are_gone_hold_no_night(
+    num_rows: int, knows_a_side: bool, is_held: bool
+) -> None:
+    """Few pairs may match nothing by chance, where ids of one kind are written as expected."""
+    match = Match(what="deny list", place="deny.csv", of="known", num_rows=num_rows, num_found=0,
+                  knows_a_side=knows_a_side)  # fmt: skip
+    if is_held:
+        with pytest.raises(CheckError):
+            match.require_some()
+    else:
+        match.require_some()
+
+
 def test_an_empty_table_is_a_quiet_day() -> None:
     """A table without rows is no fault, unless something must be in it."""
     match(0, 0).require_some()

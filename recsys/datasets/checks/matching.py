@@ -13,6 +13,8 @@ from recsys.errors import CheckError
 
 LITTLE = 0.5
 """Share of the rows below which finding so few is a warning."""
+FEW_ROWS = 20
+"""Fewer rows than this may match nothing by chance, where ids of one kind are as expected."""
 REMEDY = "compare the ids with those of the other table (type, zeros in front, case, spaces)"
 
 
@@ -32,6 +34,13 @@ class Match:
     """Those of them that were found."""
     missed: str = ""
     """What is known of the others."""
+    knows_a_side: bool = False
+    """Whether ids of one kind were found, users or items: then ids are written as expected."""
+
+    @property
+    def may_be_chance(self) -> bool:
+        """Whether finding nothing may be ordinary: a few pairs of users who are gone, say."""
+        return self.knows_a_side and self.num_rows < FEW_ROWS
 
     @property
     def is_little(self) -> bool:
@@ -43,7 +52,7 @@ class Match:
         return f"{told}; {self.missed}" if self.missed and self.is_little else told
 
     def require_some(self, *, remedy: str = "", even_if_empty: bool = False) -> None:
-        """Refuse a table with rows of which none was found.
+        """Refuse a table with rows of which none was found, unless that may be chance.
 
         Args:
             remedy: What to do besides comparing the ids.
@@ -52,7 +61,9 @@ class Match:
         Raises:
             CheckError: Nothing was found.
         """
-        if (self.num_rows or even_if_empty) and not self.num_found:
+        if self.num_found or self.may_be_chance:
+            return
+        if self.num_rows or even_if_empty:
             raise CheckError(
                 rule=self.what,
                 place=self.place,

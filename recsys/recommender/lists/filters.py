@@ -89,6 +89,11 @@ class MatchReport:
     num_used: int
     """Distinct pairs, or distinct items, that remain."""
 
+    @property
+    def knows_a_side(self) -> bool:
+        """Of pairs: whether some of their users or some of their items are known."""
+        return min(self.num_unknown_users, self.num_unknown_items) < self.num_rows
+
 
 def user_item_pairs(
     table: pa.Table, *, users: Vocabulary, items: Vocabulary
