@@ -12,7 +12,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: $(STAMP) ## set up, run both halves on the samples, show lists and alerts
+demo: $(STAMP) ## set up, run both products on the samples, show lists and alerts
 	$(VENV)/bin/recsys demo
 
 test: $(STAMP) ## set up and run the tests

@@ -54,7 +54,7 @@ def demo_job(config: JobConfig, fraud_config: FraudJobConfig, reporter: Reporter
 def split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """Settings of `--set` for the recommender and for the fraud half, by their sections.
 
-    One that both halves have is for both; the first half refuses what neither has.
+    One that both products have is for both; the recommender refuses what neither has.
     """
     fraud_sections = {field.name for field in dataclasses.fields(FraudJobConfig)}
     sections = {field.name for field in dataclasses.fields(JobConfig)}
